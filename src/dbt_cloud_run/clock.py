@@ -1,0 +1,62 @@
+"""Time, and the one way to wait: on an event that a signal sets, so that nothing sleeps through it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+from dbt_cloud_run.errors import Interrupted
+
+
+class Clock(Protocol):
+    """What the loop needs of time; tests hold one of their own."""
+
+    def monotonic(self) -> float:
+        """Seconds since some start."""
+        ...
+
+    def utcnow(self) -> datetime:
+        """The wall clock, aware, in UTC."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; raises `Interrupted` as soon as a signal has come, also when it came before."""
+        ...
+
+
+class SystemClock:
+    """The real clock. `interrupt` ends every wait, now and later."""
+
+    def __init__(self) -> None:
+        self._interrupted = asyncio.Event()
+        self._signum = 0
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def utcnow(self) -> datetime:
+        return datetime.now(UTC)
+
+    def interrupt(self, signum: int) -> None:
+        """Make every wait raise `Interrupted(signum)`; for signal handlers of the event loop."""
+        self._signum = self._signum or signum
+        self._interrupted.set()
+
+    @property
+    def signum(self) -> int:
+        """The first signal that came; 0 for none."""
+        return self._signum
+
+    async def interrupted(self) -> int:
+        """Wait for a signal, and give its number."""
+        await self._interrupted.wait()
+        return self._signum
+
+    async def sleep(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._interrupted.wait(), timeout=max(seconds, 0.0))
+        if self._interrupted.is_set():
+            raise Interrupted(self._signum)

@@ -1,0 +1,311 @@
+"""The values that travel between the rooms: a run as an attempt, its steps, its node results, the plan of a retry, the outcome.
+
+All are immutable. Times are timezone-aware UTC, durations are seconds. Nothing of ours is imported here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+
+class RunState(StrEnum):
+    """What dbt Cloud says of a run or a step; a code that we do not know is `UNKNOWN`, and never terminal by itself."""
+
+    QUEUED = "queued"
+    STARTING = "starting"
+    RUNNING = "running"
+    SUCCESS = "success"
+    ERROR = "error"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"  # steps only: a step after a failed one, where the platform lists it
+    UNKNOWN = "unknown"
+
+    @property
+    def is_terminal(self) -> bool:
+        return self in (RunState.SUCCESS, RunState.ERROR, RunState.CANCELLED, RunState.SKIPPED)
+
+
+class Ending(StrEnum):
+    """How an attempt ended, and the values of the output `status`."""
+
+    QUEUED = "queued"  # `wait: false`: it had not ended when we left
+    SUCCESS = "success"
+    ERROR = "error"
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"  # dbt Cloud cancelled it for a newer commit
+    TIMED_OUT = "timed-out"  # our limits, or dbt Cloud's own
+    SKIPPED = "skipped"  # no token, and told to skip
+
+
+class FailureKind(StrEnum):
+    """The values of the output `failure-kind`."""
+
+    NONE = ""
+    NODES = "nodes"
+    SETUP = "setup"
+    COMPILE = "compile"
+    FRESHNESS = "freshness"
+    LINT = "lint"
+    CANCELLED = "cancelled"
+    TIMEOUT = "timeout"
+    API = "api"
+    CONFIG = "config"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerOverrides:
+    """What a trigger may override; the field names are the API's. `None` and `()` mean: not sent."""
+
+    git_sha: str | None = None
+    git_branch: str | None = None
+    schema_override: str | None = None
+    dbt_version_override: str | None = None
+    threads_override: int | None = None
+    target_name_override: str | None = None
+    generate_docs_override: bool | None = None
+    timeout_seconds_override: int | None = None
+    steps_override: tuple[str, ...] = ()
+    github_pull_request_id: int | None = None
+
+    def body(self) -> dict[str, Any]:
+        """The overrides as fields of the trigger's JSON body, only those that are given."""
+        given = {name: getattr(self, name) for name in self.__slots__}
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in given.items()
+            if value is not None and value != ()
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeResult:
+    """One row of a `run_results.json`. `status` is dbt's own word, in lower case; an unknown word is kept."""
+
+    unique_id: str
+    status: str
+    message: str | None = None
+    failures: int | None = None
+    execution_seconds: float = 0.0
+    thread_id: str = ""
+    started_at: datetime | None = None  # of the execution
+    completed_at: datetime | None = None
+    relation_name: str | None = None
+    adapter_response: Mapping[str, Any] = field(default_factory=dict)
+    row: int = 0  # position in the file's `results`, by which the file's own row is found again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepResults:
+    """A step's trusted `run_results.json`, decoded; the file itself stays on disk."""
+
+    path: Path
+    which: str | None  # args.which: `build`, `run`, `test`, …
+    invocation_id: str | None
+    generated_at: datetime | None
+    elapsed_seconds: float | None
+    nodes: tuple[NodeResult, ...]
+    selected_fail_fast: bool = False  # args.fail_fast
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreshnessResult:
+    """One row of a `sources.json`."""
+
+    unique_id: str
+    status: str  # `pass`, `warn`, `error`, `runtime error`
+    message: str | None = None
+    max_loaded_at: datetime | None = None
+    age_seconds: float | None = None
+    criteria: str | None = None  # such as `error after 24 hours`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of a run as it ended. `command` is the dbt command line of the step's name, None for setup steps."""
+
+    index: int  # 1-based, as the platform counts, hidden setup steps included
+    name: str
+    command: str | None
+    state: RunState
+    log: str = ""  # console output, the last part of it where it is long; ANSI colours kept
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    duration_seconds: float | None = None
+    results: StepResults | None = None
+    distrusted: str | None = None  # why results that were served for this step are not used
+    freshness: tuple[FreshnessResult, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One dbt Cloud run of this step, as it ended (or as it was last seen)."""
+
+    number: int  # 1-based; 1 is the first run
+    run_id: int
+    job_id: int
+    state: RunState
+    ending: Ending
+    run_url: str | None = None
+    status_message: str | None = None
+    job_name: str | None = None
+    project_id: int | None = None
+    environment_name: str | None = None
+    git_sha: str | None = None
+    git_branch: str | None = None
+    dbt_version: str | None = None
+    overrides: TriggerOverrides = field(default_factory=TriggerOverrides)  # what this very run was triggered with
+    asked: tuple[str, ...] = ()  # the commands it was asked for: `steps_override`, or else the job's `execute_steps`
+    generates_docs: bool = False  # the platform adds `dbt docs generate` at the end
+    checks_freshness: bool = False  # the platform adds `dbt source freshness` at the start
+    steps: tuple[Step, ...] = ()
+    triggered_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    queued_seconds: float | None = None
+    retried_natively: bool = False
+    from_earlier_workflow_run: bool = False
+    plan: RetryPlan | None = None  # the plan made from this attempt, if it was followed by a decision about a retry
+    warnings: tuple[str, ...] = ()  # artifacts that are missing, late or not trusted
+
+
+class StepAction(StrEnum):
+    """What a retry does with a step of the attempt before."""
+
+    SKIP = "skip"
+    WHOLE = "rerun whole"
+    NODES = "rerun these nodes"
+    DROP = "left out"  # it would have to run, but a failure before it is not retried, or it must not be repeated
+
+
+class Retryability(StrEnum):
+    """The judgement about one failure."""
+
+    DETERMINISTIC = "deterministic"
+    TRANSIENT = "transient"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedNode:
+    """A node that did not succeed, and what the plan does with it."""
+
+    unique_id: str
+    status: str
+    reason: str  # for people: `failed: connection reset (transient)`, `skipped because of model.shop.orders`
+    retryability: Retryability = Retryability.UNKNOWN
+    seconds_before: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedStep:
+    """One step of a `RetryPlan`, in the order of the attempt's steps."""
+
+    index: int | None  # of the attempt's step; None where the step never started and was not listed
+    command: str  # as it was
+    action: StepAction
+    reason: str
+    new_command: str | None = None  # what is sent: the old command for `WHOLE`, the rewritten one for `NODES`
+    nodes: tuple[PlannedNode, ...] = ()  # what is rerun
+    left_out: tuple[PlannedNode, ...] = ()  # what did not succeed and is not rerun
+    saved_nodes: int = 0  # nodes of the attempt before that are not run again
+    saved_seconds: float = 0.0  # their execution time in the attempt before
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPlan:
+    """What the next attempt does. Nothing is sent when `commands` is empty; `stop_reason` then says why."""
+
+    steps: tuple[PlannedStep, ...] = ()
+    commands: tuple[str, ...] = ()  # the `steps_override` of the next run, in order
+    is_whole: bool = False  # every asked command runs again as it was: the first trigger is repeated without steps
+    leaves_out: bool = False  # some failure is not retried: the verdict stays a failure
+    stop_reason: str | None = None
+    strategy: str = "nodes"  # `nodes` or `native`, as it was carried out
+    notes: tuple[str, ...] = ()  # for people, such as why `native` was refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeOutcome:
+    """A node over all steps and attempts: `result` is the last one, and the truth."""
+
+    unique_id: str
+    result: NodeResult
+    attempt: int
+    run_id: int
+    step_index: int
+    results_path: Path
+    recovered: bool = False  # failed (not merely skipped) in one attempt, succeeded in a later one
+    built: BuiltResult | None = None  # the last result that wrote to the warehouse; not always the last result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltResult:
+    """The result by which a node was last built, with where it happened."""
+
+    result: NodeResult
+    attempt: int
+    run_id: int
+    step_index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """Every node once. Order: first appearance over attempts and steps."""
+
+    outcomes: Mapping[str, NodeOutcome] = field(default_factory=dict)
+    freshness: tuple[FreshnessResult, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset:
+    """An asset materialization; field names are those of `assets.json`. Times are ISO 8601 in UTC when written."""
+
+    key: str
+    unique_id: str
+    name: str
+    resource_type: str
+    materialization: str | None
+    relation_name: str
+    status: str
+    description: str
+    owners: tuple[str, ...]
+    group: str | None
+    tags: tuple[str, ...]
+    upstream: tuple[str, ...]
+    run_id: int
+    step: int
+    attempt: int
+    started_at: datetime | None
+    completed_at: datetime | None
+    execution_seconds: float
+    rows_affected: int | None
+    adapter_response: Mapping[str, Any]
+    tests: Mapping[str, int]
+    file: str | None
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The whole story of this step; the report is made of it alone (and of the manifest)."""
+
+    ending: Ending
+    failure_kind: FailureKind = FailureKind.NONE
+    attempts: tuple[Attempt, ...] = ()
+    ledger: Ledger = field(default_factory=Ledger)
+    message: str | None = None  # one sentence for people: why it ended as it did
+    advice: str | None = None  # what the user should do next
+    left_out: bool = False  # a plan left a failure out, so a green last run is no success
+    notes: tuple[str, ...] = ()  # such as: `taken up: run 7 had already been started for this commit`
+    started_monotonic: float = 0.0
+    duration_seconds: float | None = None  # from the trigger to the last attempt's end
+    queued_seconds: float | None = None  # over all attempts
+
+    @property
+    def last(self) -> Attempt | None:
+        return self.attempts[-1] if self.attempts else None
