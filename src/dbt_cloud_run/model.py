@@ -1,4 +1,4 @@
-"""The values that travel between the rooms: a run as an attempt, its steps, its node results, the plan of a retry, the outcome.
+"""The values that travel between the rooms: runs as attempts, steps, node results, the plan of a retry, the outcome.
 
 All are immutable. Times are timezone-aware UTC, durations are seconds. Nothing of ours is imported here.
 """

@@ -1,0 +1,335 @@
+"""dbt's artifact files, decoded into the few fields that we need. All others are passed over, missing ones have defaults.
+
+Schemas: manifest v7 to v12, run-results v4 to v6, sources v3 (schemas.getdbt.com). The number does not tell the fields
+(they grow within a version), so nothing is checked against it.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from dbt_cloud_run.dbt.statuses import normalise
+from dbt_cloud_run.model import FreshnessResult, NodeResult, StepResults
+
+T = TypeVar("T")
+
+
+class UnreadableArtifactError(Exception):
+    """The file is not what its name says: not JSON, cut short, `null`, or of another shape."""
+
+
+class _Lenient(msgspec.Struct, kw_only=True, gc=False):
+    pass
+
+
+class NodeConfig(_Lenient):
+    materialized: str | None = None
+    enabled: Any = True
+    group: Any = None
+    severity: Any = None
+    access: Any = None
+    tags: Any = None
+    meta: Any = None
+    store_failures: Any = None
+
+
+class DependsOn(_Lenient):
+    nodes: list[str] = []
+    macros: list[str] = []
+
+
+class TestMetadata(_Lenient):
+    name: str = ""
+    namespace: str | None = None
+    kwargs: Any = None
+
+
+class ManifestNode(_Lenient):
+    """A node of any kind; the fields of kinds that a node is not stay at their defaults."""
+
+    unique_id: str = ""
+    name: str = ""
+    resource_type: str = ""
+    package_name: str = ""
+    path: str = ""
+    original_file_path: str = ""
+    fqn: list[str] = []
+    alias: str | None = None
+    identifier: str | None = None
+    database: str | None = None
+    schema: str | None = None
+    relation_name: str | None = None
+    version: Any = None
+    latest_version: Any = None
+    config: NodeConfig = msgspec.field(default_factory=NodeConfig)
+    tags: Any = None
+    meta: Any = None
+    group: Any = None
+    access: Any = None
+    description: str | None = None
+    patch_path: str | None = None
+    compiled_path: str | None = None
+    depends_on: DependsOn = msgspec.field(default_factory=DependsOn)
+    attached_node: str | None = None
+    column_name: str | None = None
+    file_key_name: str | None = None
+    test_metadata: TestMetadata | None = None
+    source_name: str | None = None
+    model: str | None = None  # of a unit test: the model's name
+    owner: Any = None  # of an exposure or a group
+    language: str | None = None
+
+    @property
+    def all_tags(self) -> tuple[str, ...]:
+        """Tags, where newer versions keep them (`config.tags`) and where older ones did."""
+        found = self.config.tags or self.tags
+        if isinstance(found, str):
+            return (found,)
+        return tuple(str(tag) for tag in found) if isinstance(found, list) else ()
+
+    @property
+    def all_meta(self) -> dict[str, Any]:
+        """`meta`, where newer versions keep it (`config.meta`) and where older ones did."""
+        found = self.config.meta or self.meta
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def group_name(self) -> str | None:
+        found = self.group or self.config.group
+        return str(found) if found else None
+
+
+class ManifestMetadata(_Lenient):
+    adapter_type: str | None = None
+    project_name: str | None = None
+    dbt_version: str | None = None
+    invocation_id: str | None = None
+    generated_at: str | None = None
+    env: Any = None
+
+
+class Manifest(_Lenient):
+    """The parts of a `manifest.json` that selection, assets and the report are made of."""
+
+    metadata: ManifestMetadata = msgspec.field(default_factory=ManifestMetadata)
+    nodes: dict[str, ManifestNode] = {}
+    sources: dict[str, ManifestNode] = {}
+    exposures: dict[str, ManifestNode] = {}
+    unit_tests: dict[str, ManifestNode] = {}
+    saved_queries: dict[str, ManifestNode] = {}
+    semantic_models: dict[str, ManifestNode] = {}
+    metrics: dict[str, ManifestNode] = {}
+    functions: dict[str, ManifestNode] = {}
+    groups: dict[str, ManifestNode] = {}
+    selectors: dict[str, Any] = {}
+    disabled: Any = None
+    parent_map: dict[str, list[str]] | None = None
+    child_map: dict[str, list[str]] | None = None
+
+    def find(self, unique_id: str) -> ManifestNode | None:
+        """The node with this unique id, whatever its kind."""
+        for kind in self._kinds():
+            if (node := kind.get(unique_id)) is not None:
+                return node
+        return None
+
+    def __iter__(self) -> Iterator[ManifestNode]:
+        for kind in self._kinds():
+            yield from kind.values()
+
+    def _kinds(self) -> tuple[dict[str, ManifestNode], ...]:
+        return (
+            self.nodes,
+            self.sources,
+            self.unit_tests,
+            self.exposures,
+            self.saved_queries,
+            self.semantic_models,
+            self.metrics,
+            self.functions,
+        )
+
+    def parents(self, unique_id: str) -> list[str]:
+        """What this node depends on directly; from `parent_map`, or from the node itself where there is no map."""
+        if self.parent_map is not None and unique_id in self.parent_map:
+            return self.parent_map[unique_id]
+        node = self.find(unique_id)
+        return node.depends_on.nodes if node is not None else []
+
+    def children(self, unique_id: str) -> list[str]:
+        """What depends on this node directly."""
+        if self.child_map is not None:
+            return self.child_map.get(unique_id, [])
+        return [node.unique_id for node in self if unique_id in node.depends_on.nodes]
+
+
+class _Timing(_Lenient):
+    name: str | None = None
+    started_at: str | None = None
+    completed_at: str | None = None
+
+
+class _ResultRow(_Lenient):
+    unique_id: str = ""
+    status: str | None = None
+    message: Any = None
+    failures: Any = None
+    execution_time: float | None = None
+    thread_id: str | None = None
+    relation_name: str | None = None
+    timing: list[_Timing] | None = None
+    adapter_response: Any = None
+
+
+class _ResultsMetadata(_Lenient):
+    dbt_schema_version: str | None = None
+    dbt_version: str | None = None
+    generated_at: str | None = None
+    invocation_id: str | None = None
+    env: Any = None
+
+
+class _Args(_Lenient):
+    which: str | None = None
+    fail_fast: Any = None
+
+
+class _RunResults(_Lenient):
+    results: list[_ResultRow]
+    metadata: _ResultsMetadata = msgspec.field(default_factory=_ResultsMetadata)
+    args: _Args = msgspec.field(default_factory=_Args)
+    elapsed_time: float | None = None
+
+
+class _Period(_Lenient):
+    count: int | None = None
+    period: str | None = None
+
+
+class _Criteria(_Lenient):
+    warn_after: _Period | None = None
+    error_after: _Period | None = None
+
+
+class _FreshnessRow(_Lenient):
+    unique_id: str = ""
+    status: str = ""
+    error: Any = None
+    max_loaded_at: str | None = None
+    max_loaded_at_time_ago_in_s: float | None = None
+    criteria: _Criteria | None = None
+
+
+class _Sources(_Lenient):
+    results: list[_FreshnessRow]
+    metadata: _ResultsMetadata = msgspec.field(default_factory=_ResultsMetadata)
+
+
+class RunResultsHead(msgspec.Struct, kw_only=True, frozen=True):
+    """What a `run_results.json` says of itself, for the judgement whether it belongs to a step."""
+
+    invocation_id: str | None
+    generated_at: datetime | None
+    which: str | None
+    env: dict[str, Any]
+
+
+def decode_manifest(path: Path) -> Manifest:
+    """Decode a `manifest.json`; raises `UnreadableArtifactError`."""
+    return _decode(path, Manifest)
+
+
+def decode_run_results(path: Path) -> tuple[RunResultsHead, StepResults]:
+    """Decode a `run_results.json`; raises `UnreadableArtifactError`."""
+    decoded = _decode(path, _RunResults)
+    head = RunResultsHead(
+        invocation_id=decoded.metadata.invocation_id,
+        generated_at=parse_time(decoded.metadata.generated_at),
+        which=decoded.args.which,
+        env=decoded.metadata.env if isinstance(decoded.metadata.env, dict) else {},
+    )
+    results = StepResults(
+        path=path,
+        which=head.which,
+        invocation_id=head.invocation_id,
+        generated_at=head.generated_at,
+        elapsed_seconds=decoded.elapsed_time,
+        nodes=tuple(_node_result(row, position) for position, row in enumerate(decoded.results) if row.unique_id),
+        selected_fail_fast=decoded.args.fail_fast is True,
+    )
+    return head, results
+
+
+def decode_sources(path: Path) -> tuple[RunResultsHead, tuple[FreshnessResult, ...]]:
+    """Decode a `sources.json`; raises `UnreadableArtifactError`."""
+    decoded = _decode(path, _Sources)
+    head = RunResultsHead(
+        invocation_id=decoded.metadata.invocation_id,
+        generated_at=parse_time(decoded.metadata.generated_at),
+        which="freshness",
+        env=decoded.metadata.env if isinstance(decoded.metadata.env, dict) else {},
+    )
+    return head, tuple(_freshness(row) for row in decoded.results if row.unique_id)
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """ISO 8601 with or without a zone (dbt means UTC) to an aware time; None for what is no time."""
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _decode(path: Path, shape: type[T]) -> T:
+    # The file is mapped, not read: the decoder copies what it keeps, and the rest is never in our own memory.
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return msgspec.json.decode(content, type=shape, strict=False)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise UnreadableArtifactError(f"{path.name} cannot be read: {error}") from error
+
+
+def _node_result(row: _ResultRow, position: int) -> NodeResult:
+    timings = {timing.name: timing for timing in row.timing or ()}
+    execute = timings.get("execute")
+    return NodeResult(
+        unique_id=row.unique_id,
+        status=normalise(row.status or "unknown"),
+        message=None if row.message is None else str(row.message),
+        failures=row.failures if isinstance(row.failures, int) else None,
+        execution_seconds=max(row.execution_time or 0.0, 0.0),
+        thread_id=row.thread_id or "",
+        started_at=parse_time(execute.started_at) if execute else None,
+        completed_at=parse_time(execute.completed_at) if execute else None,
+        relation_name=row.relation_name,
+        adapter_response=row.adapter_response if isinstance(row.adapter_response, dict) else {},
+        row=position,
+    )
+
+
+def _freshness(row: _FreshnessRow) -> FreshnessResult:
+    criteria = [
+        f"{word} after {period.count} {period.period}{'' if period.count == 1 else 's'}"
+        for word, period in (
+            ("warn", row.criteria.warn_after if row.criteria else None),
+            ("error", row.criteria.error_after if row.criteria else None),
+        )
+        if period is not None and period.count
+    ]
+    return FreshnessResult(
+        unique_id=row.unique_id,
+        status=normalise(row.status),
+        message=str(row.error) if row.error else None,
+        max_loaded_at=parse_time(row.max_loaded_at),
+        age_seconds=row.max_loaded_at_time_ago_in_s,
+        criteria=", ".join(criteria) or None,
+    )
