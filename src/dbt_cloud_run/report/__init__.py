@@ -1,0 +1,1 @@
+"""Ledger and assets as markdown, outputs, files and annotations; pure until written."""

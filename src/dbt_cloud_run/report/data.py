@@ -1,0 +1,55 @@
+"""What a report is made of: the outcome, the assets, and a light view of the manifest and of where things are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dbt_cloud_run.model import Asset, Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeInfo:
+    """A node (or source, exposure, unit test) of the manifest, as far as a reader needs it. All text is untrusted."""
+
+    unique_id: str
+    name: str
+    resource_type: str
+    package_name: str | None = None
+    original_file_path: str | None = None  # in the dbt project; of a generic test: the YAML file that declares it
+    compiled_path: str | None = None  # below dbt's target folder, as the manifest says
+    file: str | None = None  # path in the repository (project directory included), only where the file exists there
+    url: str | None = None  # of `file` at the run's commit
+    materialization: str | None = None  # `table`, `view`, `ephemeral`, …; None for tests and sources
+    relation_name: str | None = None
+    owners: tuple[str, ...] = ()
+    tested_nodes: tuple[str, ...] = ()  # of a test: the nodes it depends on, the attached one first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactLink:
+    """The uploaded workflow artifact."""
+
+    id: str
+    name: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportData:
+    """The input of every report. Everything but the outcome may be unknown."""
+
+    outcome: Outcome
+    assets: tuple[Asset, ...] = ()
+    nodes: Mapping[str, NodeInfo] = field(default_factory=dict)  # by unique id; sources included
+    edges: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # parent -> children: the manifest's child_map
+    artifact: ArtifactLink | None = None
+    artifacts_path: str | None = None  # workspace-relative folder; None when nothing was written
+    assets_path: str | None = None  # workspace-relative path of assets.json; None when it was not written
+    job_id: int | None = None
+    job_name: str | None = None
+    job_url: str | None = None
+    environment: str | None = None
+    commit_url: str | None = None  # of the last attempt's git_sha, when that commit is of this repository
+    retries: int = 0  # targeted-retries
+    warnings: tuple[str, ...] = ()  # what the action itself met, shown with the attempts' own warnings
