@@ -1,0 +1,293 @@
+"""The table of inputs: the one place that says which there are, what they default to, and how each is read.
+
+`action.yml` and the README repeat it for users; a test holds the three together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dbt_cloud_run import parsing
+
+# `with:` keys that the runner takes itself for every container action.
+PLATFORM_INPUTS = frozenset({"entrypoint", "args"})
+
+Parser = Callable[[str], Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """One input. `default` is read by `parse` when nothing is given; an empty one stands for None, or `()`."""
+
+    name: str
+    parse: Parser
+    description: str
+    default: str = ""
+    expression: str = ""  # the default that only GitHub can fill in; stands in action.yml instead of `default`
+    computed: str = ""  # how people are told of a default that is worked out from other inputs
+    variable: str = ""  # the environment variable that is read when the input is not given
+    required: bool = False
+    secret: bool = False  # the value must appear in no message
+
+    @property
+    def field(self) -> str:
+        return self.name.replace("-", "_")
+
+    @property
+    def declared_default(self) -> str:
+        """The `default` in action.yml. With a variable to fall back on, there can be none: it would always win."""
+        return "" if self.variable else self.expression or self.default
+
+    @property
+    def shown_default(self) -> str:
+        """The default for people, as the README's table has it."""
+        return self.computed or self.expression or self.default
+
+    def given(self, environ: Mapping[str, str]) -> str:
+        """The value that the runner handed over, stripped; empty if none. Some shells drop names with dashes."""
+        name = self.name.upper()
+        return environ.get(f"INPUT_{name}", "").strip() or environ.get(f"INPUT_{name.replace('-', '_')}", "").strip()
+
+
+_WHICH_RUN = (
+    Input(
+        name="api-token",
+        parse=parsing.token,
+        required=True,
+        secret=True,
+        variable="DBT_CLOUD_API_TOKEN",
+        description="Service token or personal access token of dbt Cloud; from a secret.",
+    ),
+    Input(
+        name="on-missing-token",
+        parse=parsing.choice("fail", "skip"),
+        default="fail",
+        description="Without a token (a fork, Dependabot): `fail`, or `skip` to end green with `status: skipped`.",
+    ),
+    Input(
+        name="account-id",
+        parse=parsing.integer(),
+        required=True,
+        variable="DBT_CLOUD_ACCOUNT_ID",
+        description="Account id; best from `vars`, since a secret would be blanked out of every link.",
+    ),
+    Input(
+        name="host",
+        parse=parsing.base_url,
+        default="cloud.getdbt.com",
+        variable="DBT_CLOUD_HOST",
+        description="Host or access URL of the account.",
+    ),
+    Input(
+        name="job-id",
+        parse=parsing.integer(),
+        variable="DBT_CLOUD_JOB_ID",
+        description="Id of the job; this, `job-name` or `run-id` is required.",
+    ),
+    Input(
+        name="job-name",
+        parse=parsing.line,
+        description="Exact name of the job, if `job-id` is not given; must be unique.",
+    ),
+    Input(
+        name="project-name", parse=parsing.line, description="Exact name of the project in which `job-name` is sought."
+    ),
+    Input(
+        name="environment-name",
+        parse=parsing.line,
+        description="Exact name of the environment in which `job-name` is sought.",
+    ),
+    Input(
+        name="run-id",
+        parse=parsing.integer(),
+        description="Take up this run instead of triggering one: wait, retry, publish.",
+    ),
+    Input(
+        name="reuse",
+        parse=parsing.choice("never", "same-commit"),
+        default="never",
+        description="`same-commit`: take up an active or successful run of the job for this commit, if there is one.",
+    ),
+    Input(
+        name="resume",
+        parse=parsing.choice("unfinished", "all", "off"),
+        default="unfinished",
+        description=(
+            "When the workflow run is re-run, take up the dbt Cloud run that this step started before: "
+            "`unfinished` unless it succeeded, `all` in any case, `off` never."
+        ),
+    ),
+)
+
+_TRIGGER = (
+    Input(
+        name="cause",
+        parse=parsing.free_text,
+        computed="repository, workflow, run number, actor",
+        description="Text shown in dbt Cloud as the cause of the run.",
+    ),
+    Input(name="git-sha", parse=parsing.line, description="Override: the commit to check out."),
+    Input(name="git-branch", parse=parsing.line, description="Override: the branch to check out."),
+    Input(name="schema-override", parse=parsing.line, description="Override: the target schema."),
+    Input(name="target-name-override", parse=parsing.line, description="Override: `target.name`."),
+    Input(name="dbt-version-override", parse=parsing.line, description="Override: the dbt version."),
+    Input(name="threads-override", parse=parsing.integer(), description="Override: the number of threads."),
+    Input(
+        name="timeout-seconds-override",
+        parse=parsing.integer(0),
+        description="Override: dbt Cloud's own time limit for the run.",
+    ),
+    Input(
+        name="github-pull-request-id",
+        parse=parsing.integer(),
+        description="Override: the number of the pull request that the run is for.",
+    ),
+    Input(name="generate-docs-override", parse=parsing.boolean, description="Override: whether docs are generated."),
+    Input(
+        name="steps-override",
+        parse=parsing.commands,
+        description="Override: the commands to run, one dbt command a line.",
+    ),
+    Input(
+        name="pull-request",
+        parse=parsing.choice("auto", "on", "off"),
+        default="auto",
+        description=(
+            "On a pull request or in a merge queue, fill in commit, pull request and schema that are not given: "
+            "`auto` for CI jobs, `on` for any job, `off` never."
+        ),
+    ),
+)
+
+_RETRIES = (
+    Input(
+        name="targeted-retries",
+        parse=parsing.integer(0, 100),
+        default="3",
+        description="How often the nodes that did not succeed are run again; `0` turns it off.",
+    ),
+    Input(
+        name="retry-on",
+        parse=parsing.choice("transient", "any"),
+        default="transient",
+        description="`transient`: all failures but those known to be deterministic; `any`: every failure.",
+    ),
+    Input(
+        name="retry-strategy",
+        parse=parsing.choice("nodes", "native"),
+        default="nodes",
+        description="`nodes`: a new run of exactly what did not succeed; `native`: dbt Cloud's own retry of the run.",
+    ),
+    Input(
+        name="retry-delay",
+        parse=parsing.decimal(86_400, "seconds"),
+        default="30",
+        description="Seconds before the first retry, doubled for each next one.",
+    ),
+    Input(
+        name="wait",
+        parse=parsing.boolean,
+        default="true",
+        description="`false`: trigger, set the outputs that are known, and end green.",
+    ),
+    Input(
+        name="timeout-minutes",
+        parse=parsing.decimal(525_600, "minutes"),
+        default="0",
+        description="Longest time over all attempts, after which the run is cancelled; `0`: none.",
+    ),
+    Input(
+        name="queue-timeout-minutes",
+        parse=parsing.decimal(525_600, "minutes"),
+        default="0",
+        description="Longest time of each attempt in dbt Cloud's queue; `0`: none.",
+    ),
+    Input(
+        name="poll-interval",
+        parse=parsing.poll_interval,
+        default="auto",
+        description="Seconds between two looks at the run, or `auto`.",
+    ),
+    Input(
+        name="cancel-run",
+        parse=parsing.boolean,
+        default="true",
+        description="Cancel the dbt Cloud run when this step is cancelled, killed or out of time.",
+    ),
+    Input(
+        name="fail-on-error",
+        parse=parsing.boolean,
+        default="true",
+        description="`false`: a failed dbt run leaves the step green; the outputs tell.",
+    ),
+)
+
+_PUBLISHED = (
+    Input(
+        name="artifacts",
+        parse=parsing.artifact_paths,
+        default="manifest.json\nrun_results.json\ncatalog.json\nsources.json",
+        description="Artifacts to keep: paths under dbt's target folder, one a line, globs allowed.",
+    ),
+    Input(
+        name="step-artifacts",
+        parse=parsing.choice("results", "all", "none"),
+        default="results",
+        description="What is kept of each step of each attempt: `results` (run results and sources), `all`, `none`.",
+    ),
+    Input(
+        name="artifacts-path",
+        parse=str,
+        computed="dbt-cloud/<job-id>",
+        description="Folder in the workspace that receives the artifacts.",
+    ),
+    Input(
+        name="upload-artifact",
+        parse=parsing.boolean,
+        default="true",
+        description="Upload what this step wrote there as a workflow artifact.",
+    ),
+    Input(
+        name="artifact-name",
+        parse=parsing.artifact_name,
+        computed="dbt-cloud-run-<job-id>-<run-id>",
+        description="Name of the workflow artifact.",
+    ),
+    Input(
+        name="artifact-retention-days",
+        parse=parsing.integer(1, 400),
+        computed="the repository's",
+        description="Days for which the workflow artifact is kept.",
+    ),
+    Input(name="summary", parse=parsing.boolean, default="true", description="Write the job summary."),
+    Input(name="annotations", parse=parsing.boolean, default="true", description="Annotate the files of failed nodes."),
+    Input(
+        name="project-directory",
+        parse=str,
+        default=".",
+        description="Where the dbt project lies in the repository, for links and annotations.",
+    ),
+    Input(
+        name="pr-comment",
+        parse=parsing.choice("false", "true", "on-failure"),
+        default="false",
+        description="Comment on the pull request, updated in place: `true`, `false`, `on-failure`; needs a token.",
+    ),
+    Input(
+        name="github-token",
+        parse=parsing.token,
+        secret=True,
+        expression="${{ github.token }}",
+        description="Used for `pr-comment` alone; the job needs `pull-requests: write`.",
+    ),
+    Input(
+        name="strategy-job-index",
+        parse=parsing.line,
+        expression="${{ strategy.job-index }}",
+        description="Internal: tells the jobs of a matrix apart. Leave it as it is.",
+    ),
+)
+
+INPUTS: tuple[Input, ...] = (*_WHICH_RUN, *_TRIGGER, *_RETRIES, *_PUBLISHED)

@@ -1,0 +1,44 @@
+"""Folders that a user names, held inside the workspace."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePosixPath
+
+
+class OutsideWorkspaceError(ValueError):
+    """A path leaves the workspace; the message says how."""
+
+
+def workspace_relative(text: str, workspace: Path) -> str:
+    """Give `text` as a path relative to the workspace, `.` for the workspace itself; decided by its letters alone.
+
+    Raises `OutsideWorkspaceError` for `..`, for an absolute path elsewhere, for `.git` and for control characters.
+    """
+    if not text.isprintable():
+        raise OutsideWorkspaceError("holds a control character")
+    path = PurePosixPath(text)
+    if ".." in path.parts:
+        raise OutsideWorkspaceError("holds `..`")
+    if path.is_absolute():
+        try:
+            path = path.relative_to(PurePosixPath(workspace))
+        except ValueError:
+            raise OutsideWorkspaceError(f"is not inside of the workspace, {workspace}") from None
+    if path.parts[:1] == (".git",):
+        raise OutsideWorkspaceError("is git's own folder")
+    if any(len(os.fsencode(part)) > 255 for part in path.parts) or len(path.parts) > 100:
+        raise OutsideWorkspaceError("is too long")
+    return str(path)
+
+
+def resolve_inside(relative: str, workspace: Path) -> Path:
+    """Give the real path of `relative`; it need not exist. Raises `OutsideWorkspaceError` if a symlink leads out."""
+    try:
+        root = workspace.resolve()
+        path = (root / relative).resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise OutsideWorkspaceError(f"cannot be resolved ({type(error).__name__})") from None
+    if path != root and root not in path.parents:
+        raise OutsideWorkspaceError("leads out of the workspace through a symbolic link")
+    return path

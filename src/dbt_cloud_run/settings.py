@@ -1,0 +1,207 @@
+"""`INPUT_*` and `GITHUB_*` as one typed, immutable value; every mistake is reported at once, before any request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from dbt_cloud_run.errors import InputProblem, InvalidInputsError
+from dbt_cloud_run.github.context import GitHubContext
+from dbt_cloud_run.inputs import INPUTS, PLATFORM_INPUTS, Input
+from dbt_cloud_run.model import TriggerOverrides
+from dbt_cloud_run.parsing import BadValueError, shown
+from dbt_cloud_run.paths import OutsideWorkspaceError, resolve_inside, workspace_relative
+
+_WHY_MISSING = (
+    "is missing. Set it from a secret, such as api-token: ${{ secrets.DBT_CLOUD_API_TOKEN }}. A secret that exists is "
+    "still empty in a run for a pull request from a fork, in a run by Dependabot (it has secrets of its own), "
+    "and when the secret belongs to an environment that the job does not name with `environment:`. "
+    "With on-missing-token: skip such runs end green."
+)
+
+
+class Settings(BaseModel):
+    """What the user asked for. `None` and `()` mean: not given, and nothing stands for it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    api_token: SecretStr | None  # None only with on_missing_token == "skip"; the ids may then be missing, too
+    on_missing_token: Literal["fail", "skip"]
+    account_id: int  # 0 only where api_token is None
+    base_url: str  # https://host[:port]
+    job_id: int | None
+    job_name: str | None
+    project_name: str | None
+    environment_name: str | None
+    run_id: int | None
+    reuse: Literal["never", "same-commit"]
+    resume: Literal["unfinished", "all", "off"]
+    cause: str
+    overrides: TriggerOverrides
+    pull_request: Literal["auto", "on", "off"]
+    targeted_retries: int
+    retry_on: Literal["transient", "any"]
+    retry_strategy: Literal["nodes", "native"]
+    retry_delay: float  # seconds
+    wait: bool
+    timeout_minutes: float  # 0: none
+    queue_timeout_minutes: float  # 0: none
+    poll_interval: float | None  # seconds; None: auto
+    cancel_run: bool
+    fail_on_error: bool
+    artifacts: tuple[str, ...]
+    step_artifacts: Literal["results", "all", "none"]
+    artifacts_path: str | None  # relative to the workspace; None: dbt-cloud/<job-id>
+    upload_artifact: bool
+    artifact_name: str | None
+    artifact_retention_days: int | None
+    summary: bool
+    annotations: bool
+    project_directory: str  # relative to the workspace
+    pr_comment: Literal["false", "true", "on-failure"]
+    github_token: SecretStr | None
+    strategy_job_index: str | None
+    github: GitHubContext
+    given: frozenset[str] = frozenset()  # the names of the inputs that were not left to their defaults
+    unknown_inputs: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()  # what is odd, but stops nothing
+
+    @property
+    def host(self) -> str:
+        """The host, with the port if there is one."""
+        return urlsplit(self.base_url).netloc
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Settings:
+        """Read and check every input. Raises `InvalidInputsError` with all problems, and nothing else."""
+        github = GitHubContext.from_environ(environ)
+        reader = _Reader(environ, github)
+        values = reader.values()
+        if reader.problems:
+            raise InvalidInputsError(tuple(reader.problems))
+        overrides = {name: values.pop(name) for name in TriggerOverrides.__slots__}
+        overrides["steps_override"] = overrides["steps_override"] or ()
+        return cls(
+            **values,
+            overrides=TriggerOverrides(**overrides),
+            github=github,
+            given=frozenset(reader.given),
+            unknown_inputs=reader.unknown,
+            warnings=reader.warnings(values),
+        )
+
+
+class _Reader:
+    """One reading of the environment; collects the problems."""
+
+    def __init__(self, environ: Mapping[str, str], github: GitHubContext) -> None:
+        self.github = github
+        self.problems: list[InputProblem] = []
+        self.given = {entry.name: text for entry in INPUTS if (text := entry.given(environ))}
+        self._variables = {
+            entry.name: text
+            for entry in INPUTS
+            if entry.variable and entry.name not in self.given and (text := environ.get(entry.variable, "").strip())
+        }
+        if self.given.keys() & {"job-name", "run-id"}:
+            self._variables.pop("job-id", None)  # what the step itself says wins over the environment
+        known = {entry.name.upper() for entry in INPUTS} | {entry.field.upper() for entry in INPUTS}
+        known |= {name.upper() for name in PLATFORM_INPUTS}
+        names = (name.removeprefix("INPUT_") for name in environ if name.startswith("INPUT_"))
+        self.unknown = tuple(sorted(shown(name.lower()).strip("'") for name in names if name not in known))
+
+    def values(self) -> dict[str, Any]:
+        """Every field of `Settings` that an input stands for; only to be used when there are no problems."""
+        values = {entry.field: self._value(entry) for entry in INPUTS}
+        self._check_token(values)
+        self._check_which_run(values)
+        values["base_url"] = values.pop("host")
+        values["cause"] = values["cause"] or self._cause()
+        for name in ("artifacts-path", "project-directory"):
+            field = name.replace("-", "_")
+            if values[field] is not None:
+                values[field] = self._path(name, values[field])
+        return values
+
+    def warnings(self, values: Mapping[str, Any]) -> tuple[str, ...]:
+        found = []
+        if self.unknown:
+            found.append(f"There is no input named {', '.join(self.unknown)}; it is ignored.")
+        if values["pr_comment"] != "false" and values["github_token"] is None:
+            found.append("pr-comment needs github-token, which is empty; there will be no comment.")
+        return tuple(found)
+
+    def _value(self, entry: Input) -> Any:
+        text = self.given.get(entry.name) or self._variables.get(entry.name) or entry.default
+        if not text:
+            return None
+        try:
+            text.encode()  # a byte that is no UTF-8 would only fail later, in a request or a file
+            value = entry.parse(text)
+        except UnicodeEncodeError:
+            self._problem(entry.name, "must be valid UTF-8.")
+        except BadValueError as error:
+            what = "" if entry.secret else f"; {shown(text)} was given"
+            source = f" (in {entry.variable})" if entry.name in self._variables else ""
+            self._problem(entry.name, f"{error}{what}{source}.")
+        else:
+            return SecretStr(value) if entry.secret else value
+        return None
+
+    def _check_token(self, values: dict[str, Any]) -> None:
+        if self._has("api-token"):
+            if not self._has("account-id"):
+                self._problem(
+                    "account-id",
+                    "is missing. Give the account id, the first number in dbt Cloud's addresses, "
+                    "such as account-id: ${{ vars.DBT_CLOUD_ACCOUNT_ID }}.",
+                )
+        elif self._must_have_token(values):
+            self._problem("api-token", _WHY_MISSING)
+            if not self._has("account-id"):
+                self._problem("account-id", "is missing.")
+        values["account_id"] = values["account_id"] or 0
+
+    def _check_which_run(self, values: Mapping[str, Any]) -> None:
+        chosen = [name for name in ("job-id", "job-name", "run-id") if self._has(name)]
+        if not chosen and (self._has("api-token") or self._must_have_token(values)):
+            self._problem("job-id", "is missing. Give job-id, or job-name, or run-id to take up a run that exists.")
+        if "job-name" in chosen and len(chosen) > 1:
+            self._problem(
+                "job-name", f"cannot be given together with {' and '.join(sorted({*chosen} - {'job-name'}))}."
+            )
+        for name in ("project-name", "environment-name"):
+            if self._has(name) and "job-name" not in chosen:
+                self._problem(name, "says where job-name is sought, but job-name is not given.")
+
+    def _path(self, name: str, text: str) -> str | None:
+        try:
+            relative = workspace_relative(text, self.github.workspace)
+            resolve_inside(relative, self.github.workspace)
+        except OutsideWorkspaceError as error:
+            self._problem(name, f"must be a folder inside of the workspace, but {shown(text)} {error}.")
+            return None
+        return relative
+
+    def _cause(self) -> str:
+        github = self.github
+        number = f"#{github.run_number}" if github.run_number else ""
+        actor = f"by {github.actor}" if github.actor else ""
+        words = " ".join(word for word in (github.repository, github.workflow, number, actor) if word)
+        return (
+            " ".join("".join(c if c.isprintable() else " " for c in words).split())
+            or "Triggered from a GitHub workflow"
+        )
+
+    def _must_have_token(self, values: Mapping[str, Any]) -> bool:
+        on_missing: str | None = values["on_missing_token"]
+        return on_missing != "skip"
+
+    def _has(self, name: str) -> bool:
+        return name in self.given or name in self._variables
+
+    def _problem(self, name: str, message: str) -> None:
+        self.problems.append(InputProblem(name, message))
