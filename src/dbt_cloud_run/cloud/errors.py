@@ -1,0 +1,81 @@
+"""What can go wrong with one request to dbt Cloud, sorted by what may be done next.
+
+The question for a write is whether it may have taken effect: `NotReceived` says no, `Ambiguous` says perhaps, all
+others say no and that asking again does not help. A read may be repeated after both, and after `RateLimited`.
+"""
+# ruff: noqa: N818 - each name says what happened to the request
+
+from __future__ import annotations
+
+from dbt_cloud_run.errors import ActionError
+
+
+class CloudError(ActionError):
+    """Base of all. `status` is the HTTP status, if there was an answer; `retry_after` its wish to wait, in seconds."""
+
+    is_transient = False  # a read may be repeated
+
+    def __init__(
+        self, message: str, advice: str = "", *, status: int | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, advice)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class Unauthorized(CloudError):
+    """401: a wrong token, or the right token at the wrong host."""
+
+
+class Forbidden(CloudError):
+    """403: mostly the account's IP allow-list."""
+
+
+class NotFound(CloudError):
+    """404: a wrong id, or no permission to see it; dbt Cloud answers both alike."""
+
+
+class Rejected(CloudError):
+    """Any other 4xx: the request itself is at fault, and the server has said why."""
+
+
+class Redirected(CloudError):
+    """A 3xx. Redirects are never followed: the token would go to a host that nobody has named."""
+
+
+class RateLimited(CloudError):
+    """429. `retry_after` is None where the answer named no time."""
+
+    is_transient = True
+
+
+class NotReceived(CloudError):
+    """The request certainly did not arrive: name not resolved, connection refused, no TLS, no way through the proxy."""
+
+    is_transient = True
+
+
+class Ambiguous(CloudError):
+    """No answer, or one that does not tell: timeout, reset, 408, 5xx. A write may have taken effect."""
+
+    is_transient = True
+
+
+class Unreadable(Ambiguous):
+    """An answer of success whose body is not what it should be."""
+
+
+class Unreachable(CloudError):
+    """A read did not succeed within its budget; the last error is its `__cause__`."""
+
+
+class Unconfirmed(CloudError):
+    """A write may have taken effect, and it could not be found out. It must not be sent again."""
+
+
+class NotStarted(CloudError):
+    """A write was repeated as often as is allowed, and certainly has not taken effect."""
+
+
+class RetryRefused(CloudError):
+    """dbt Cloud does not retry this run; the message has its reason."""

@@ -1,0 +1,356 @@
+"""What dbt Cloud's API v2 answers, read leniently: a field that is missing, null or of another type is None.
+
+Only a run's `id` is required. Fields that we do not use are not declared.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WrapValidator
+
+from dbt_cloud_run.model import RunState, TriggerOverrides
+
+_STATES = {
+    1: RunState.QUEUED,
+    2: RunState.STARTING,
+    3: RunState.RUNNING,
+    10: RunState.SUCCESS,
+    20: RunState.ERROR,
+    30: RunState.CANCELLED,
+}
+_WORDS = {state.value: state for state in RunState} | {"canceled": RunState.CANCELLED, "failed": RunState.ERROR}
+_DURATION = re.compile(r"(?:(\d{1,6}) days?,? )?(\d{1,7}):([0-5]?\d):([0-5]?\d(?:\.\d+)?)")
+# The platform's wording for a run that made way for a newer commit is documented nowhere, so several are understood.
+_SUPERSEDED = re.compile(
+    r"supersed"
+    r"|\bstale\b"
+    r"|\b(?:newer|new|later|latest|more recent|subsequent)\s+(?:\w+\s+){0,2}(?:commit|push|run|build)"
+    r"|\b(?:commit|push|build)s?\b.{0,40}\b(?:newer|later|more recent)",
+    re.IGNORECASE | re.DOTALL,
+)
+_TIMED_OUT = re.compile(
+    r"timed[ -]?out|exceeded (?:the|its) (?:configured )?(?:timeout|time limit|duration)", re.IGNORECASE
+)
+
+T = TypeVar("T")
+
+
+def parse_time(value: object) -> datetime | None:
+    """A time as the API writes it (`2024-05-27 10:42:16.179903+00:00`, or ISO 8601), in UTC; None for anything else."""
+    if not isinstance(value, str):
+        return None
+    try:
+        time = datetime.fromisoformat(value.strip())
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def parse_duration(value: object) -> float | None:
+    """`HH:MM:SS` (hours may exceed 24, days may be written out) in seconds; None for anything else."""
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        return None
+    days, hours, minutes, seconds = match.groups()
+    return timedelta(days=int(days or 0), hours=int(hours), minutes=int(minutes)).total_seconds() + float(seconds)
+
+
+def _or_none(value: Any, handler: Callable[[Any], Any]) -> Any:
+    try:
+        return handler(value)
+    except (ValidationError, ValueError):
+        return None
+
+
+def _items(value: object) -> object:
+    return [item for item in value if item is not None] if isinstance(value, list) else None
+
+
+def _steps(value: object) -> object:
+    if not isinstance(value, list):
+        return None
+    return [item for item in value if isinstance(item, dict) and type(item.get("index")) is int]
+
+
+_Lenient = WrapValidator(_or_none)
+Int = Annotated[int | None, _Lenient]
+Text = Annotated[str | None, _Lenient]
+Flag = Annotated[bool | None, _Lenient]
+Time = Annotated[datetime | None, BeforeValidator(parse_time)]
+Seconds = Annotated[float | None, BeforeValidator(parse_duration)]
+Texts = Annotated[tuple[str, ...] | None, BeforeValidator(_items), _Lenient]
+Ints = Annotated[tuple[int, ...] | None, BeforeValidator(_items), _Lenient]
+
+
+class CloudModel(BaseModel):
+    """Base of all: immutable, and deaf to what it does not know."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
+
+
+class Trigger(CloudModel):
+    """Why and with which overrides a run was triggered; present only where it was asked for."""
+
+    cause: Text = None
+    cause_category: Text = None
+    git_sha: Text = None
+    git_branch: Text = None
+    schema_override: Text = None
+    dbt_version_override: Text = None
+    threads_override: Int = None
+    target_name_override: Text = None
+    generate_docs_override: Flag = None
+    timeout_seconds_override: Int = None
+    steps_override: Texts = None
+    github_pull_request_id: Int = None
+
+    @property
+    def overrides(self) -> TriggerOverrides:
+        """The overrides as we would send them; empty strings and lists count as not given."""
+        return TriggerOverrides(
+            git_sha=self.git_sha or None,
+            git_branch=self.git_branch or None,
+            schema_override=self.schema_override or None,
+            dbt_version_override=self.dbt_version_override or None,
+            threads_override=self.threads_override,
+            target_name_override=self.target_name_override or None,
+            generate_docs_override=self.generate_docs_override,
+            timeout_seconds_override=self.timeout_seconds_override,
+            steps_override=self.steps_override or (),
+            github_pull_request_id=self.github_pull_request_id,
+        )
+
+
+class StepCommand(CloudModel):
+    """The command of a step, where the platform gives it apart from the name."""
+
+    dbt_command: Text = None
+
+
+class RunStep(CloudModel):
+    """One step of a run. `index` counts from 1 and includes the hidden setup steps."""
+
+    id: Int = None
+    index: int
+    name: Text = None
+    status: Int = None
+    status_humanized: Text = None
+    logs: Text = None
+    debug_logs: Text = None
+    truncated_debug_logs: Text = None
+    started_at: Time = None
+    finished_at: Time = None
+    duration: Seconds = None
+    run_step_command: Annotated[StepCommand | None, _Lenient] = None
+
+    @property
+    def state(self) -> RunState:
+        """The word wins where it says `Skipped`: that state has no documented number."""
+        word = _WORDS.get((self.status_humanized or "").strip().lower())
+        if word is RunState.SKIPPED:
+            return word
+        return _STATES.get(self.status or 0) or word or RunState.UNKNOWN
+
+    @property
+    def command(self) -> str | None:
+        """The dbt command, which stands between back-ticks in the step's name; None for a setup step."""
+        _, tick, rest = (self.name or "").partition("`")
+        command, closing, _ = rest.rpartition("`")
+        if tick and closing and command.strip():
+            return command.strip()
+        return self.run_step_command.dbt_command if self.run_step_command else None
+
+    @property
+    def log(self) -> str:
+        """The console output; the debug log where there is none."""
+        return self.logs or self.debug_logs or self.truncated_debug_logs or ""
+
+
+class Settings(CloudModel):
+    """A job's settings that say where it builds."""
+
+    threads: Int = None
+    target_name: Text = None
+
+
+class JobTriggers(CloudModel):
+    """What starts a job besides us."""
+
+    github_webhook: Flag = None
+    git_provider_webhook: Flag = None
+    schedule: Flag = None
+    on_merge: Flag = None
+
+
+class Named(CloudModel):
+    """An environment or a project, as far as its name."""
+
+    id: int
+    name: Text = None
+
+
+class Job(CloudModel):
+    """A job definition, also as it is embedded in a run."""
+
+    id: Int = None
+    project_id: Int = None
+    environment_id: Int = None
+    name: Text = None
+    job_type: Text = None
+    execute_steps: Texts = None
+    generate_docs: Flag = None
+    run_generate_sources: Flag = None
+    generate_sources: Flag = None
+    dbt_version: Text = None
+    state: Int = None
+    deactivated: Flag = None
+    settings: Annotated[Settings | None, _Lenient] = None
+    triggers: Annotated[JobTriggers | None, _Lenient] = None
+    environment: Annotated[Named | None, _Lenient] = None
+    project: Annotated[Named | None, _Lenient] = None
+
+    @property
+    def checks_freshness(self) -> bool:
+        """Whether the platform runs `dbt source freshness` before the job's own steps."""
+        return bool(self.run_generate_sources or self.generate_sources)
+
+    @property
+    def has_git_webhook(self) -> bool:
+        """Whether dbt Cloud's own Git integration triggers this job for pull requests, too."""
+        return bool(self.triggers and (self.triggers.github_webhook or self.triggers.git_provider_webhook))
+
+
+class Actor(CloudModel):
+    """Who did something, as far as the audit tells."""
+
+    id: Annotated[str | None, BeforeValidator(lambda value: None if value is None else str(value))] = None
+    type: Text = None
+    name: Text = None
+
+
+class AuditEvent(CloudModel):
+    """One audited event of a run."""
+
+    actor: Annotated[Actor | None, _Lenient] = None
+
+
+class Audit(CloudModel):
+    """Who triggered a run and who cancelled it; present only where it was asked for, and not on every plan."""
+
+    trigger: Annotated[AuditEvent | None, _Lenient] = None
+    cancellation: Annotated[AuditEvent | None, _Lenient] = None
+
+
+class Run(CloudModel):
+    """One run of a job. Times are UTC, durations are seconds."""
+
+    id: int = Field(gt=0)
+    job_definition_id: Int = None
+    project_id: Int = None
+    environment_id: Int = None
+    retrying_run_id: Int = None
+    status: Int = None
+    status_humanized: Text = None
+    status_message: Text = None
+    in_progress: Flag = None
+    is_running: Flag = None
+    is_complete: Flag = None
+    is_success: Flag = None
+    is_error: Flag = None
+    is_cancelled: Flag = None
+    blocked_by: Ints = None
+    dbt_version: Text = None
+    git_branch: Text = None
+    git_sha: Text = None
+    href: Text = None
+    artifacts_saved: Flag = None
+    can_retry: Flag = None
+    retry_not_supported_reason: Text = None
+    created_at: Time = None
+    dequeued_at: Time = None
+    started_at: Time = None
+    finished_at: Time = None
+    duration: Seconds = None
+    queued_duration: Seconds = None
+    run_duration: Seconds = None
+    trigger: Annotated[Trigger | None, _Lenient] = None
+    job: Annotated[Job | None, _Lenient] = None
+    environment: Annotated[Named | None, _Lenient] = None
+    audit: Annotated[Audit | None, _Lenient] = None
+    run_steps: Annotated[tuple[RunStep, ...] | None, BeforeValidator(_steps), _Lenient] = None
+
+    @property
+    def state(self) -> RunState:
+        """The status number; the flags and the status word where the number is unknown."""
+        known = _STATES.get(self.status or 0)
+        if known is not None:
+            return known
+        flags = (
+            (self.is_success, RunState.SUCCESS),
+            (self.is_error, RunState.ERROR),
+            (self.is_cancelled, RunState.CANCELLED),
+        )
+        for flag, state in flags:
+            if flag:
+                return state
+        word = _WORDS.get((self.status_humanized or "").strip().lower())
+        if word is not None and word is not RunState.SKIPPED:
+            return word
+        if self.is_complete:  # it has ended, and nobody says that it succeeded
+            return RunState.ERROR
+        return RunState.RUNNING if self.is_running or self.in_progress else RunState.UNKNOWN
+
+    @property
+    def timed_out(self) -> bool:
+        """Ended by dbt Cloud's own time limit, which it reports as cancelled."""
+        return self.state is RunState.CANCELLED and bool(_TIMED_OUT.search(self.status_message or ""))
+
+    @property
+    def superseded(self) -> bool:
+        """Cancelled by dbt Cloud for a newer commit, going by the status message."""
+        return (
+            self.state is RunState.CANCELLED
+            and not self.timed_out
+            and bool(_SUPERSEDED.search(self.status_message or ""))
+        )
+
+    @property
+    def canceller(self) -> Actor | None:
+        """Who cancelled the run, where the audit was asked for and says so."""
+        event = self.audit.cancellation if self.audit else None
+        return event.actor if event else None
+
+    @property
+    def cancelled_by_another(self) -> bool | None:
+        """Whether somebody else cancelled it than triggered it; None where the audit does not say."""
+        canceller = self.canceller
+        starter = self.audit.trigger.actor if self.audit and self.audit.trigger else None
+        if canceller is None or starter is None or canceller.id is None or starter.id is None:
+            return None
+        return (canceller.type, canceller.id) != (starter.type, starter.id)
+
+    @property
+    def overrides(self) -> TriggerOverrides:
+        """The overrides of its trigger; none where the trigger was not asked for."""
+        return self.trigger.overrides if self.trigger else TriggerOverrides()
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The commands it was asked for: `steps_override`, or else the job's own; empty where neither is known."""
+        return self.overrides.steps_override or ((self.job.execute_steps or ()) if self.job else ())
+
+    @property
+    def steps(self) -> tuple[RunStep, ...]:
+        """The steps in their order; empty where they were not asked for."""
+        return tuple(sorted(self.run_steps or (), key=lambda step: step.index))
+
+
+class RetryDetails(CloudModel):
+    """What dbt Cloud's own retry would run: names of steps, not of nodes."""
+
+    failed_step: Text = None
+    skipped_steps: Texts = None
