@@ -1,0 +1,273 @@
+"""The one door to the runner: its log, annotations, outputs, state and summary.
+
+Everything goes to one stream, since the runner reads standard output and standard error without an order between them
+and takes commands from both. All text is made harmless on its way (`github.text`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, TextIO, TypedDict, Unpack
+from urllib.parse import quote
+
+from actions_toolkit.command import Command  # type: ignore[import-untyped]
+from actions_toolkit.file_command import prepare_key_value_message  # type: ignore[import-untyped]
+
+from dbt_cloud_run.github.text import clean, harmless_lines, harmless_message, one_line
+
+AnnotationKind = Literal["error", "warning", "notice"]
+
+ANNOTATION_LIMIT: Final = 10
+"""Annotations of one kind that the runner records for a step; it drops further ones."""
+SUMMARY_LIMIT: Final = 1024 * 1024
+"""Bytes of a step's summary; the platform drops a larger one whole."""
+RELAY_GUARD_LINES: Final = 20
+"""Relayed blocks longer than this are also wrapped in `stop-commands`."""
+_MASK_MINIMUM: Final = 8  # a shorter mask would hide ordinary words and numbers all over the job's log
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_LABELS: Final = {"error": "Error", "warning": "Warning", "notice": "Notice"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Annotation:
+    """One annotation; `file` is relative to the workspace, `line` and `col` are 1-based."""
+
+    message: str
+    file: str | None = None
+    line: int | None = None
+    col: int | None = None
+    title: str | None = None
+
+
+class Where(TypedDict, total=False):
+    """The optional fields of an `Annotation`."""
+
+    file: str | None
+    line: int | None
+    col: int | None
+    title: str | None
+
+
+class Console:
+    """Writes to the runner. Nothing here raises because the log, or a file of the runner, cannot be written."""
+
+    def __init__(self, stream: TextIO | None = None, environ: Mapping[str, str] | None = None) -> None:
+        self._stream = sys.stdout if stream is None else stream
+        self._environ = os.environ if environ is None else environ
+        self._encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        self._lock = threading.RLock()
+        self._in_group = False
+        self._is_broken = False
+        self._secrets: list[str] = []
+        self._annotated = dict.fromkeys(_LABELS, 0)
+
+    @property
+    def is_debug(self) -> bool:
+        """Whether the runner asks for debug lines."""
+        return self._environ.get("RUNNER_DEBUG") == "1"
+
+    # -- the log
+
+    def info(self, text: str = "") -> None:
+        """Write text to the log, line by line; none of it can become a command."""
+        self._write(self._lines(text))
+
+    def debug(self, text: str) -> None:
+        """Write debug lines, if the runner asks for them."""
+        if self.is_debug:
+            self._write([_command("debug", line) for line in self._lines(text)])
+
+    def relay(self, text: str) -> None:
+        """Write untrusted text, such as a dbt log; a big block also goes between `stop-commands` and a random token."""
+        lines = self._lines(text)
+        if len(lines) <= RELAY_GUARD_LINES:
+            self._write(lines)
+            return
+        token = secrets.token_hex(16)
+        with self._lock:
+            self._write([_command("stop-commands", token)])
+            try:
+                self._write(lines)
+            finally:
+                self._write([_command(token)])
+
+    @contextlib.contextmanager
+    def group(self, title: str) -> Iterator[None]:
+        """Fold what is written inside under `title`. The log knows one level: an inner group is a line of its title."""
+        if self._in_group:
+            self.info(one_line(title))
+            yield
+            return
+        self._in_group = True
+        try:
+            self._write([_command("group", one_line(self._redacted(title)))])
+            yield
+        finally:
+            self._in_group = False
+            self._write([_command("endgroup")])
+
+    def mask(self, value: str) -> None:
+        """Have the runner hide a secret from here on, and hide it ourselves; short or empty values are left alone."""
+        value = value.strip()
+        if len(value) < _MASK_MINIMUM or value in self._secrets:
+            return
+        self._secrets += [value, *({quote(value, safe="")} - {value})]
+        self._secrets.sort(key=len, reverse=True)
+        # Anywhere else than on a runner the command would print what it is to hide.
+        if self._environ.get("GITHUB_ACTIONS") == "true":
+            self._write([_command("add-mask", value)])
+
+    # -- annotations
+
+    def notice(self, message: str, **where: Unpack[Where]) -> None:
+        """Annotate with a notice; beyond the platform's limit it is a plain line of the log."""
+        self.annotate("notice", Annotation(message=message, **where))
+
+    def warning(self, message: str, **where: Unpack[Where]) -> None:
+        """Annotate with a warning; beyond the platform's limit it is a plain line of the log."""
+        self.annotate("warning", Annotation(message=message, **where))
+
+    def error(self, message: str, **where: Unpack[Where]) -> None:
+        """Annotate with an error; beyond the platform's limit it is a plain line of the log."""
+        self.annotate("error", Annotation(message=message, **where))
+
+    def annotations_left(self, kind: AnnotationKind) -> int:
+        """How many annotations of this kind the platform still takes from this step."""
+        return ANNOTATION_LIMIT - self._annotated[kind]
+
+    def annotate(self, kind: AnnotationKind, annotation: Annotation) -> None:
+        """Write one annotation."""
+        message = harmless_message(self._redacted(annotation.message)) or "(no message)"
+        title = one_line(self._redacted(annotation.title), 250) if annotation.title else ""
+        if self.annotations_left(kind) <= 0:
+            self.info(f"{_LABELS[kind]}: {f'{title}: ' if title else ''}{message}")
+            return
+        self._annotated[kind] += 1
+        properties = {
+            "file": clean(annotation.file) if annotation.file else None,
+            "line": annotation.line if annotation.file else None,
+            "col": annotation.col if annotation.file and annotation.line else None,
+            "title": title,
+        }
+        self._write([_command(kind, message, {name: value for name, value in properties.items() if value})])
+
+    def annotate_all(self, kind: AnnotationKind, annotations: Sequence[Annotation], *, reserve: int = 0) -> None:
+        """Write what the platform takes, but for `reserve`; the last annotation says how many more there are."""
+        room = max(self.annotations_left(kind) - reserve, 0)
+        if len(annotations) <= room:
+            for annotation in annotations:
+                self.annotate(kind, annotation)
+            return
+        for annotation in annotations[: room - 1] if room else ():
+            self.annotate(kind, annotation)
+        more = len(annotations) - max(room - 1, 0)
+        rest = Annotation(message=f"and {more} more: see the job summary.", title=f"{more} more of this kind")
+        if room:
+            self.annotate(kind, rest)
+        else:
+            self.info(f"{_LABELS[kind]}: {rest.message}")
+
+    # -- the runner's files
+
+    def set_output(self, name: str, value: str) -> None:
+        """Set an output of the step. The value arrives as it is, NUL and lone surrogates (which cannot) as U+FFFD."""
+        self._set("GITHUB_OUTPUT", name, value)
+
+    def save_state(self, name: str, value: str) -> None:
+        """Keep a value for the post step."""
+        self._set("GITHUB_STATE", name, value)
+
+    def get_state(self, name: str) -> str:
+        """What the main step saved; empty if nothing."""
+        return self._environ.get(f"STATE_{name}", "")
+
+    def summary_size(self) -> int:
+        """Bytes that are in the summary already."""
+        path = self._file("GITHUB_STEP_SUMMARY")
+        try:
+            return path.stat().st_size if path else 0
+        except OSError:
+            return 0
+
+    def append_summary(self, markdown: str) -> bool:
+        """Append to the job summary; False (with a warning) where that fails or would lose the whole summary."""
+        text = self._redacted(markdown).replace("\r\n", "\n").replace("\r", "\n").rstrip("\n") + "\n"
+        data = text.encode("utf-8", "replace")
+        size = self.summary_size() + len(data)
+        if size > SUMMARY_LIMIT:
+            self.warning(
+                f"The job summary is left out: with it there would be {size} bytes, and GitHub takes {SUMMARY_LIMIT}."
+            )
+            return False
+        return self._append("GITHUB_STEP_SUMMARY", data)
+
+    def _set(self, variable: str, name: str, value: str) -> None:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no name for an output or a state: letters, digits, _ and - only")
+        value = self._redacted(value).replace("\x00", "\ufffd")
+        value = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        self._append(variable, f"{prepare_key_value_message(name, value)}\n".encode())
+
+    def _file(self, variable: str) -> Path | None:
+        path = self._environ.get(variable)
+        return Path(path) if path and Path(path).is_file() else None
+
+    def _append(self, variable: str, data: bytes) -> bool:
+        # Without the file the toolkit would fall back to `::set-output`, which anybody's log line could forge as well.
+        path = self._file(variable)
+        if path is None:
+            self.debug(f"{variable} names no file: nothing is written to it")
+            return False
+        try:
+            with self._lock, path.open("ab", buffering=0) as file:
+                before = file.seek(0, os.SEEK_END)
+                if file.write(data) != len(data):
+                    file.truncate(before)  # half an entry would make the runner refuse the whole file
+                    raise OSError("no space left")
+        except OSError as error:
+            self.warning(f"{variable} could not be written: {error}")
+            return False
+        return True
+
+    # -- the stream
+
+    def _lines(self, text: str) -> list[str]:
+        # Twice: before, for secrets of several lines; after, for one that control characters had hidden.
+        return [self._redacted(line) for line in harmless_lines(self._redacted(text))]
+
+    def _redacted(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    def _write(self, lines: Sequence[str]) -> None:
+        text = "".join(f"{line}\n" for line in lines)
+        text = text.encode(self._encoding, "replace").decode(self._encoding)
+        with self._lock:
+            if self._is_broken:
+                return
+            try:
+                self._stream.write(text)
+                self._stream.flush()
+            except (OSError, ValueError):  # ValueError: the stream is closed
+                self._is_broken = True
+                self._drop_stream()
+
+    def _drop_stream(self) -> None:
+        # The interpreter flushes standard output once more when it ends, and would end with status 120.
+        with contextlib.suppress(OSError, ValueError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, self._stream.fileno())
+            os.close(null)
+
+
+def _command(name: str, message: str = "", properties: Mapping[str, str | int] | None = None) -> str:
+    return str(Command(name, dict(properties or {}), message))
