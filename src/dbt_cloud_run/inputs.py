@@ -58,7 +58,7 @@ _WHICH_RUN = (
         required=True,
         secret=True,
         variable="DBT_CLOUD_API_TOKEN",
-        description="Service token or personal access token of dbt Cloud; from a secret.",
+        description="Service token or personal access token, from a secret; else `DBT_CLOUD_API_TOKEN` is read.",
     ),
     Input(
         name="on-missing-token",
@@ -71,20 +71,25 @@ _WHICH_RUN = (
         parse=parsing.integer(),
         required=True,
         variable="DBT_CLOUD_ACCOUNT_ID",
-        description="Account id; best from `vars`, since a secret would be blanked out of every link.",
+        description=(
+            "Account id; best from `vars`, since a secret would be blanked out of every link; "
+            "else `DBT_CLOUD_ACCOUNT_ID` is read."
+        ),
     ),
     Input(
         name="host",
         parse=parsing.base_url,
         default="cloud.getdbt.com",
         variable="DBT_CLOUD_HOST",
-        description="Host or access URL of the account.",
+        description=(
+            "Host or access URL of the account; else `DBT_CLOUD_HOST` is read, else it is `cloud.getdbt.com`."
+        ),
     ),
     Input(
         name="job-id",
         parse=parsing.integer(),
         variable="DBT_CLOUD_JOB_ID",
-        description="Id of the job; this, `job-name` or `run-id` is required.",
+        description="Id of the job; this, `job-name` or `run-id` is required; else `DBT_CLOUD_JOB_ID` is read.",
     ),
     Input(
         name="job-name",

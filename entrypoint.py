@@ -1,0 +1,13 @@
+#!/opt/dbt-cloud-run/venv/bin/python -Iu
+"""The step itself. Isolated (-I): nothing of the checkout or of PYTHON* is loaded; unbuffered (-u): the log is live."""
+
+import os
+import sys
+
+try:
+    from dbt_cloud_run.main import main
+
+    status = main(os.environ)
+except KeyboardInterrupt:  # before the loop has taken over the signals
+    status = 130
+sys.exit(status)
