@@ -1,0 +1,2 @@
+select cast(day as date) as day
+from generate_series(timestamp '2024-01-01', timestamp '2026-12-31', interval 1 day) as days(day)

@@ -1,0 +1,6 @@
+select
+    event_id,
+    customer_id,
+    kind,
+    occurred_at
+from {{ source('raw', 'web_events') }}
