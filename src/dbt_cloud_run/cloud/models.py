@@ -36,8 +36,6 @@ _TIMED_OUT = re.compile(
     r"timed[ -]?out|exceeded (?:the|its) (?:configured )?(?:timeout|time limit|duration)", re.IGNORECASE
 )
 
-T = TypeVar("T")
-
 
 def parse_time(value: object) -> datetime | None:
     """A time as the API writes it (`2024-05-27 10:42:16.179903+00:00`, or ISO 8601), in UTC; None for anything else."""

@@ -1,0 +1,131 @@
+"""From an answer to its data, or to the error that it is. The server's words are shortened; no header is quoted."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from dbt_cloud_run.cloud.errors import (
+    Ambiguous,
+    CloudError,
+    Forbidden,
+    NotFound,
+    RateLimited,
+    Redirected,
+    Rejected,
+    Unauthorized,
+    Unreadable,
+)
+
+MAX_WORDS = 500  # characters of the server's own words in a message
+_MAX_RETRY_AFTER = 24 * 3600.0
+_RETRY_AFTER_HEADERS = ("retry-after", "x-rate-limit-retry-after-seconds")
+_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """How long the server wants us to wait, in seconds, whether given so or as an HTTP date; None where it is silent."""
+    for name in _RETRY_AFTER_HEADERS:
+        value = headers.get(name, "").strip()
+        if re.fullmatch(r"\d{1,12}(\.\d+)?", value):
+            return min(float(value), _MAX_RETRY_AFTER)
+        try:
+            date = parsedate_to_datetime(value)
+        except (ValueError, TypeError, IndexError, OverflowError):
+            continue
+        date = date.replace(tzinfo=UTC) if date.tzinfo is None else date
+        return min(max((date - now).total_seconds(), 0.0), _MAX_RETRY_AFTER)
+    return None
+
+
+def _shorten(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= MAX_WORDS else text[: MAX_WORDS - 1] + "…"
+
+
+def _loads(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def server_words(body: bytes) -> str:
+    """What an error's body says: `status.user_message` and `data` of the envelope, or the title of a page."""
+    content = _loads(body[:200_000])
+    if isinstance(content, dict):
+        status = content.get("status")
+        message = status.get("user_message") if isinstance(status, dict) else None
+        detail = content.get("data")
+        if detail is not None and not isinstance(detail, str):
+            detail = json.dumps(detail, ensure_ascii=False)
+        return _shorten(" ".join(str(part) for part in (message, detail) if part and part != "{}"))
+    if isinstance(content, str):
+        return _shorten(content)
+    text = body[:20_000].decode("utf-8", "replace")
+    if "<" in text:
+        title = _TITLE.search(text)
+        return _shorten(title.group(1)) if title else "an HTML page"
+    return _shorten(text)
+
+
+def error_for(
+    status: int, headers: Mapping[str, str], body: bytes, *, request: str, host: str, now: datetime
+) -> CloudError:
+    """The error that an answer of other than 2xx is. `request` names the request for people, such as `GET /api/…`."""
+    words = server_words(body)
+    answered = f"dbt Cloud answered {status} to {request}" + (f": {words.rstrip('.')}." if words else ".")
+    wait = retry_after(headers, now)
+    if 300 <= status < 400:
+        target = urlsplit(headers.get("location", "")).hostname or "no named host"
+        return Redirected(
+            f"{host} redirects {request} ({status}, to {target}), and redirects are not followed.",
+            "Set `host` to the access URL of the account itself.",
+            status=status,
+        )
+    if status == 401:
+        return Unauthorized(answered, _ADVICE_401.format(host=host), status=status)
+    if status == 403:
+        return Forbidden(answered, _ADVICE_403, status=status)
+    if status == 404:
+        return NotFound(answered, _ADVICE_404, status=status)
+    if status == 429:
+        return RateLimited(answered, "dbt Cloud's limit holds for the whole account.", status=status, retry_after=wait)
+    if status == 408 or status >= 500:
+        return Ambiguous(answered, status=status, retry_after=wait)
+    return Rejected(answered, "Correct what dbt Cloud names, and run the workflow again.", status=status)
+
+
+_ADVICE_401 = (
+    "Either the token is wrong or expired, or it belongs to another host than {host}: an account with an access URL of "
+    "its own (such as ab123.us1.dbt.com) is known there alone. Set `host` to the access URL shown in dbt Cloud under "
+    "Account settings, and check `api-token`."
+)
+_ADVICE_403 = (
+    "The token is known, but is not let in. If the account restricts IP addresses, the runner's address must be "
+    "allowed, and those of GitHub-hosted runners change: use a self-hosted runner or one with a static address."
+)
+_ADVICE_404 = (
+    "The id (or `account-id`) is wrong, or the token has no permission to see it; dbt Cloud answers both alike. "
+    "A service token needs at least the permission set Job Runner for the job's project."
+)
+
+
+def unwrap(status: int, headers: Mapping[str, str], body: bytes, *, request: str, host: str, now: datetime) -> Any:
+    """The `data` of an answer's envelope, possibly None. Raises the error that the answer is, `Unreadable` included."""
+    if not 200 <= status < 300:
+        raise error_for(status, headers, body, request=request, host=host, now=now)
+    content = _loads(body)
+    if not isinstance(content, dict) or "data" not in content:
+        what = "an empty body" if not body.strip() else "a body that is not the API's JSON"
+        raise Unreadable(f"dbt Cloud answered {status} to {request} with {what}.", status=status)
+    envelope = content.get("status")
+    code = envelope.get("code") if isinstance(envelope, dict) else None
+    if isinstance(code, int) and code >= 400:
+        raise error_for(code, headers, body, request=request, host=host, now=now)
+    return content["data"]

@@ -1,0 +1,203 @@
+"""dbt Cloud's Administrative API v2, as far as a run needs it: one method, one request, typed answers and errors.
+
+Nothing is repeated here; `retrying` does that for reads, `trigger` for writes. Paths and parameters are those of the
+official API description. Every method raises `CloudError`s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import SecretStr, ValidationError
+
+from dbt_cloud_run.clock import Clock
+from dbt_cloud_run.cloud.errors import NotFound, Rejected, Unreadable
+from dbt_cloud_run.cloud.models import CloudModel, Job, Named, RetryDetails, Run
+from dbt_cloud_run.cloud.transport import Transport
+
+PAGE = 100  # the most that the platform gives at once
+_Model = TypeVar("_Model", bound=CloudModel)
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadedFile:
+    """An artifact on disk. `size` is in bytes as written, `wire_bytes` as transferred (compressed)."""
+
+    path: Path
+    size: int
+    wire_bytes: int
+    content_type: str
+
+
+class CloudClient:
+    """A session with one account, to be used with `async with`. Timeouts, of one connect and one read, are seconds."""
+
+    def __init__(
+        self,
+        base_url: str,
+        account_id: int,
+        token: SecretStr,
+        clock: Clock,
+        *,
+        connect_timeout: float = 5.0,
+        read_timeout: float = 30.0,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._account = f"/api/v2/accounts/{account_id}"
+        self._account_v3 = f"/api/v3/accounts/{account_id}"
+        self._transport = Transport(
+            base_url,
+            token,
+            clock.utcnow,
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
+            transport=transport,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._transport.aclose()
+
+    @property
+    def host(self) -> str:
+        """The host that is spoken to, for people."""
+        return self._transport.host
+
+    async def get_run(self, run_id: int, include: Iterable[str] = ()) -> Run:
+        """One run; `include` names related objects such as `run_steps`, `trigger`, `job`, `environment`, `audit`."""
+        data = await self._transport.call("GET", f"{self._account}/runs/{run_id}/", params=_params(include))
+        run = _one(Run, data, f"run {run_id}")
+        if run.id != run_id:
+            raise Unreadable(f"dbt Cloud answered with run {run.id} when asked for run {run_id}.")
+        return run
+
+    async def list_runs(
+        self,
+        job_id: int,
+        *,
+        limit: int = PAGE,
+        id_gt: int | None = None,
+        status_in: Iterable[int] | None = None,
+        order_by: str = "-id",
+        include: Iterable[str] = ("trigger",),
+    ) -> tuple[Run, ...]:
+        """One page of a job's runs, the newest first unless `order_by` says otherwise."""
+        params = {"job_definition_id": str(job_id), "order_by": order_by, "limit": str(limit), **_params(include)}
+        if id_gt is not None:
+            params["id__gt"] = str(id_gt)
+        if status_in is not None:
+            params["status__in"] = "[" + ",".join(str(status) for status in status_in) + "]"
+        data = await self._transport.call("GET", f"{self._account}/runs/", params=params)
+        return _many(Run, data, "the list of runs")
+
+    async def trigger(self, job_id: int, body: Mapping[str, Any]) -> Run:
+        """Start a run: a single request, never repeated here, since it may have taken effect whatever is answered."""
+        data = await self._transport.call("POST", f"{self._account}/jobs/{job_id}/run/", body=body)
+        return _one(Run, data, "the triggered run")
+
+    async def retry_run(self, run_id: int) -> Run:
+        """dbt Cloud's own retry of this very run: a single request. Gives the new run."""
+        data = await self._transport.call("POST", f"{self._account}/runs/{run_id}/retry/")
+        return _one(Run, data, "the retried run")
+
+    async def retry_details(self, run_id: int) -> RetryDetails:
+        """The steps that dbt Cloud's own retry would run."""
+        data = await self._transport.call("GET", f"{self._account}/runs/{run_id}/retry/")
+        return _one(RetryDetails, data, "the details of a retry")
+
+    async def cancel_run(self, run_id: int) -> Run:
+        """Cancel a run. Harmless when it is repeated."""
+        data = await self._transport.call("POST", f"{self._account}/runs/{run_id}/cancel/")
+        return _one(Run, data, "the cancelled run")
+
+    async def get_job(self, job_id: int, include: Iterable[str] = ()) -> Job:
+        """One job; `include` may name `environment`."""
+        data = await self._transport.call("GET", f"{self._account}/jobs/{job_id}/", params=_params(include))
+        return _one(Job, data, f"job {job_id}")
+
+    async def list_jobs(
+        self, *, name_contains: str | None = None, offset: int = 0, include: Iterable[str] = ()
+    ) -> tuple[Job, ...]:
+        """One page of the account's active jobs, in the order of their ids."""
+        params = {"order_by": "id", "limit": str(PAGE), "offset": str(offset), **_params(include)}
+        if name_contains:
+            params["name__icontains"] = name_contains
+        return _many(
+            Job, await self._transport.call("GET", f"{self._account}/jobs/", params=params), "the list of jobs"
+        )
+
+    async def list_projects(self, *, offset: int = 0) -> tuple[Named, ...]:
+        """One page of the account's projects (API v3). A token with the permission set Job Runner may not see them."""
+        params = {"limit": str(PAGE), "offset": str(offset)}
+        data = await self._transport.call("GET", f"{self._account_v3}/projects/", params=params)
+        return _many(Named, data, "the list of projects")
+
+    async def list_environments(self, *, offset: int = 0) -> tuple[Named, ...]:
+        """One page of the account's environments (API v3), with the same limit of permission."""
+        params = {"limit": str(PAGE), "offset": str(offset)}
+        data = await self._transport.call("GET", f"{self._account_v3}/environments/", params=params)
+        return _many(Named, data, "the list of environments")
+
+    async def list_artifacts(self, run_id: int) -> tuple[str, ...]:
+        """The paths of a run's artifacts, all steps together; none where the platform answers null."""
+        data = await self._transport.call("GET", f"{self._account}/runs/{run_id}/artifacts/")
+        if data is None:
+            return ()
+        if not isinstance(data, list):
+            raise Unreadable(f"The list of artifacts of run {run_id} is no list.")
+        return tuple(path for path in data if isinstance(path, str))
+
+    async def download(self, run_id: int, path: str, dest: Path, *, step: int | None = None) -> DownloadedFile | None:
+        """Stream one artifact to `dest`, whose folder exists; None where there is none (404).
+
+        `step` is a step's index; without it the platform serves the last step's. `dest` appears only when the transfer
+        is complete. The content is not looked at: it may be empty, or not be JSON. Raises `OSError` of the disk, too.
+        """
+        if any(part in ("", ".", "..") for part in path.split("/")):
+            raise Rejected(f"{path!r} is no path of an artifact.")
+        url = f"{self._account}/runs/{run_id}/artifacts/{quote(path, safe='/')}"
+        params = {} if step is None else {"step": str(step)}
+        part = dest.with_name(f".{dest.name[:100]}.{os.urandom(6).hex()}.part")
+        try:
+            async with self._transport.stream(url, params=params) as response:
+                size = 0
+                with part.open("xb") as file:
+                    async for piece in response.aiter_bytes():
+                        size += file.write(piece)
+            part.replace(dest)
+        except NotFound:
+            return None
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                part.unlink()
+        return DownloadedFile(dest, size, response.num_bytes_downloaded, response.headers.get("content-type", ""))
+
+
+def _params(include: Iterable[str]) -> dict[str, str]:
+    related = ",".join(include)
+    return {"include_related": related} if related else {}
+
+
+def _one(model: type[_Model], data: object, what: str) -> _Model:
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise Unreadable(f"dbt Cloud's answer is not readable as {what}.") from error
+
+
+def _many(model: type[_Model], data: object, what: str) -> tuple[_Model, ...]:
+    if not isinstance(data, list):
+        raise Unreadable(f"dbt Cloud's answer is not readable as {what}.")
+    return tuple(_one(model, item, what) for item in data)

@@ -1,0 +1,188 @@
+"""The HTTP session with one host: its certificates and proxies, and which failures mean that nothing was received."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import quote, urlsplit
+
+import httpx
+from pydantic import SecretStr
+
+from dbt_cloud_run import __version__
+from dbt_cloud_run.cloud.answers import error_for, unwrap
+from dbt_cloud_run.cloud.errors import Ambiguous, CloudError, NotReceived, Unreadable
+from dbt_cloud_run.errors import ConfigError
+
+MAX_JSON_BYTES = 64 * 1024 * 1024  # of an answer that is read into memory; artifacts go to disk
+_KEEP_ALIVE_SECONDS = 90.0  # longer than the longest interval between two polls
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_CA_FILES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_NOT_RECEIVED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+
+
+def tls_context(environ: Mapping[str, str]) -> ssl.SSLContext:
+    """Always verifying: by the CA bundle that `SSL_CERT_FILE`, `REQUESTS_CA_BUNDLE` or the like names, or the public one.
+
+    Raises `ConfigError` if the file cannot be used.
+    """
+    for name in (*_CA_FILES, "SSL_CERT_DIR"):
+        value = environ.get(name)
+        if not value:
+            continue
+        path = Path(value)
+        try:
+            if path.is_dir():
+                return ssl.create_default_context(capath=value)
+            return ssl.create_default_context(cafile=value)
+        except OSError as error:  # ssl.SSLError is one, too
+            raise ConfigError(
+                f"{name} names {value}, which cannot be used as a CA bundle ({error.strerror or error}).",
+                "Give the path of a PEM file as the container sees it, or unset the variable.",
+            ) from error
+    return httpx.create_ssl_context()
+
+
+class Transport:
+    """A keep-alive session with `base_url` (scheme, host, port). The token goes there alone: no redirect is followed.
+
+    The runner's proxy variables are honoured, except for plain http, which is for loopback only and must not leave the
+    machine. Raises `ConfigError` for a token, URL, proxy or CA bundle that cannot be used.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        token: SecretStr,
+        now: Callable[[], datetime],
+        *,
+        connect_timeout: float,
+        read_timeout: float,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        parts = urlsplit(base_url)
+        self.host = parts.hostname or ""
+        plain = parts.scheme == "http"
+        if not self.host or parts.scheme not in ("http", "https") or (plain and self.host not in _LOOPBACK):
+            raise ConfigError(f"{base_url} is no https URL of a host.", "http is for loopback only.")
+        secret = token.get_secret_value()
+        if not secret or not secret.isascii() or not secret.isprintable() or " " in secret:
+            raise ConfigError(
+                "`api-token` has characters that no dbt Cloud token has.",
+                "Copy it again, without quotes or line breaks.",
+            )
+        self._now = now
+        self._secret = secret
+        self._total_timeout = connect_timeout + 2 * read_timeout
+        try:
+            self._http = httpx.AsyncClient(
+                base_url=f"{parts.scheme}://{parts.netloc}",
+                headers={"Authorization": f"Token {secret}", "User-Agent": f"dbt-cloud-run/{__version__}"},
+                timeout=httpx.Timeout(read_timeout, connect=connect_timeout),
+                limits=httpx.Limits(max_connections=16, keepalive_expiry=_KEEP_ALIVE_SECONDS),
+                # A context without any CA: nothing is verified over plain http, and nothing else may be spoken.
+                verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain else tls_context(os.environ),
+                trust_env=not plain,
+                follow_redirects=False,
+                transport=transport,
+            )
+        except (ValueError, httpx.InvalidURL, ImportError) as error:
+            raise ConfigError(f"The proxy variables of the runner cannot be used: {error}") from error
+
+    async def aclose(self) -> None:
+        """Close the session."""
+        await self._http.aclose()
+
+    async def call(
+        self, method: str, path: str, *, params: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None
+    ) -> Any:
+        """One request, and the `data` of its answer. Raises `CloudError`s only."""
+        request = f"{method} {path}"
+        async with (
+            self._failures(request),
+            asyncio.timeout(self._total_timeout),
+            self._http.stream(
+                method, path, params=params, json=body, headers={"Accept": "application/json"}
+            ) as response,
+        ):
+            content = await _read(response, request)
+        with self._scrubbed():
+            return unwrap(
+                response.status_code, response.headers, content, request=request, host=self.host, now=self._now()
+            )
+
+    @contextlib.asynccontextmanager
+    async def stream(self, path: str, *, params: Mapping[str, str] | None = None) -> AsyncIterator[httpx.Response]:
+        """GET something that is read piece by piece. Raises `CloudError`s, also when it breaks off half-way."""
+        request = f"GET {path}"
+        async with (
+            self._failures(request),
+            self._http.stream("GET", path, params=params, headers={"Accept": "*/*"}) as response,
+        ):
+            if not 200 <= response.status_code < 300:
+                content = await _read(response, request)
+                with self._scrubbed():
+                    raise error_for(
+                        response.status_code,
+                        response.headers,
+                        content,
+                        request=request,
+                        host=self.host,
+                        now=self._now(),
+                    )
+            yield response
+
+    @contextlib.asynccontextmanager
+    async def _failures(self, request: str) -> AsyncIterator[None]:
+        try:
+            yield
+        except TimeoutError as error:
+            raise Ambiguous(f"{self.host} did not finish its answer to {request} in time.") from error
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ssl.SSLError) as error:
+            self._raise_for(error, request)
+
+    def _raise_for(self, error: Exception, request: str) -> NoReturn:
+        why = _why(error)
+        if isinstance(error, _NOT_RECEIVED):
+            advice = "Check `host`, and the runner's network and proxy."
+            if "CERTIFICATE" in why.upper():
+                advice = "If the runner's network has a CA of its own, name its PEM file in SSL_CERT_FILE."
+            raise NotReceived(f"{self.host} could not be reached for {request}: {why}.", advice) from error
+        if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError | httpx.InvalidURL):
+            raise ConfigError(f"{request} could not be sent: {type(error).__name__}.") from error
+        if isinstance(error, httpx.DecodingError):
+            raise Unreadable(f"The answer of {self.host} to {request} could not be decompressed.") from error
+        raise Ambiguous(f"The connection to {self.host} broke during {request}: {why}.") from error
+
+    @contextlib.contextmanager
+    def _scrubbed(self) -> Iterator[None]:
+        """A server that repeats the token in an error must not bring it into a log."""
+        try:
+            yield
+        except CloudError as error:
+            for form in (self._secret, quote(self._secret, safe="")):
+                error.message = error.message.replace(form, "***")
+            error.args = (error.message,)
+            raise
+
+
+def _why(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:200]}".rstrip(": ") if text else type(error).__name__
+
+
+async def _read(response: httpx.Response, request: str) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.aiter_bytes():
+        size += len(part)
+        if size > MAX_JSON_BYTES:
+            raise Unreadable(f"The answer to {request} is larger than {MAX_JSON_BYTES // 2**20} MiB.")
+        parts.append(part)
+    return b"".join(parts)
