@@ -1,0 +1,58 @@
+# `make demo` and `make test` do all of their own set-up, in this folder alone.
+PY := .venv/bin/python
+SOURCES := src tests demo tools entrypoint.py post_entrypoint.py
+WORKFLOWS := .github/workflows/*.yml
+SCRIPTS := tools/setup tools/e2e/run tools/e2e/engine .ci/run
+
+.PHONY: help setup demo test test-slow test-all check format e2e bench preview lock clean
+
+help: ## what can be made
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+setup: ## the virtual environment .venv
+	@tools/setup
+
+demo: setup ## a job of the emulator (or of a real account) is triggered, fails, is retried and published
+	@$(PY) -m demo
+
+test: setup ## the tests that take less than five minutes
+	$(PY) -m pytest -q -m "not slow and not container"
+
+test-slow: setup ## the other ones, without those that need a container engine
+	$(PY) -m pytest -q -m "slow and not container"
+
+test-all: setup ## both
+	$(PY) -m pytest -q -m "not container"
+
+check: setup ## linters, types, workflow schemas, spelling, licences
+	$(PY) -m ruff check $(SOURCES)
+	$(PY) -m ruff format --check $(SOURCES)
+	$(PY) -m mypy
+	.venv/bin/hadolint Dockerfile
+	.venv/bin/zizmor --offline --quiet --no-progress .github action.yml
+	$(PY) -m check_jsonschema -q --builtin-schema vendor.github-actions action.yml
+	$(PY) -m check_jsonschema -q --builtin-schema vendor.github-workflows $(WORKFLOWS)
+	$(PY) -m check_jsonschema -q --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(PY) -m yamllint --strict .
+	.venv/bin/shellcheck $(SCRIPTS)
+	$(PY) -m codespell_lib
+	$(PY) tools/licences.py
+
+format: setup ## let ruff format and sort
+	$(PY) -m ruff check --fix $(SOURCES)
+	$(PY) -m ruff format $(SOURCES)
+
+e2e: setup ## build the image and let act and plain docker run it; exit status 75 where Docker cannot start
+	@tools/e2e/run
+
+bench: setup ## measure, and say where the results are
+	$(PY) -m benchmarks
+
+preview: setup ## pictures of the summary, made in a browser
+	@tools/preview/run
+
+lock: ## write requirements/*.txt anew from pyproject.toml
+	@tools/lock
+
+clean: ## remove everything that make has made
+	rm -rf .venv .venv-* build dist demo-output preview .mypy_cache .pytest_cache .ruff_cache .hypothesis
