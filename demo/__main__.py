@@ -1,0 +1,110 @@
+"""`make demo`: a dbt Cloud job is triggered, fails in one model, is retried, and everything is published.
+
+With DBT_CLOUD_API_TOKEN, DBT_CLOUD_ACCOUNT_ID and DBT_CLOUD_JOB_ID set (and DBT_CLOUD_HOST, where the account is not on
+cloud.getdbt.com), the same happens against the real account.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from dbt_cloud_emulator.config import DEMO_TOKEN, SHIPPED_PROJECT
+from demo.page import render
+from demo.results_service import serve
+from demo.runner import ROOT, Runner
+
+FOLDER = ROOT / "demo-output"
+NIGHTLY_JOB = "1002"  # of the emulator's own account: source freshness, build, docs
+
+
+def main() -> int:
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir()
+    real = _real_account()
+    if real:
+        print(f"Running job {real['job-id']} of the real account {real['account-id']}.", flush=True)
+        return _play(real)
+    with _emulator() as url:
+        print(f"dbt Cloud is emulated at {url}, with real dbt and DuckDB underneath.", flush=True)
+        return _play(
+            {"api-token": DEMO_TOKEN, "account-id": "1", "job-id": NIGHTLY_JOB, "host": url, "retry-delay": "1"}
+        )
+
+
+def _play(inputs: Mapping[str, str]) -> int:
+    with serve(FOLDER / "workflow-artifacts") as service:
+        runner = Runner(
+            folder=FOLDER,
+            inputs=inputs,
+            services={"ACTIONS_RESULTS_URL": service.url, "ACTIONS_RUNTIME_TOKEN": service.token},
+        )
+        shutil.copytree(SHIPPED_PROJECT, runner.workspace, ignore=shutil.ignore_patterns("target", "logs"))
+        runner.prepare()
+        _title("The step")
+        status = runner.run("entrypoint.py")
+        outputs, summary = runner.values("output"), runner.file("step_summary").read_text()
+        _title("The post step")
+        runner.run("post_entrypoint.py", state=runner.values("state"))
+    _tell(runner, outputs, summary, status)
+    return status
+
+
+def _tell(runner: Runner, outputs: Mapping[str, str], summary: str, status: int) -> None:
+    (FOLDER / "summary.md").write_text(summary)
+    (FOLDER / "summary.html").write_text(render(summary, "dbt-cloud-run"))
+    _title("Outputs")
+    width = max(map(len, outputs), default=0)
+    for name, value in outputs.items():
+        print(f"{name:<{width}}  {value if len(value) <= 160 else value[:159] + '…'}")
+    _title("Files")
+    places = {
+        "summary": FOLDER / "summary.md",
+        "summary, rendered": FOLDER / "summary.html",
+        "artifacts": runner.workspace / outputs.get("artifacts-path", ""),
+        "assets": runner.workspace / outputs.get("assets-path", ""),
+        "workflow artifact": next((FOLDER / "workflow-artifacts").glob("*.zip"), None),
+    }
+    for what, path in places.items():
+        print(f"{what:<18} {os.path.relpath(path) if path and path.exists() else '(none)'}")
+    print(f"\nThe step ended with exit status {status}.", flush=True)
+
+
+def _real_account() -> dict[str, str]:
+    """The inputs that the environment gives for a real account; empty unless all that is needed is set."""
+    names = ("api-token", "account-id", "job-id", "host")
+    found = {name: os.environ.get(f"DBT_CLOUD_{name.replace('-', '_').upper()}", "") for name in names}
+    return found if all(found[name] for name in names[:3]) else {}
+
+
+@contextmanager
+def _emulator() -> Iterator[str]:
+    """Start the emulator, give its URL, and end it."""
+    log = FOLDER / "emulator.log"
+    command = [sys.executable, "-u", "-m", "dbt_cloud_emulator", "--port", "0", "--state", str(FOLDER / "emulator")]
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(  # noqa: S603 - our own module
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True, cwd=ROOT
+        ) as process,
+    ):
+        try:
+            line = next((line for line in process.stdout or () if "listening on" in line), "")
+            if not (found := re.search(r"listening on (\S+)", line)):
+                sys.exit(f"The emulator did not start; {os.path.relpath(log)} says why.")
+            yield found[1]
+        finally:
+            process.terminate()
+
+
+def _title(text: str) -> None:
+    print(f"\n── {text} {'─' * (76 - len(text))}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
