@@ -1,0 +1,151 @@
+"""What the reports derive from the outcome once: which nodes failed, recovered, were skipped, and why."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from dbt_cloud_run.dbt.statuses import Kind, is_failure, kind
+from dbt_cloud_run.model import Ending, NodeOutcome, RunState
+from dbt_cloud_run.report.data import NodeInfo, ReportData
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dbt_cloud_run.model import Attempt, Step
+
+_SEARCH_LIMIT = (
+    300_000  # nodes looked at for all failures together; beyond it a skipped node counts for one failure only
+)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Derived from a `ReportData`, each computed when first asked for."""
+
+    data: ReportData
+
+    @cached_property
+    def ending(self) -> Ending:
+        """The ending; a success that left a failure out is none."""
+        outcome = self.data.outcome
+        return Ending.ERROR if outcome.ending is Ending.SUCCESS and outcome.left_out else outcome.ending
+
+    @cached_property
+    def kinds(self) -> Mapping[str, Kind]:
+        """Unique id -> judgement of the last result."""
+        return {unique_id: kind(found.result.status) for unique_id, found in self._outcomes.items()}
+
+    @property
+    def _outcomes(self) -> Mapping[str, NodeOutcome]:
+        return self.data.outcome.ledger.outcomes
+
+    def of_kind(self, wanted: Kind) -> tuple[NodeOutcome, ...]:
+        """The nodes whose last result is of this kind, in the ledger's order."""
+        return tuple(found for unique_id, found in self._outcomes.items() if self.kinds[unique_id] is wanted)
+
+    @cached_property
+    def failed(self) -> tuple[NodeOutcome, ...]:
+        return self.of_kind(Kind.FAILED)
+
+    @cached_property
+    def skipped(self) -> tuple[NodeOutcome, ...]:
+        return self.of_kind(Kind.SKIPPED)
+
+    @cached_property
+    def warned(self) -> tuple[NodeOutcome, ...]:
+        return self.of_kind(Kind.WARNED)
+
+    @cached_property
+    def recovered(self) -> tuple[NodeOutcome, ...]:
+        return tuple(found for found in self._outcomes.values() if found.recovered)
+
+    @cached_property
+    def counts(self) -> Counter[Kind]:
+        """How many nodes ended as what."""
+        return Counter(self.kinds.values())
+
+    def info(self, unique_id: str) -> NodeInfo:
+        """The manifest's view of a node, or what its unique id (`<type>.<package>.<name>…`) tells."""
+        found = self.data.nodes.get(unique_id)
+        return found if found is not None else _named_by_id(unique_id)
+
+    def owners(self, unique_id: str) -> tuple[str, ...]:
+        """A node's owners; of a test without its own: those of the nodes that it tests."""
+        info = self.info(unique_id)
+        if info.owners:
+            return info.owners
+        return tuple(dict.fromkeys(owner for tested in info.tested_nodes for owner in self.info(tested).owners))
+
+    @cached_property
+    def failed_attempts(self) -> Mapping[str, tuple[int, ...]]:
+        """Unique id -> numbers of the attempts in which it failed."""
+        found: dict[str, list[int]] = {}
+        for attempt in self.data.outcome.attempts:
+            for step in attempt.steps:
+                for node in step.results.nodes if step.results is not None else ():
+                    numbers = found.setdefault(node.unique_id, []) if is_failure(node.status) else []
+                    if attempt.number not in numbers:
+                        numbers.append(attempt.number)
+        return {unique_id: tuple(numbers) for unique_id, numbers in found.items()}
+
+    @cached_property
+    def skipped_by(self) -> Mapping[str, tuple[str, ...]]:
+        """Failed node -> the nodes that were skipped because of it, nearest first.
+
+        A failed test stands in the way of what builds on the nodes that it tests, as in `dbt build`.
+        """
+        skipped = {found.unique_id for found in self.skipped}
+        left, claimed = _SEARCH_LIMIT, set[str]()
+        found: dict[str, tuple[str, ...]] = {}
+        for failure in self.failed:
+            known = claimed if left <= 0 else set[str]()
+            reached = self._reach(failure.unique_id, skipped, known)
+            left -= len(reached) + 1
+            claimed.update(reached)
+            found[failure.unique_id] = reached
+        return found
+
+    def _reach(self, start: str, skipped: set[str], known: set[str]) -> tuple[str, ...]:
+        reached: dict[str, None] = {}
+        queue = deque((start, *self.info(start).tested_nodes))
+        while queue:
+            for child in self.data.edges.get(queue.popleft(), ()):
+                if child in skipped and child not in reached and child not in known:
+                    reached[child] = None
+                    queue.append(child)
+        return tuple(reached)
+
+    @cached_property
+    def failed_steps(self) -> tuple[tuple[Attempt, Step], ...]:
+        """Steps of the last attempt that failed without a failed node to show for it: clone, profile, deps, compile."""
+        last = self.data.outcome.last
+        if last is None:
+            return ()
+        return tuple(
+            (last, step)
+            for step in last.steps
+            if step.state is RunState.ERROR
+            and not any(is_failure(node.status) for node in (step.results.nodes if step.results else ()))
+            and not any(is_failure(row.status) for row in step.freshness)
+        )
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """What was missing or not trusted on the way, each once."""
+        own = (warning for attempt in self.data.outcome.attempts for warning in attempt.warnings)
+        distrusted = (
+            f"Results of step {step.index} of run {attempt.run_id} are not used: {step.distrusted}"
+            for attempt in self.data.outcome.attempts
+            for step in attempt.steps
+            if step.distrusted
+        )
+        return tuple(dict.fromkeys((*self.data.warnings, *own, *distrusted)))
+
+
+def _named_by_id(unique_id: str) -> NodeInfo:
+    parts = unique_id.split(".")
+    name = ".".join(parts[2:3]) or unique_id
+    return NodeInfo(unique_id=unique_id, name=name, resource_type=parts[0] if len(parts) > 1 else "node")

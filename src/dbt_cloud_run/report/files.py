@@ -1,0 +1,209 @@
+"""The files that the action itself writes: assets, result, summary, and the run results of all attempts as one.
+
+Every file appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import msgspec
+
+from dbt_cloud_run.dbt.statuses import NODE_COMMANDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from dbt_cloud_run.model import Asset, Attempt, Ledger, NodeOutcome, StepResults
+
+MERGED_FROM_VARIABLE = "DBT_CLOUD_RUN_MERGED_FROM"
+_SCHEMA = "https://schemas.getdbt.com/dbt/run-results/v6.json"
+
+
+class _File(msgspec.Struct):
+    results: list[msgspec.Raw] = []
+    metadata: Any = None
+    args: Any = None
+
+
+class _RowName(msgspec.Struct):
+    unique_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    attempt: Attempt
+    step_index: int
+    results: StepResults
+
+
+def write_assets(path: Path, assets: Sequence[Asset]) -> None:
+    """Write `{"assets": [...]}`; times as ISO 8601 in UTC."""
+    with _replacing(path) as file:
+        file.write(b'{"assets": [')
+        for position, asset in enumerate(assets):
+            file.write(b",\n" if position else b"\n")
+            file.write(_encode(asset))
+        file.write(b"\n]}\n" if assets else b"]}\n")
+
+
+def write_result(path: Path, values: Mapping[str, Any]) -> None:
+    """Write every output as one JSON object; `values` come from `outputs.output_values`, uncut."""
+    with _replacing(path) as file:
+        file.write(json.dumps(dict(values), indent=2).encode() + b"\n")
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write a report, in UTF-8."""
+    with _replacing(path) as file:
+        file.write(content.encode("utf-8", "replace"))
+
+
+def write_merged_run_results(path: Path, ledger: Ledger, attempts: Sequence[Attempt]) -> int:
+    """Write one `run_results.json` over all steps and attempts, each node once by its last result.
+
+    A row is copied byte for byte from the file that holds it; only one file is in memory at a time. `metadata` is the
+    newest file's, `elapsed_time` the sum of all (they ran one after another), and `args.merged_from` names them in
+    order. Returns the number of rows; writes nothing and returns 0 when no step had results.
+    """
+    sources = _sources(ledger, attempts)
+    if not sources:
+        return 0
+    wanted: defaultdict[Path, list[NodeOutcome]] = defaultdict(list)
+    for outcome in ledger.outcomes.values():
+        wanted[outcome.results_path].append(outcome)
+    newest: dict[str, Any] = {}
+    commands: dict[Path, object] = {}
+    count = 0
+    with _replacing(path) as file:
+        file.write(b'{"results": [')
+        for source in sources:
+            held = _read(source.results.path)
+            newest = held.metadata if isinstance(held.metadata, dict) else newest
+            commands[source.results.path] = held.args.get("invocation_command") if isinstance(held.args, dict) else None
+            for row in _rows(held, wanted.pop(source.results.path, [])):
+                file.write(b",\n" if count else b"\n")
+                file.write(row)
+                count += 1
+        merged_from = _merged_from(sources, ledger, commands)
+        tail = {
+            "metadata": _metadata(newest, merged_from),
+            "elapsed_time": sum(source.results.elapsed_seconds or 0.0 for source in sources),
+            "args": {"which": _which(sources), "merged": True, "merged_from": merged_from},
+        }
+        file.write(b"\n]," + _encode(tail)[1:] + b"\n")
+    return count
+
+
+def _sources(ledger: Ledger, attempts: Sequence[Attempt]) -> list[_Source]:
+    used = {outcome.results_path for outcome in ledger.outcomes.values()}
+    return [
+        _Source(attempt, step.index, step.results)
+        for attempt in attempts
+        for step in attempt.steps
+        if step.results is not None and (step.results.path in used or step.results.which in NODE_COMMANDS)
+    ]
+
+
+def _read(path: Path) -> _File:
+    """The file's rows, undecoded; nothing where the file has gone or is of another shape."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_File)
+    except (OSError, ValueError, RecursionError):
+        return _File()
+
+
+def _rows(held: _File, outcomes: Sequence[NodeOutcome]) -> Iterator[bytes | memoryview]:
+    for outcome in sorted(outcomes, key=lambda found: found.result.row):
+        position = outcome.result.row
+        row = held.results[position] if 0 <= position < len(held.results) else None
+        yield memoryview(row) if row is not None and _names(row, outcome.unique_id) else _made_row(outcome)
+
+
+def _names(row: msgspec.Raw, unique_id: str) -> bool:
+    try:
+        return msgspec.json.decode(row, type=_RowName).unique_id == unique_id
+    except (ValueError, RecursionError):
+        return False
+
+
+def _made_row(outcome: NodeOutcome) -> bytes:
+    """A row in dbt's shape from what was decoded, for the case that the file changed or vanished after it was read."""
+    result = outcome.result
+    timing = {"name": "execute", "started_at": result.started_at, "completed_at": result.completed_at}
+    return _encode(
+        {
+            "status": result.status,
+            "timing": [timing] if result.started_at or result.completed_at else [],
+            "thread_id": result.thread_id,
+            "execution_time": result.execution_seconds,
+            "adapter_response": dict(result.adapter_response),
+            "message": result.message,
+            "failures": result.failures,
+            "unique_id": result.unique_id,
+            "compiled": None,
+            "compiled_code": None,
+            "relation_name": result.relation_name,
+        }
+    )
+
+
+def _merged_from(
+    sources: Sequence[_Source], ledger: Ledger, commands: Mapping[Path, object]
+) -> list[dict[str, object]]:
+    rows = Counter(outcome.results_path for outcome in ledger.outcomes.values())
+    return [
+        {
+            "run_id": source.attempt.run_id,
+            "attempt": source.attempt.number,
+            "step": source.step_index,
+            "which": source.results.which,
+            "invocation_id": source.results.invocation_id,
+            "invocation_command": commands.get(source.results.path),
+            "results": rows[source.results.path],
+            "of": len(source.results.nodes),
+        }
+        for source in sources
+    ]
+
+
+def _metadata(newest: Mapping[str, Any], merged_from: Sequence[Mapping[str, object]]) -> dict[str, Any]:
+    env = newest.get("env")
+    origin = ",".join(f"{source['run_id']}/{source['step']}" for source in merged_from)
+    return {
+        "dbt_schema_version": _SCHEMA,
+        **newest,
+        "env": {**(env if isinstance(env, dict) else {}), MERGED_FROM_VARIABLE: origin},
+    }
+
+
+def _which(sources: Sequence[_Source]) -> str | None:
+    """The command of all files; `build`, which runs every kind of node, when they differ."""
+    found = {source.results.which for source in sources}
+    return found.pop() if len(found) == 1 else "build"
+
+
+def _encode(value: Any) -> bytes:
+    return msgspec.json.encode(value, enc_hook=str)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file beside `path` that takes its place when all is written, and vanishes when something goes wrong."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), 0o644)
+            yield file
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

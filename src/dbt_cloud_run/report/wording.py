@@ -1,0 +1,70 @@
+"""Numbers, durations and endings in words; the icons of all reports."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dbt_cloud_run.dbt.statuses import Kind
+from dbt_cloud_run.model import Ending
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ICONS = {Kind.SUCCEEDED: "✅", Kind.WARNED: "⚠️", Kind.FAILED: "❌", Kind.SKIPPED: "⏭️"}
+RECOVERED_ICON = "🔁"
+UNKNOWN = "\N{EN DASH}"
+_ENDINGS = {
+    Ending.QUEUED: ("⏳", "Queued"),
+    Ending.SUCCESS: ("✅", "Succeeded"),
+    Ending.ERROR: ("❌", "Failed"),
+    Ending.CANCELLED: ("🚫", "Cancelled"),
+    Ending.SUPERSEDED: ("🚫", "Superseded"),
+    Ending.TIMED_OUT: ("⌛", "Timed out"),
+    Ending.SKIPPED: ("⏭️", "Skipped"),
+}
+
+
+def ending_words(ending: Ending) -> tuple[str, str]:
+    """Icon and word of an ending."""
+    return _ENDINGS[ending]
+
+
+def duration(seconds: float | None) -> str:
+    """`0.35 s`, `12.4 s`, `2m 5s`, `1h 20m`; a dash for what is not known."""
+    if seconds is None:
+        return UNKNOWN
+    if seconds < 9.95:
+        return f"{max(seconds, 0.0):.1f} s" if seconds >= 0.95 or seconds <= 0 else f"{seconds:.2f} s"
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h {minutes}m" if hours else f"{minutes}m {rest}s"
+
+
+def plural(count: int, noun: str, several: str | None = None) -> str:
+    """`1 node`, `1,204 nodes`."""
+    return f"{count:,} {noun if count == 1 else several or noun + 's'}"
+
+
+def listed(words: Sequence[str], limit: int) -> str:
+    """The first `limit` of already escaped words, then how many more there are."""
+    more = len(words) - limit
+    return ", ".join(words[:limit]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def clip(message: str, lines: int | None, characters: int) -> tuple[str, bool]:
+    """A message cut in its middle to so many lines and about so many characters; whether it was cut.
+
+    The first lines say what is wrong, the last one where: so both are kept. `lines` of None cuts nothing.
+    """
+    rows = message.strip("\n").split("\n")
+    if lines is None or (len(rows) <= lines and len(message) <= characters):
+        return message, False
+    width = max(characters // max(min(len(rows), lines), 1), 200)
+    short = [row if len(row) <= width else row[: width - 1] + "…" for row in rows]
+    if len(short) > lines:
+        tail = 2 if lines > 4 else 1
+        gone = len(short) - lines + 1
+        short = [*short[: lines - tail - 1], f"[… {plural(gone, 'line')} left out …]", *short[-tail:]]
+    return "\n".join(short), True

@@ -1,0 +1,325 @@
+"""Outcomes for the report's tests and its preview: the shop in every ending, a hostile one, and large projects."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from tests.support.report_data import BLOB, START, attempt, data_of, ledger, shop, shop_results, step, unique_id
+
+from dbt_cloud_run.model import (
+    Attempt,
+    Ending,
+    FailureKind,
+    FreshnessResult,
+    NodeResult,
+    Outcome,
+    PlannedNode,
+    PlannedStep,
+    Retryability,
+    RetryPlan,
+    RunState,
+    Step,
+    StepAction,
+)
+from dbt_cloud_run.report.data import NodeInfo, ReportData
+
+FRESH = (
+    FreshnessResult(unique_id="source.shop.raw.orders", status="pass", max_loaded_at=START, age_seconds=1200.0),
+    FreshnessResult(
+        unique_id="source.shop.raw.payments",
+        status="warn",
+        max_loaded_at=START - timedelta(hours=14),
+        age_seconds=50_400.0,
+        criteria="warn after 12 hours, error after 24 hours",
+    ),
+)
+LOST_CONNECTION = """Database Error in model fct_orders (models/marts/fct_orders.sql)
+  server closed the connection unexpectedly
+  \tThis probably means the server terminated abnormally
+  \tbefore or while processing the request.
+  compiled code at target/run/shop/models/marts/fct_orders.sql"""
+MISSING_COLUMN = """Database Error in model dim_customers (models/marts/dim_customers.sql)
+  Binder Error: Referenced column "country_nmae" not found in FROM clause!
+  Candidate bindings: "country_name", "country_code"
+
+  LINE 12:     country_nmae,
+               ^
+  compiled code at target/run/shop/models/marts/dim_customers.sql"""
+DEPS_LOG = """06:00:03  Running with dbt=1.11.0
+06:00:09  \x1b[31mEncountered an error\x1b[0m:
+HTTPSConnectionPool: Max retries exceeded
+"""
+BROKEN_CONTRACT = "Got 3 results, configured to fail if != 0"
+
+
+def green() -> ReportData:
+    """All good at the first attempt, one test and one source with a warning."""
+    results = shop_results(
+        failing={"accepted_values_stg_orders_status": ("warn", "Got 3 results, configured to warn if != 0")}
+    )
+    freshness = step(3, "dbt source freshness", (), results=None, freshness=FRESH)
+    return shop(attempt(1, freshness, step(4, "dbt build", results)), ending=Ending.SUCCESS)
+
+
+def recovered() -> ReportData:
+    """A lost connection in the first attempt, all good in the second."""
+    skipped = (
+        "fct_revenue",
+        "unique_fct_orders_order_id",
+        "not_null_fct_orders_order_id",
+        "assert_revenue_is_positive",
+    )
+    again = ("fct_orders", *skipped)
+    plan = RetryPlan(
+        steps=(
+            PlannedStep(
+                index=4,
+                command="dbt build",
+                action=StepAction.NODES,
+                reason="1 node failed and 4 were skipped",
+                new_command="dbt build --select fct_orders fct_revenue unique_fct_orders_order_id",
+                nodes=(
+                    PlannedNode(
+                        unique_id=unique_id("fct_orders"),
+                        status="error",
+                        reason="failed: server closed the connection (transient)",
+                        retryability=Retryability.TRANSIENT,
+                        seconds_before=48.3,
+                    ),
+                    *(
+                        PlannedNode(unique_id=unique_id(name), status="skipped", reason="skipped because of fct_orders")
+                        for name in skipped
+                    ),
+                ),
+                saved_nodes=9,
+                saved_seconds=66.4,
+            ),
+        ),
+        commands=("dbt build --select fct_orders fct_revenue",),
+    )
+    first = shop_results(failing={"fct_orders": ("error", LOST_CONNECTION)}, skipping=skipped)
+    second = shop_results(only=again, start=START + timedelta(minutes=4))
+    return shop(
+        attempt(1, step(4, "dbt build", first), plan=plan),
+        attempt(2, step(4, "dbt build --select fct_orders fct_revenue", second, run_id=70404)),
+        ending=Ending.SUCCESS,
+    )
+
+
+def failed() -> ReportData:
+    """One node recovers; a misspelled column and a failed test stay."""
+    skipped = ("fct_revenue", "assert_revenue_is_positive", "not_null_dim_customers_customer_id")
+    lost = {"fct_orders": ("error", LOST_CONNECTION), "dim_customers": ("error", MISSING_COLUMN)}
+    first = shop_results(
+        failing=lost, skipping=(*skipped, "unique_fct_orders_order_id", "not_null_fct_orders_order_id")
+    )
+    tests = ("unique_fct_orders_order_id", "not_null_fct_orders_order_id")
+    second = shop_results(
+        only=("fct_orders", *tests),
+        failing={"unique_fct_orders_order_id": ("fail", BROKEN_CONTRACT)},
+        start=START + timedelta(minutes=4),
+    )
+    left_out = PlannedNode(
+        unique_id=unique_id("dim_customers"),
+        status="error",
+        reason="failed: a column that does not exist (deterministic)",
+        retryability=Retryability.DETERMINISTIC,
+    )
+    plan = RetryPlan(
+        steps=(
+            PlannedStep(
+                index=4,
+                command="dbt build",
+                action=StepAction.NODES,
+                reason="1 of 2 failures may pass when run again",
+                new_command="dbt build --select fct_orders unique_fct_orders_order_id not_null_fct_orders_order_id",
+                nodes=(
+                    PlannedNode(
+                        unique_id=unique_id("fct_orders"),
+                        status="error",
+                        reason="failed: server closed the connection (transient)",
+                        retryability=Retryability.TRANSIENT,
+                        seconds_before=48.3,
+                    ),
+                ),
+                left_out=(left_out,),
+                saved_nodes=7,
+                saved_seconds=66.4,
+            ),
+            PlannedStep(
+                index=5,
+                command="dbt run-operation grant_all",
+                action=StepAction.DROP,
+                reason="a failure before it is not retried",
+            ),
+        ),
+        commands=("dbt build --select fct_orders",),
+        leaves_out=True,
+    )
+    stop = RetryPlan(stop_reason="a failed data test does not pass by running it again (retry-on: transient)")
+    return shop(
+        attempt(1, step(4, "dbt build", first), plan=plan),
+        attempt(2, step(4, "dbt build --select fct_orders", second, run_id=70404), plan=stop),
+        ending=Ending.ERROR,
+        failure_kind=FailureKind.NODES,
+        left_out=True,
+        message="2 nodes failed and 3 were skipped because of them.",
+        advice="Both failures are deterministic: correct them and push.",
+    )
+
+
+def cancelled() -> ReportData:
+    """Cancelled in dbt Cloud while the second half was to come."""
+    done = shop_results(only=("country_codes", "stg_customers", "stg_orders", "stg_payments"))
+    run = attempt(
+        1, step(4, "dbt build", done, state=RunState.CANCELLED), state=RunState.CANCELLED, ending=Ending.CANCELLED
+    )
+    return shop(
+        run,
+        ending=Ending.CANCELLED,
+        failure_kind=FailureKind.CANCELLED,
+        message="The run was cancelled in dbt Cloud.",
+        advice="Look in dbt Cloud who cancelled it; nothing is retried.",
+    )
+
+
+def setup_failed() -> ReportData:
+    """No node ran: a package could not be installed."""
+    deps = Step(
+        index=3,
+        name="Invoke dbt with `dbt deps`",
+        command="dbt deps",
+        state=RunState.ERROR,
+        log=DEPS_LOG,
+    )
+    made = shop(
+        attempt(1, deps, plan=RetryPlan(stop_reason="targeted-retries is used up")),
+        ending=Ending.ERROR,
+        failure_kind=FailureKind.SETUP,
+        message="Step 3 of the run failed before any node ran.",
+    )
+    return replace(made, artifact=None)
+
+
+EVIL = (
+    "</details>|`x`\n```\n# owned\n<img src=x onerror=alert(1)> @octocat #1 "
+    "[link](https://evil.example) \x1b[31m\u202e::error::x"
+)
+
+
+def hostile() -> ReportData:
+    """`failed`, with other people's text wherever there can be some."""
+    base = failed()
+    nodes = {
+        uid: replace(
+            info,
+            name=f'{info.name}"] --> evil["{EVIL}',
+            original_file_path=f"models/{EVIL}.sql",
+            compiled_path=f"target/{EVIL}.sql",
+            file=f"models/{EVIL}.sql",
+            url=BLOB + EVIL,
+            owners=(EVIL,),
+            materialization=EVIL,
+        )
+        for uid, info in base.nodes.items()
+    }
+    attempts = tuple(_hostile_attempt(run) for run in base.outcome.attempts)
+    outcome = replace(
+        base.outcome, attempts=attempts, ledger=ledger(attempts), message=EVIL, advice=EVIL, notes=(EVIL,)
+    )
+    made = replace(data_of(outcome, nodes, dict(base.edges)), job_name=EVIL, environment=EVIL, warnings=(EVIL,))
+    assets = tuple(
+        replace(asset, key=f"duckdb://shop/{EVIL}", relation_name=EVIL, tests={EVIL: 1}) for asset in made.assets
+    )
+    return replace(made, assets=assets, job_url="javascript:alert(1)", artifacts_path=EVIL)
+
+
+def _hostile_attempt(run: Attempt) -> Attempt:
+    steps = tuple(
+        replace(
+            executed,
+            name=EVIL,
+            command=EVIL,
+            log=EVIL,
+            results=executed.results
+            and replace(
+                executed.results,
+                nodes=tuple(
+                    replace(
+                        node,
+                        message=EVIL,
+                        thread_id=EVIL,
+                        status=node.status if node.status != "fail" else f"fail {EVIL}",
+                    )
+                    for node in executed.results.nodes
+                ),
+            ),
+        )
+        for executed in run.steps
+    )
+    plan = run.plan and replace(
+        run.plan,
+        stop_reason=EVIL,
+        notes=(EVIL,),
+        steps=tuple(replace(planned, command=EVIL, new_command=EVIL, reason=EVIL) for planned in run.plan.steps),
+    )
+    return replace(run, steps=steps, plan=plan, git_sha=EVIL, environment_name=EVIL, job_name=EVIL, warnings=(EVIL,))
+
+
+def large(count: int, *, failing: int = 10) -> ReportData:
+    """A project of `count` models in four layers; every `count / failing`-th one fails and its children are skipped."""
+    layers = ("marts", "intermediate", "staging", "base")
+    size = max(count // 4, 1)
+    nodes: dict[str, NodeInfo] = {}
+    edges: dict[str, list[str]] = {}
+    rows: list[NodeResult] = []
+    bad: set[str] = set()
+    every = max(count // max(failing, 1), 1)
+    for position in range(count):
+        level = min(position // size, 3)
+        layer = layers[3 - level]
+        name = f"{layer}_{position:05d}"
+        uid = f"model.big.{name}"
+        path = f"models/{layer}/{name}.sql"
+        nodes[uid] = NodeInfo(
+            unique_id=uid, name=name, resource_type="model", package_name="big", original_file_path=path,
+            compiled_path=f"target/compiled/big/{path}", file=path, url=BLOB + path, materialization="table",
+            owners=(f"team {position % 7}",),
+        )  # fmt: skip
+        parents = [f"model.big.{layers[4 - level]}_{position - size:05d}"] if level else []
+        for parent in parents:
+            edges.setdefault(parent, []).append(uid)
+        blocked = any(parent in bad for parent in parents)
+        fails = failing > 0 and position % every == every - 1 and not blocked
+        status = "skipped" if blocked else "error" if fails else "success"
+        if status != "success":
+            bad.add(uid)
+        began = START + timedelta(seconds=position * 0.05)
+        seconds = 0.0 if blocked else 0.2 + (position * 37 % 101) / 25
+        rows.append(
+            NodeResult(
+                unique_id=uid,
+                status=status,
+                message=f"Database Error in model {name} ({path})\n  out of memory" if fails else None,
+                execution_seconds=seconds,
+                thread_id=f"Thread-{position % 16 + 1} (worker)",
+                started_at=None if blocked else began,
+                completed_at=None if blocked else began + timedelta(seconds=seconds),
+                relation_name=f'"shop"."analytics"."{name}"',
+                adapter_response={"rows_affected": position},
+                row=position,
+            )
+        )
+    run = attempt(1, step(4, "dbt build", tuple(rows)))
+    bad_ones = any(row.status == "error" for row in rows)
+    outcome = Outcome(
+        ending=Ending.ERROR if bad_ones else Ending.SUCCESS,
+        failure_kind=FailureKind.NODES if bad_ones else FailureKind.NONE,
+        attempts=(run,),
+        ledger=ledger((run,)),
+        duration_seconds=count * 0.06 + 30,
+        queued_seconds=8.0,
+        message=f"{failing} nodes failed." if bad_ones else None,
+    )
+    return data_of(outcome, nodes, {parent: tuple(children) for parent, children in edges.items()})
