@@ -27,7 +27,7 @@ test-all: setup ## both
 check: setup ## linters, types, workflow schemas, spelling, licences
 	$(PY) -m ruff check $(SOURCES)
 	$(PY) -m ruff format --check $(SOURCES)
-	$(PY) -m mypy
+	$(PY) -m mypy src demo tools/licences.py entrypoint.py post_entrypoint.py
 	.venv/bin/hadolint Dockerfile
 	.venv/bin/zizmor --offline --quiet --no-progress .github action.yml
 	$(PY) -m check_jsonschema -q --builtin-schema vendor.github-actions action.yml

@@ -296,3 +296,6 @@ _PUBLISHED = (
 )
 
 INPUTS: tuple[Input, ...] = (*_WHICH_RUN, *_TRIGGER, *_RETRIES, *_PUBLISHED)
+
+DEFAULTS = {entry.name: entry.default for entry in INPUTS}
+"""What the runner hands over for an input that the workflow leaves out, by name; expressions and variables apart."""

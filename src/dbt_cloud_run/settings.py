@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 
 from dbt_cloud_run.errors import InputProblem, InvalidInputsError
 from dbt_cloud_run.github.context import GitHubContext
-from dbt_cloud_run.inputs import INPUTS, PLATFORM_INPUTS, Input
+from dbt_cloud_run.inputs import DEFAULTS, INPUTS, PLATFORM_INPUTS, Input
 from dbt_cloud_run.model import TriggerOverrides
 from dbt_cloud_run.parsing import BadValueError, shown
 from dbt_cloud_run.paths import OutsideWorkspaceError, resolve_inside, workspace_relative
@@ -65,7 +65,7 @@ class Settings(BaseModel):
     github_token: SecretStr | None
     strategy_job_index: str | None
     github: GitHubContext
-    given: frozenset[str] = frozenset()  # the names of the inputs that were not left to their defaults
+    given: frozenset[str] = frozenset()  # the names of the inputs whose value is not the default's
     unknown_inputs: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()  # what is odd, but stops nothing
 
@@ -88,7 +88,7 @@ class Settings(BaseModel):
             **values,
             overrides=TriggerOverrides(**overrides),
             github=github,
-            given=frozenset(reader.given),
+            given=frozenset(name for name, text in reader.given.items() if text != DEFAULTS[name]),
             unknown_inputs=reader.unknown,
             warnings=reader.warnings(values),
         )

@@ -297,6 +297,12 @@ def test_a_comment_without_a_token_is_a_warning() -> None:
     assert read({"pr-comment": "true", "github-token": "ghs_x"}).warnings == ()
 
 
+def test_a_default_that_the_runner_fills_in_is_not_given() -> None:
+    filled = {entry.name: entry.declared_default for entry in INPUTS if not entry.expression}
+    settings = Settings.from_environ(environment(filled | MINIMUM | {"retry-delay": "5"}))
+    assert settings.given == {*MINIMUM, "retry-delay"}
+
+
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         read({}).job_id = 3
