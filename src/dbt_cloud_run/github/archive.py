@@ -1,0 +1,118 @@
+"""The zip file of an artifact, streamed to disk and hashed on its way."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import stat
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+_CHUNK: Final = 1024 * 1024
+_LEVEL: Final = 6  # what the official client uses
+_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f":<>|*?\\]')  # in paths within an artifact, after the official client
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactFile:
+    """A file on disk, and its path in the artifact, relative and with `/`."""
+
+    path: Path
+    arcname: str
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """What was written: the size in bytes, the SHA-256 in hexadecimal digits, and the number of files."""
+
+    size: int
+    sha256: str
+    files: int
+
+
+class Stopped(Exception):  # noqa: N818 - it is no error: nobody wants the result any more
+    """`stop` was set while the zip file was being written."""
+
+
+def write_archive(
+    files: Iterable[ArtifactFile], target: BinaryIO, *, stop: threading.Event, on_note: Callable[[str], None]
+) -> Archive:
+    """Write a zip file, entries in the order of their names. Blocks: run it in a thread.
+
+    A file that is missing or not a regular one is left out with a note; symbolic links are not followed.
+
+    Raises:
+        OSError: `target` cannot be written.
+        Stopped: `stop` was set.
+    """
+    sink = _HashingSink(target)
+    names: set[str] = set()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
+        for file in sorted(files, key=lambda file: file.arcname):
+            name = _FORBIDDEN.sub("_", file.arcname).lstrip("/")
+            if name in names or ".." in name.split("/"):
+                on_note(f"{file.arcname} is not in the artifact: its name is taken or not allowed there.")
+            elif _write_entry(archive, file.path, name, stop):
+                names.add(name)
+            else:
+                on_note(f"{file.arcname} is not in the artifact: it cannot be read as a regular file.")
+    return Archive(size=sink.size, sha256=sink.digest.hexdigest(), files=len(names))
+
+
+def _write_entry(archive: zipfile.ZipFile, path: Path, name: str, stop: threading.Event) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            raise
+        return False
+    with os.fdopen(descriptor, "rb") as source:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return False
+        info = zipfile.ZipInfo(name, _zip_time(status.st_mtime))
+        info.compress_type = zipfile.ZIP_DEFLATED
+        info.external_attr = (status.st_mode & 0xFFFF) << 16
+        info.file_size = status.st_size
+        # The size is not known for certain before the end, and a stream cannot go back to correct its header.
+        with archive.open(info, "w", force_zip64=info.file_size > zipfile.ZIP64_LIMIT // 2) as entry:
+            while chunk := source.read(_CHUNK):
+                if stop.is_set():
+                    raise Stopped
+                entry.write(chunk)
+    return True
+
+
+def _zip_time(seconds: float) -> tuple[int, int, int, int, int, int]:
+    moment = time.localtime(seconds)
+    if not 1980 <= moment.tm_year <= 2107:  # what the format can say
+        return 1980, 1, 1, 0, 0, 0
+    return moment.tm_year, moment.tm_mon, moment.tm_mday, moment.tm_hour, moment.tm_min, moment.tm_sec
+
+
+class _HashingSink:
+    """A stream that cannot seek, so `zipfile` never goes back to what was hashed already."""
+
+    def __init__(self, target: BinaryIO) -> None:
+        self._target = target
+        self.digest = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes) -> int:
+        self._target.write(data)
+        self.digest.update(data)
+        self.size += len(data)
+        return len(data)
+
+    def flush(self) -> None:
+        self._target.flush()
+
+    def close(self) -> None:
+        """Leave the target open: it is read next."""

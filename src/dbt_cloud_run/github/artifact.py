@@ -1,0 +1,133 @@
+"""Upload files as a workflow artifact, from inside the container."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import tempfile
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+from urllib.parse import urlsplit
+
+import httpx
+
+from dbt_cloud_run.clock import Clock
+from dbt_cloud_run.github.archive import Archive, ArtifactFile, write_archive
+from dbt_cloud_run.github.blob import BlobClient
+from dbt_cloud_run.github.results import Backend, ResultsClient
+from dbt_cloud_run.github.uploading import UPLOAD_ELSEWHERE, ArtifactUploadError, ArtifactUploadUnavailable
+
+__all__ = [
+    "ArtifactFile",
+    "ArtifactUploadError",
+    "ArtifactUploadUnavailable",
+    "UploadedArtifact",
+    "safe_artifact_name",
+    "upload_artifact",
+]
+
+_NAME_LIMIT: Final = 200
+_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f":<>|*?\\/]+')
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedArtifact:
+    """An artifact of this workflow run; `digest` is `sha256:<hex>` of the zip file, `size` its bytes."""
+
+    id: int
+    url: str
+    name: str
+    digest: str
+    size: int
+
+
+def safe_artifact_name(name: str) -> str:
+    """The nearest name that the service takes: none of `" : < > | * ? \\ /`, no line ends, not empty."""
+    return _FORBIDDEN.sub("-", name).strip()[:_NAME_LIMIT].rstrip() or "dbt-cloud-run"
+
+
+async def upload_artifact(
+    files: Iterable[ArtifactFile],
+    *,
+    name: str,
+    retention_days: int | None,
+    results_url: str | None,
+    runtime_token: str | None,
+    server_url: str,
+    repository: str,
+    run_id: str,
+    max_retention: int | None,
+    clock: Clock,
+    temp_dir: Path | None,
+    on_note: Callable[[str], None],
+    mask: Callable[[str], None],
+) -> UploadedArtifact:
+    """Zip the files to disk and upload them, streamed, in blocks.
+
+    `on_note` is told what the user should know (a shorter retention, a file left out), also from another thread;
+    `mask` gets every secret before anything could print it.
+
+    Raises:
+        ArtifactUploadUnavailable: there is no service here that could take it.
+        ArtifactUploadError: it could not be uploaded; the message and the advice are for the user.
+        Interrupted: a signal came while it waited.
+    """
+    if not _is_supported(server_url):
+        message = "GitHub Enterprise Server has no artifact service that this action could upload to."
+        raise ArtifactUploadUnavailable(message, UPLOAD_ELSEWHERE)
+    backend = Backend.from_runner(results_url, runtime_token)
+    if (safe_name := safe_artifact_name(name)) != name:
+        on_note(f"The artifact is named '{safe_name}': GitHub does not take '{name}'.")
+    expires_at = _expires_at(retention_days, max_retention, clock, on_note)
+    with _temporary_file(temp_dir) as zip_file:
+        archive = await _zip(files, zip_file, on_note)
+        async with httpx.AsyncClient() as http:  # without headers of its own: the token is for the service alone
+            results = ResultsClient(http, backend, clock=clock, mask=mask)
+            signed_url = await results.create(safe_name, expires_at=expires_at)
+            await BlobClient(http, signed_url, clock=clock).upload(zip_file, "application/zip")
+            number = await results.finalize(safe_name, size=archive.size, sha256=archive.sha256)
+    url = f"{server_url.rstrip('/')}/{repository}/actions/runs/{run_id}/artifacts/{number}"
+    return UploadedArtifact(number, url, safe_name, f"sha256:{archive.sha256}", archive.size)
+
+
+def _is_supported(server_url: str) -> bool:
+    host = (urlsplit(server_url).hostname or "").lower()
+    return host == "github.com" or host.endswith((".ghe.com", ".localhost"))  # as the official client tells them
+
+
+def _expires_at(days: int | None, max_days: int | None, clock: Clock, on_note: Callable[[str], None]) -> str | None:
+    if not days or days < 1:
+        return None
+    if max_days and days > max_days:
+        on_note(f"The artifact is kept for {max_days} days instead of {days}: the repository allows no more.")
+        days = max_days
+    return (clock.utcnow() + timedelta(days=days)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _temporary_file(folder: Path | None) -> BinaryIO:
+    # It has no name in the file system, so that nothing is left over however we end.
+    usable = folder if folder is not None and folder.is_dir() else None
+    try:
+        return cast("BinaryIO", tempfile.TemporaryFile(dir=usable))
+    except OSError as error:
+        message = f"There is no place for the zip file of the artifact: {error.strerror}."
+        raise ArtifactUploadError(message, UPLOAD_ELSEWHERE) from error
+
+
+async def _zip(files: Iterable[ArtifactFile], target: BinaryIO, on_note: Callable[[str], None]) -> Archive:
+    stop = threading.Event()
+    try:
+        archive = await asyncio.to_thread(write_archive, files, target, stop=stop, on_note=on_note)
+        await asyncio.to_thread(target.seek, 0)
+    except OSError as error:
+        message = f"The zip file of the artifact could not be written: {error.strerror}."
+        raise ArtifactUploadError(message, "Free space in the runner's temporary folder.") from error
+    finally:
+        stop.set()  # if we were cancelled, the thread has nobody to write for
+    if not archive.files:
+        raise ArtifactUploadError("There is no file to upload as an artifact.")
+    return archive

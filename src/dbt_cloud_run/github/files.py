@@ -1,0 +1,97 @@
+"""Paths in the workspace: none leads out of it, and what we write there belongs to its owner."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_PART_LIMIT: Final = 255  # bytes of one name that Linux file systems take
+_PATH_LIMIT: Final = 2048
+
+
+class UnsafePathError(ValueError):
+    """A path that is not, or would not stay, where it has to be; the message is for the user."""
+
+
+def safe_relative(name: str) -> PurePosixPath:
+    """A name that somebody else gave (the API, an archive) as a relative path that only goes down.
+
+    Raises:
+        UnsafePathError: it is empty, absolute, too long, or holds `..`, a backslash or control characters.
+    """
+    shown = repr(name[:200])
+    if not name or name.startswith("/") or "\\" in name or _CONTROL.search(name):
+        raise UnsafePathError(f"{shown} is no relative path with forward slashes")
+    path = PurePosixPath(name)
+    if not path.parts:
+        raise UnsafePathError(f"{shown} names no file")
+    if ".." in path.parts:
+        raise UnsafePathError(f"{shown} leads upwards with '..'")
+    encoded = [os.fsencode(part) if _encodes(part) else b"" for part in path.parts]
+    if not all(encoded) or max(map(len, encoded), default=0) > _PART_LIMIT or len(name) > _PATH_LIMIT:
+        raise UnsafePathError(f"{shown} cannot be the name of a file")
+    return path
+
+
+def inside_workspace(workspace: Path, relative: str | PurePosixPath) -> Path:
+    """The real place of a path in the workspace, whether or not it exists.
+
+    Symbolic links are followed now, so the path that comes back has none: it cannot be led elsewhere by a link that was
+    there before. Links that stay in the workspace are allowed.
+
+    Raises:
+        UnsafePathError: it is absolute, holds `..`, or a symbolic link on its way leads out of the workspace.
+    """
+    root = Path(os.path.realpath(workspace))
+    if str(PurePosixPath(relative)) == "." and str(relative):
+        return root
+    path = safe_relative(str(relative))
+    real = Path(os.path.realpath(root / path))
+    if not real.is_relative_to(root):
+        raise UnsafePathError(f"'{path}' leads out of the workspace through a symbolic link")
+    return real
+
+
+def own_like_workspace(paths: Iterable[Path], workspace: Path) -> None:
+    """Give what we wrote in the workspace, folders and their content included, to the owner of the workspace.
+
+    Later steps run as that owner and could neither change nor delete the files of root. Does nothing unless we are
+    root; never follows symbolic links, never leaves the workspace; what cannot be changed stays as it is.
+    """
+    if os.geteuid() != 0:
+        return
+    root = Path(os.path.realpath(workspace))
+    with contextlib.suppress(OSError):
+        owner = root.stat()
+        for path in paths:
+            parent = Path(os.path.realpath(path.parent))
+            if not parent.is_relative_to(root):
+                continue
+            _own_tree(parent / path.name, owner.st_uid, owner.st_gid)
+            for folder in (parent, *parent.parents):
+                if folder == root:
+                    break
+                if folder.lstat().st_uid == 0:  # made by us, or by another container: not by a later step
+                    os.chown(folder, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
+def _own_tree(path: Path, uid: int, gid: int) -> None:
+    with contextlib.suppress(OSError):
+        os.chown(path, uid, gid, follow_symlinks=False)
+        for _, folders, files, descriptor in os.fwalk(path, follow_symlinks=False):
+            for name in (*folders, *files):
+                with contextlib.suppress(OSError):
+                    os.chown(name, uid, gid, dir_fd=descriptor, follow_symlinks=False)
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

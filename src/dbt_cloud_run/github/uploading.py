@@ -1,0 +1,62 @@
+"""What the parts of the artifact upload share: their errors, and when something is tried again, after which waits."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import httpx
+import tenacity
+
+from dbt_cloud_run.clock import Clock
+from dbt_cloud_run.errors import ActionError
+
+ATTEMPTS: Final = 5
+RETRYABLE_STATUSES: Final = frozenset({429, 500, 502, 503, 504})  # the official client's
+UPLOAD_ELSEWHERE: Final = "The files are in the workspace: a later step with actions/upload-artifact can upload them."
+_FIRST_WAIT: Final = 3.0  # seconds
+_WAIT_FACTOR: Final = 1.5
+
+T = TypeVar("T")
+
+
+class ArtifactUploadError(ActionError):
+    """The artifact could not be uploaded. Never a reason to fail a run that went well."""
+
+
+class ArtifactUploadUnavailable(ArtifactUploadError):  # noqa: N818 - it says that there is nothing to upload to
+    """There is no artifact service here: GitHub Enterprise Server, no token, or not on a runner."""
+
+
+class TryAgain(Exception):  # noqa: N818 - it is caught here, or right where a call was given up
+    """An attempt failed in a way that may pass."""
+
+
+def unreached(error: httpx.RequestError) -> TryAgain:
+    """The same without the request, whose address may hold a signature."""
+    return TryAgain(f"{type(error).__name__} {error}".strip())
+
+
+async def retried(attempt: Callable[[], Awaitable[T]], clock: Clock) -> T:
+    """Call up to five times, with the official client's waits: 3 s, then random ones that grow by half.
+
+    Raises:
+        TryAgain: of the last attempt. Any other error ends it at once.
+        Interrupted: a signal came while it waited.
+    """
+    retrying = tenacity.AsyncRetrying(
+        stop=tenacity.stop_after_attempt(ATTEMPTS),
+        wait=_wait,
+        sleep=clock.sleep,
+        retry=tenacity.retry_if_exception_type(TryAgain),
+        reraise=True,
+    )
+    return await retrying(attempt)
+
+
+def _wait(state: tenacity.RetryCallState) -> float:
+    if state.attempt_number == 1:
+        return _FIRST_WAIT
+    shortest = _FIRST_WAIT * _WAIT_FACTOR ** (state.attempt_number - 1)
+    return random.uniform(shortest, shortest * _WAIT_FACTOR)  # noqa: S311 - spreads load, guards nothing
