@@ -29,7 +29,7 @@ _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """How long the server wants us to wait, in seconds, whether given so or as an HTTP date; None where it is silent."""
+    """How long the server wants us to wait, in seconds, whether given so or as an HTTP date; None if it is silent."""
     for name in _RETRY_AFTER_HEADERS:
         value = headers.get(name, "").strip()
         if re.fullmatch(r"\d{1,12}(\.\d+)?", value):

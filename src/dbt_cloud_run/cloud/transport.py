@@ -28,7 +28,7 @@ _NOT_RECEIVED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, ht
 
 
 def tls_context(environ: Mapping[str, str]) -> ssl.SSLContext:
-    """Always verifying: by the CA bundle that `SSL_CERT_FILE`, `REQUESTS_CA_BUNDLE` or the like names, or the public one.
+    """Always verifying: by the CA bundle that `SSL_CERT_FILE`, `REQUESTS_CA_BUNDLE` or the like names, or the public.
 
     Raises `ConfigError` if the file cannot be used.
     """

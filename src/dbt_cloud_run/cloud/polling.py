@@ -1,0 +1,131 @@
+"""When to look at a run again: often around the time at which it usually ends, ever less often if nothing is known.
+
+The best schedule for a known distribution of run lengths has an interval proportional to 1/√hazard, where the hazard is
+the chance that the run ends in the next second if it has not yet. The distribution here is a mixture: a log-normal
+around each recent duration, and a share for runs that end otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from dbt_cloud_run.cloud.models import Run
+from dbt_cloud_run.model import RunState, TriggerOverrides
+
+FIRST_INTERVAL = 2.0  # seconds
+LONGEST_INTERVAL = 22.0  # seconds, where nothing is known
+LONGEST_EXPECTANT_INTERVAL = 45.0  # seconds, where the usual end is far away
+LONGEST_QUEUED_INTERVAL = 30.0
+_GROWTH = 0.1  # of the elapsed time
+_MOST_HISTORY = 20
+_ODD_SHARE = 0.05  # of runs that end otherwise than the history says
+_LEAST_SPREAD = 0.06
+_SPREAD_OF_ONE = 0.15
+
+
+def usual_durations(runs: Iterable[Run], overrides: TriggerOverrides) -> tuple[float, ...]:
+    """The run times, in seconds, of successful runs of the same kind: same steps, docs and target, no retries."""
+
+    def kind(given: TriggerOverrides) -> TriggerOverrides:
+        return TriggerOverrides(
+            steps_override=given.steps_override,
+            generate_docs_override=given.generate_docs_override,
+            target_name_override=given.target_name_override,
+        )
+
+    durations = (
+        _run_time(run)
+        for run in runs
+        if run.state is RunState.SUCCESS and run.retrying_run_id is None and kind(run.overrides) == kind(overrides)
+    )
+    return tuple(duration for duration in durations if duration)[:_MOST_HISTORY]
+
+
+def _run_time(run: Run) -> float | None:
+    if run.run_duration is not None:
+        return run.run_duration
+    if run.started_at and run.finished_at:
+        return max((run.finished_at - run.started_at).total_seconds(), 0.0)
+    return run.duration
+
+
+@dataclass(frozen=True, slots=True)
+class PollSchedule:
+    """`history`: recent durations of comparable runs in seconds, newest first. `fixed_interval` overrules everything."""
+
+    history: Sequence[float] = ()
+    fixed_interval: float | None = None
+
+    def without_history(self) -> PollSchedule:
+        """For a retry, which runs something else than the job usually does."""
+        return replace(self, history=())
+
+    def next_interval(
+        self,
+        elapsed_seconds: float,
+        *,
+        queued: bool = False,
+        in_last_step: bool = False,
+        running_seconds: float | None = None,
+        minimum: float = 0.0,
+    ) -> float:
+        """Seconds until the next look.
+
+        `elapsed_seconds` since the trigger; `running_seconds` since the run left the queue, which is what the history
+        is about (None: as long as it has existed); `minimum` is what the rate limit has taught.
+        """
+        elapsed = max(elapsed_seconds, 0.0)
+        if self.fixed_interval is not None:
+            interval = self.fixed_interval if elapsed > 0 else min(self.fixed_interval, FIRST_INTERVAL)
+        elif queued:
+            interval = _grown(elapsed, LONGEST_QUEUED_INTERVAL)
+        else:
+            interval = self._running(elapsed if running_seconds is None else max(running_seconds, 0.0))
+            if in_last_step and self.history:
+                interval = max(interval / 2, FIRST_INTERVAL)
+        return max(interval, minimum)
+
+    def _running(self, elapsed: float) -> float:
+        if not self.history:
+            return _grown(elapsed, LONGEST_INTERVAL)
+        usual = sorted(self.history)[len(self.history) // 2]
+        expectant = min(_scale(usual) * math.sqrt(self._inverse_hazard(elapsed)), LONGEST_EXPECTANT_INTERVAL)
+        return max(min(expectant, _grown(elapsed, LONGEST_EXPECTANT_INTERVAL)), FIRST_INTERVAL)
+
+    def _inverse_hazard(self, elapsed: float) -> float:
+        """Seconds: the chance to last longer than `elapsed`, over the density of ends at it."""
+        time = max(elapsed, 1.0)
+        logs = [math.log(max(duration, 1.0)) for duration in self.history]
+        spread = _spread(logs)
+        density = survival = 0.0
+        for log in logs:
+            z = (math.log(time) - log) / spread
+            density += math.exp(-z * z / 2) / (time * spread * math.sqrt(2 * math.pi))
+            survival += math.erfc(z / math.sqrt(2)) / 2
+        share = (1 - _ODD_SHARE) / len(logs)
+        odd_survival = math.exp(sum(logs) / len(logs)) / (math.exp(sum(logs) / len(logs)) + time)  # log-logistic
+        odd_density = odd_survival * (1 - odd_survival) / time
+        return (share * survival + _ODD_SHARE * odd_survival) / (share * density + _ODD_SHARE * odd_density)
+
+
+def _grown(elapsed: float, longest: float) -> float:
+    return min(max(_GROWTH * elapsed, FIRST_INTERVAL), longest)
+
+
+def _scale(usual: float) -> float:
+    """√seconds: how an interval follows from the hazard. Longer runs get a longer lag and fewer calls for their length.
+
+    The figure makes both goals for runs of 30 minutes: a mean lag below 5 s with no more calls than every 15 s.
+    """
+    return 0.38 * math.pow(1800.0 / max(usual, 1.0), 0.25)
+
+
+def _spread(logs: Sequence[float]) -> float:
+    """The width of each log-normal: Silverman's rule on the logarithms, within bounds."""
+    if len(logs) == 1:
+        return _SPREAD_OF_ONE
+    mean = sum(logs) / len(logs)
+    deviation = math.sqrt(sum((log - mean) ** 2 for log in logs) / (len(logs) - 1))
+    return min(max(1.06 * deviation / math.pow(len(logs), 0.2), _LEAST_SPREAD), 0.5)
