@@ -1,7 +1,8 @@
 """Naming nodes for dbt so that exactly they are selected: there is no method for unique ids.
 
-A node's path (`fqn:package.folder.name`) is also the prefix of others: of a model's unit tests, of the models in a folder
-that is named like a model. So each name is tried on the manifest, and narrowed until nothing uninvited comes along.
+A node's path (`fqn:package.folder.name`) is also the prefix of others: of a model's unit tests, of the models in a
+folder that is named like a model. So each name is tried on the manifest, and narrowed until nothing uninvited comes
+along.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
+from pathlib import PurePosixPath
 
 from dbt_cloud_run.dbt.artifacts import Manifest, ManifestNode
 from dbt_cloud_run.dbt.commands import DbtCommand, Selection
@@ -68,6 +69,7 @@ class Selector:
             for parent in parents:
                 self._children[parent].add(unique_id)
         self._terms: dict[str, frozenset[str]] = {}
+        self._matches: dict[tuple[str, tuple[str, ...], str], frozenset[str]] = {}
 
     def parents(self, unique_id: str) -> frozenset[str]:
         return self._parents.get(unique_id, frozenset())
@@ -166,6 +168,14 @@ class Selector:
         return self.nodes[unique_id].resource_type in _TESTS
 
     def _matching(self, criterion: Criterion) -> frozenset[str]:
+        key = (criterion.method, criterion.arguments, criterion.value)
+        if key not in self._matches:
+            self._matches[key] = self._search(criterion)
+        return self._matches[key]
+
+    def _search(self, criterion: Criterion) -> frozenset[str]:
+        if criterion.method == "file" and WILDCARDS.isdisjoint(criterion.value):
+            return frozenset(self._file_index.get(criterion.value, ()))
         if criterion.method == "fqn" and WILDCARDS.isdisjoint(criterion.value):
             return self._by_fqn(criterion.value)
         if criterion.method == "path":
@@ -178,6 +188,16 @@ class Selector:
         return frozenset(
             leaves.get(value, set()) | pairs.get("_".join(value.split(".")[-2:]), set()) | prefixes.get(value, set())
         )
+
+    @cached_property
+    def _file_index(self) -> dict[str, set[str]]:
+        """`file:` without wildcards, by look-up: file names, with and without their suffix."""
+        names: dict[str, set[str]] = defaultdict(set)
+        for unique_id, node in self.nodes.items():
+            path = PurePosixPath(node.original_file_path)
+            names[path.name].add(unique_id)
+            names[path.stem].add(unique_id)
+        return names
 
     @cached_property
     def _fqn_index(self) -> tuple[dict[str, set[str]], dict[str, set[str]], dict[str, set[str]]]:

@@ -1,0 +1,124 @@
+"""Which of the steps that dbt Cloud lists are the commands that the run was asked for.
+
+dbt Cloud adds steps of its own: cloning, the profile, `dbt deps`, `dbt source freshness` at the start and
+`dbt docs generate` at the end. A command that never started may be listed (as skipped, cancelled or queued) or not be
+listed at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dbt_cloud_run.dbt.commands import parse_command, same_command
+from dbt_cloud_run.model import Attempt, RunState, Step
+
+
+@dataclass(frozen=True, slots=True)
+class AskedStep:
+    """A command that the run was asked for, and its step; None where none is listed."""
+
+    command: str
+    step: Step | None
+
+    @property
+    def is_started(self) -> bool:
+        return self.step is not None and has_started(self.step)
+
+
+@dataclass(frozen=True, slots=True)
+class Aligned:
+    """The steps of an attempt: those it was asked for, in order, and those that dbt Cloud added."""
+
+    asked: tuple[AskedStep, ...]
+    added: tuple[Step, ...]
+
+
+def has_started(step: Step) -> bool:
+    """Whether a step did anything; one that was cancelled or skipped before its turn has neither time nor output."""
+    if step.state in (RunState.SUCCESS, RunState.ERROR, RunState.RUNNING):
+        return True
+    if step.state in (RunState.SKIPPED, RunState.QUEUED, RunState.STARTING):
+        return False
+    return step.started_at is not None or bool(step.log.strip()) or step.results is not None
+
+
+def align(attempt: Attempt) -> Aligned:
+    """Match asked commands with listed steps, in order."""
+    listed = [step for step in attempt.steps if step.command is not None]
+    commands = list(attempt.asked) or _assumed(attempt, listed)
+    ours = _without_added(attempt, listed, commands)
+    matched: dict[int, Step] = {}
+    position = 0
+    for step in ours:
+        found = _find(step, commands, position)
+        if found is not None:
+            matched[found] = step
+            position = found + 1
+    last = max(matched, default=-1)
+    asked = tuple(
+        AskedStep(command, matched.get(number) or (_passed_over(command) if number < last else None))
+        for number, command in enumerate(commands)
+    )
+    used = {id(step) for step in matched.values()}
+    return Aligned(asked, tuple(step for step in attempt.steps if id(step) not in used))
+
+
+def _passed_over(command: str) -> Step:
+    """A command that is not listed although a later one is: dbt Cloud goes on after a success only."""
+    return Step(index=0, name=command, command=command, state=RunState.SUCCESS)
+
+
+def _find(step: Step, commands: Sequence[str], start: int) -> int | None:
+    """The asked command that this step is, at or after `start`."""
+    name = step.command or ""
+    return next(
+        (
+            number
+            for matches in (_same, _resumed, _alike)
+            for number in range(start, len(commands))
+            if matches(name, commands[number], number == start)
+        ),
+        None,
+    )
+
+
+def _same(name: str, command: str, _is_next: bool) -> bool:
+    return same_command(name, command)
+
+
+def _resumed(name: str, _command: str, is_next: bool) -> bool:
+    """dbt Cloud's own retry may show a step as `dbt retry`: it stands for the next command."""
+    return is_next and _verb(name) == "retry"
+
+
+def _alike(name: str, command: str, is_next: bool) -> bool:
+    """The next command, with options that dbt Cloud added."""
+    verb = _verb(name)
+    return is_next and verb is not None and verb not in {"deps", "docs generate"} and verb == _verb(command)
+
+
+def _verb(command: str) -> str | None:
+    parsed = parse_command(command)
+    return parsed.verb if parsed else None
+
+
+def _without_added(attempt: Attempt, listed: Sequence[Step], commands: Sequence[str]) -> list[Step]:
+    """The listed steps without `deps` and `source freshness` steps beyond those asked for; dbt Cloud's come first."""
+    ours = list(listed)
+    for verb, is_added in (("deps", False), ("source freshness", attempt.checks_freshness)):
+        steps = [step for step in ours if _verb(step.command or "") == verb]
+        surplus = len(steps) - sum(_verb(command) == verb for command in commands)
+        for step in steps[: max(surplus, 1 if is_added else 0)]:
+            ours.remove(step)
+    return ours
+
+
+def _assumed(attempt: Attempt, listed: Sequence[Step]) -> list[str]:
+    """The commands, where nobody says what was asked for: all that are listed and that dbt Cloud does not add."""
+    is_added: Callable[[str | None], bool] = lambda verb: (  # noqa: E731
+        verb == "deps"
+        or (verb == "source freshness" and attempt.checks_freshness)
+        or (verb == "docs generate" and attempt.generates_docs)
+    )
+    return [step.command for step in listed if step.command is not None and not is_added(_verb(step.command))]

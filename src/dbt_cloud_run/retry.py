@@ -1,0 +1,205 @@
+"""The plan of a retry: (attempt, manifest, settings) → `RetryPlan`. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from dbt_cloud_run.alignment import Aligned, align, has_started
+from dbt_cloud_run.dbt.artifacts import Manifest
+from dbt_cloud_run.dbt.commands import parse_command
+from dbt_cloud_run.dbt.failures import judge_log
+from dbt_cloud_run.dbt.selection import Selector
+from dbt_cloud_run.dbt.statuses import did_not_succeed
+from dbt_cloud_run.model import (
+    Attempt,
+    Ending,
+    PlannedStep,
+    Retryability,
+    RetryPlan,
+    RunState,
+    Step,
+    StepAction,
+)
+from dbt_cloud_run.retry_steps import BUILDING, Situation, plan_step
+
+RetryOn = Literal["transient", "any"]
+
+_NOT_RETRIED = {
+    Ending.QUEUED: "the run has not ended",
+    Ending.SUCCESS: "the run succeeded",
+    Ending.CANCELLED: "the run was cancelled in dbt Cloud, by a person or through the API: such a run is not retried",
+    Ending.SUPERSEDED: "dbt Cloud cancelled the run for a newer commit: the newer run does its work",
+    Ending.SKIPPED: "nothing was run",
+}
+_RUNS = (StepAction.WHOLE, StepAction.NODES)
+
+
+def plan_retry(
+    attempt: Attempt,
+    manifest: Manifest | None,
+    *,
+    retry_on: RetryOn = "transient",
+    take_all: bool = False,
+    cancelled_here: bool = False,
+) -> RetryPlan:
+    """Plan what the next attempt does.
+
+    `take_all`: every failure is retried this once, whatever `retry_on` says, since a person asked for it.
+    `cancelled_here`: the run was cancelled by this program, which counts as a failure.
+    """
+    refused = _NOT_RETRIED.get(attempt.ending)
+    if refused is not None and not (attempt.ending is Ending.CANCELLED and cancelled_here):
+        return RetryPlan(stop_reason=refused)
+    aligned = align(attempt)
+    takes_all = take_all or retry_on == "any"
+    if not takes_all and (hopeless := _hopeless_setup(aligned)) is not None:
+        return RetryPlan(steps=_dropped(aligned, hopeless), leaves_out=True, stop_reason=hopeless)
+    situation = Situation(
+        selector=Selector(manifest) if manifest is not None else None,
+        adapter_type=manifest.metadata.adapter_type if manifest is not None else None,
+        takes_all=takes_all,
+        done=_done(attempt.steps),
+    )
+    steps = _with_gate([plan_step(asked, situation) for asked in aligned.asked])
+    return _plan(_with_freshness(steps), attempt)
+
+
+def can_go_native(plan: RetryPlan) -> bool:
+    """Whether dbt Cloud's own retry, which leaves nothing out, would do what the plan does."""
+    return bool(plan.commands) and not plan.leaves_out
+
+
+def _plan(steps: Sequence[PlannedStep], attempt: Attempt) -> RetryPlan:
+    commands = tuple(step.new_command for step in steps if step.action in _RUNS and step.new_command)
+    leaves_out = any(step.left_out or step.action is StepAction.DROP for step in steps)
+    return RetryPlan(
+        steps=tuple(steps),
+        commands=commands,
+        is_whole=bool(steps) and all(step.action is StepAction.WHOLE for step in steps),
+        leaves_out=leaves_out,
+        stop_reason=None if commands else _stop_reason(steps, attempt),
+        notes=tuple(dict.fromkeys(_notes(steps))),
+    )
+
+
+def _with_gate(steps: Iterable[PlannedStep]) -> list[PlannedStep]:
+    """A step that keeps a failure ends the plan: what comes after it would run on what failed."""
+    gated: list[PlannedStep] = []
+    closed_by: PlannedStep | None = None
+    for step in steps:
+        if closed_by is not None and step.action in _RUNS:
+            reason = f"`{closed_by.command}` before it keeps a failure that is not retried"
+            gated.append(
+                replace(
+                    step,
+                    action=StepAction.DROP,
+                    reason=reason,
+                    new_command=None,
+                    nodes=(),
+                    left_out=(*step.left_out, *step.nodes),
+                )
+            )
+            continue
+        gated.append(step)
+        if closed_by is None and (step.left_out or step.action is StepAction.DROP):
+            closed_by = step
+    return gated
+
+
+def _with_freshness(steps: Sequence[PlannedStep]) -> list[PlannedStep]:
+    """A whole step that selects by `source_status:` reads the results of the freshness step of its own run."""
+    readers = [
+        number
+        for number, step in enumerate(steps)
+        if step.action is StepAction.WHOLE and "source_status:" in step.command
+    ]
+    if not readers:
+        return list(steps)
+    return [
+        replace(
+            step,
+            action=StepAction.WHOLE,
+            reason="a later step needs its results",
+            new_command=step.command,
+            saved_nodes=0,
+            saved_seconds=0.0,
+        )
+        if step.action is StepAction.SKIP and number < readers[-1] and _verb(step.command) == "source freshness"
+        else step
+        for number, step in enumerate(steps)
+    ]
+
+
+def _hopeless_setup(aligned: Aligned) -> str | None:
+    """Why a run that failed before its first command would do so again."""
+    if any(asked.is_started for asked in aligned.asked):
+        return None
+    for step in aligned.added:
+        if step.state is not RunState.ERROR:
+            continue
+        if "lint" in step.name.lower() or "sqlfluff" in step.name.lower():
+            return f"the step `{step.name}` found problems in the code, and would again"
+        is_deps = _verb(step.command or "") == "deps"
+        if is_deps and judge_log(step.log) is Retryability.DETERMINISTIC:
+            return f"the step `{step.name}` failed, and its log shows that it would again"
+    return None
+
+
+def _dropped(aligned: Aligned, reason: str) -> tuple[PlannedStep, ...]:
+    return tuple(
+        PlannedStep(
+            index=asked.step.index if asked.step else None,
+            command=asked.command,
+            action=StepAction.DROP,
+            reason=reason,
+        )
+        for asked in aligned.asked
+    )
+
+
+def _done(steps: Iterable[Step]) -> dict[str, int]:
+    """Every node that succeeded, with the last step in which it did."""
+    return {
+        row.unique_id: step.index
+        for step in sorted(steps, key=lambda step: step.index)
+        if has_started(step) and step.results is not None and step.results.which in BUILDING
+        for row in step.results.nodes
+        if not did_not_succeed(row.status)
+    }
+
+
+def _stop_reason(steps: Sequence[PlannedStep], attempt: Attempt) -> str:
+    dropped = next((step for step in steps if step.action is StepAction.DROP), None)
+    if dropped is not None:
+        names = [node.unique_id for node in dropped.left_out]
+        shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        return f"nothing is retried: `{dropped.command}`: {dropped.reason}" + (f" ({shown})" if shown else "")
+    failed = next((step for step in attempt.steps if step.state is RunState.ERROR), None)
+    if failed is not None:
+        return f"only `{failed.name}` failed, which dbt Cloud adds by itself: there is nothing of the job's to retry"
+    return "every step that the run was asked for succeeded: there is nothing to retry"
+
+
+def _notes(steps: Iterable[PlannedStep]) -> Iterable[str]:
+    for step in steps:
+        for node in step.nodes:
+            if node.status == "partial success":
+                yield (
+                    f"{node.unique_id} succeeded in part: all of its batches are run again, "
+                    "because a job's step cannot name batches"
+                )
+        command = parse_command(step.command)
+        if step.action is StepAction.NODES and command is not None and command.has("--favor-state"):
+            yield (
+                "with `--favor-state`, nodes that are not run again are read from the deferred state, "
+                "as with `dbt retry`"
+            )
+        if step.action is StepAction.WHOLE and "result:" in step.command:
+            yield f"`{step.command}` selects by the results of an earlier run, which the retry may not see alike"
+
+
+def _verb(line: str) -> str | None:
+    command = parse_command(line)
+    return command.verb if command else None
