@@ -1,0 +1,93 @@
+"""What dbt itself says, whatever the warehouse: nothing of it passes by itself."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from dbt_cloud_run.dbt.failure_patterns.row import ANY, row
+from dbt_cloud_run.model import Retryability
+
+_sure = partial(row, ANY, verdict=Retryability.DETERMINISTIC)
+
+DBT = (
+    _sure(
+        r"^\s*got \d+ results?, configured to (?:fail|error) if",
+        reason="the data did not pass the test",
+        example="Got 3 results, configured to fail if != 0",
+    ),
+    _sure(
+        r"actual differs from expected",
+        reason="the unit test found other rows than expected",
+        example="\n\nactual differs from expected:\n\n@@ ,customer_id,order_count\n→  ,1          ,2→3\n",
+    ),
+    _sure(
+        r"enforced contract that failed|contracted models require data_type to be defined",
+        reason="the model breaks its contract",
+        example="Compilation Error in model customer_summary (models/marts/customer_summary_v2.sql)\n"
+        "  This model has an enforced contract that failed.\n"
+        "  Please ensure the name, data_type, and number of columns in your contract match the columns in your "
+        "model's definition.",
+    ),
+    _sure(
+        r"^[ \t]*(?:encountered an error:[ \t]*)?(?:compilation|parsing|validation|alias|recursion) error\b",
+        reason="dbt could not compile it",
+        example="Compilation Error in model orders (models/orders.sql)\n  'cents_to_euro' is undefined.",
+    ),
+    _sure(
+        r"depends on a (?:node|source|macro) named [^\n]{1,200} which (?:was not found|is disabled)",
+        reason="it refers to something that the project does not have",
+        example="Runtime Error\n  Model 'model.shop.orders' (models/orders.sql) depends on a node named 'stg_order' "
+        "which was not found",
+    ),
+    _sure(
+        r"env var required but not provided|required var '[^'\n]{1,200}' not found",
+        reason="a variable that the project needs is not set",
+        example="Runtime Error\n  Env var required but not provided: 'DBT_REGION'",
+    ),
+    _sure(
+        r"could not find (?:profile|selector) named|does not have a target named|no dbt_project\.yml found",
+        reason="the project or its profile is not set up for this command",
+        example="Runtime Error\n  Could not find selector named nightly, expected one of ['daily']",
+    ),
+    _sure(
+        r"this version of dbt is not supported with",
+        reason="the dbt version does not fit the project",
+        example="Runtime Error\n  This version of dbt is not supported with the 'retail_utils' package.",
+    ),
+    _sure(
+        r"\bno such (?:option|command)\b|^usage: dbt\b",
+        reason="dbt does not know the command or one of its options",
+        example="Usage: dbt build [OPTIONS]\nTry 'dbt build --help' for help.\n\nError: No such option '--selct'.",
+    ),
+    _sure(
+        r"was not found in the package index|version error for package|could not find a matching compatible version"
+        r"|found a dependency that is not compatible",
+        reason="a package or its version is not to be had",
+        example="Encountered an error:\nDependency Error\n  Version error for package dbt-labs/dbt_utils: "
+        "Could not find a satisfactory version from options: ['>=9.0.0']",
+    ),
+    _sure(
+        r"packages? .{0,80}not installed|run .{0,3}dbt deps.{0,3} to install (?:package )?dependencies",
+        reason="the packages are not installed",
+        example="Runtime Error\n  dbt found 1 package(s) specified in packages.yml, but only 0 package(s) installed in "
+        'dbt_packages. Run "dbt deps" to install package dependencies.',
+    ),
+    _sure(
+        r"\berror: dbt0[12]\d\d:|^\[?dbt0[12]\d\d\]?:",
+        reason="the SQL was found wrong before it ran",
+        example="error: dbt0227: No column TIMEOUT found. Available are ORDERS.ORDER_ID, ORDERS.AMOUNT",
+    ),
+    _sure(
+        r"^\s*(?:ModuleNotFoundError|NameError|SyntaxError|IndentationError): ",
+        reason="the Python model is wrong, or lacks a module",
+        example="Runtime Error in model forecast (models/forecast.py)\n  Python model failed:\n"
+        "  Traceback (most recent call last):\n  ModuleNotFoundError: No module named 'prophet'",
+    ),
+    _sure(
+        r"fatal: (?:repository '[^'\n]{1,300}' not found|couldn't find remote ref|reference is not a tree"
+        r"|remote branch [^\n]{1,200} not found)|error: pathspec '[^'\n]{1,200}' did not match",
+        reason="the repository, branch or commit does not exist",
+        example="Error checking out spec='v9' for repo https://github.com/shop/retail_utils.git\n"
+        "error: pathspec 'v9' did not match any file(s) known to git",
+    ),
+)

@@ -1,0 +1,45 @@
+"""The shape of a row of the table of failure messages, and the names of the adapters."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from dbt_cloud_run.model import Retryability
+
+ANY: frozenset[str] = frozenset()
+BIGQUERY = frozenset({"bigquery"})
+DUCKDB = frozenset({"duckdb"})
+POSTGRES = frozenset({"postgres", "redshift"})
+REDSHIFT = frozenset({"redshift"})
+SNOWFLAKE = frozenset({"snowflake"})
+SPARK = frozenset({"databricks", "spark"})
+
+KNOWN_ADAPTERS = BIGQUERY | DUCKDB | POSTGRES | SNOWFLAKE | SPARK
+
+# How dbt begins the message of a node that the warehouse refused, for the examples.
+DATABASE = "Database Error in model orders (models/orders.sql)\n  "
+RUNTIME = "Runtime Error in model orders (models/orders.sql)\n  "
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One wording of a failure.
+
+    `expression` is searched, case-blind, in at most 16 thousand characters; it must not take more than linear time, so
+    gaps are bounded and no repetition holds another one. `example` is a message as a run result has it.
+    """
+
+    adapters: frozenset[str]  # empty: all
+    expression: re.Pattern[str]
+    verdict: Retryability
+    reason: str  # for people, completes `orders failed: …`
+    example: str
+
+    def applies_to(self, adapter_type: str | None) -> bool:
+        """Whether this row is for the adapter; one that the table does not know is judged by all rows."""
+        return not self.adapters or adapter_type not in KNOWN_ADAPTERS or adapter_type in self.adapters
+
+
+def row(adapters: frozenset[str], expression: str, verdict: Retryability, reason: str, example: str) -> Pattern:
+    return Pattern(adapters, re.compile(expression, re.IGNORECASE | re.MULTILINE), verdict, reason, example)
