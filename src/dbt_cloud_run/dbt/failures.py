@@ -48,8 +48,8 @@ def explain(
 ) -> Judgement:
     """Judge a node that did not succeed.
 
-    `status` is the result's word, `adapter_type` the manifest's (`snowflake`); without it all rows are tried. A `source`
-    with the status `error` and no message is one whose data is too old.
+    `status` is the result's word, `adapter_type` the manifest's (`snowflake`); without it all rows are tried.
+    A `source` with the status `error` and no message is one whose data is too old.
     """
     word = normalise(status)
     if kind(word) is Kind.SKIPPED:

@@ -208,7 +208,8 @@ _POSTGRES = (
     _sure(
         POSTGRES,
         r"invalid input syntax for|cannot cast type|types? [^\n]{1,120} cannot be matched|value too long for type"
-        r"|numeric field overflow|is out of range for type|but expression is of type|date/time field value out of range",
+        r"|numeric field overflow|is out of range for type"
+        r"|but expression is of type|date/time field value out of range",
         reason="a value does not fit its type",
         example=DATABASE + 'invalid input syntax for type integer: "n/a"',
     ),
