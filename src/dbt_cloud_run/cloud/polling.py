@@ -26,7 +26,7 @@ _SPREAD_OF_ONE = 0.15
 
 
 def usual_durations(runs: Iterable[Run], overrides: TriggerOverrides) -> tuple[float, ...]:
-    """The run times, in seconds, of successful runs of the same kind: same steps, docs and target, no retries."""
+    """Run times, in seconds, of successful runs of the same kind: same steps, docs and target; no retries."""
 
     def kind(given: TriggerOverrides) -> TriggerOverrides:
         return TriggerOverrides(
