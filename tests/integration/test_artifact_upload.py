@@ -361,3 +361,14 @@ def test_no_file_at_all(upload: Upload, service: ResultsService) -> None:
     with pytest.raises(ArtifactUploadError, match="no file"):
         upload()
     assert service.requests == []
+
+
+def test_the_proxy_of_the_environment_is_used(
+    service: ResultsService, upload: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", service.url)
+    monkeypatch.setenv("NO_PROXY", "")
+    service.faults["CreateArtifact"].append(Fault(403))
+    with pytest.raises(ArtifactUploadError, match="HTTP 403"):
+        upload(results_url="http://results.invalid/")
+    assert service.requests[0].target.startswith("http://results.invalid/twirp/")
