@@ -274,7 +274,7 @@ def data_of(outcome: Outcome, nodes: dict[str, NodeInfo], edges: dict[str, tuple
         job_url=f"{CLOUD}/jobs/12345",
         environment="Production",
         commit_url=f"https://github.com/acme/analytics/commit/{SHA}",
-        retries=3,
+        workflow_url="https://github.com/acme/analytics/actions/runs/5",
     )
 
 

@@ -51,5 +51,5 @@ class ReportData:
     job_url: str | None = None
     environment: str | None = None
     commit_url: str | None = None  # of the last attempt's git_sha, when that commit is of this repository
-    retries: int = 0  # targeted-retries
+    workflow_url: str | None = None  # of the workflow run, on whose page the job summary is
     warnings: tuple[str, ...] = ()  # what the action itself met, shown with the attempts' own warnings

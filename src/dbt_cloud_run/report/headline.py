@@ -1,0 +1,76 @@
+"""The first lines: how it ended, where, how long it took, and the counts."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from dbt_cloud_run.dbt.statuses import Kind
+from dbt_cloud_run.report import escape
+from dbt_cloud_run.report.layout import Block, Section
+from dbt_cloud_run.report.wording import RECOVERED_ICON, duration, ending_words, plural
+
+if TYPE_CHECKING:
+    from dbt_cloud_run.report.facts import Facts
+
+_SHA = re.compile(r"[0-9a-f]{40,64}\Z")
+
+
+def headline(facts: Facts) -> Section:
+    """One line of facts, one of counts, then why it ended so and what to do."""
+    parts = [f"### {_facts_line(facts)}\n"]
+    if facts.counts:
+        parts.append(f"{_counts_line(facts)}\n")
+    outcome = facts.data.outcome
+    said = [_lines(words) for words in (outcome.message, outcome.advice) if words]
+    if said:
+        parts.append(" ".join(said) + "\n")
+    parts.extend(f"ℹ️ {escape.text(note, 500)}\n" for note in outcome.notes)  # noqa: RUF001 - an icon, not a letter
+    return Section("headline", [Block(["\n".join(parts) + "\n"])], importance=0)
+
+
+def _facts_line(facts: Facts) -> str:
+    data, outcome, last = facts.data, facts.data.outcome, facts.data.outcome.last
+    icon, word = ending_words(facts.ending)
+    shown = [f"{icon} {word}"]
+    if job := _job(facts):
+        shown.append(job)
+    if last is not None:
+        shown.append(escape.link(f"run {last.run_id}", last.run_url))
+        environment = data.environment or last.environment_name
+        if environment:
+            shown.append(escape.text(environment, 60))
+    if outcome.duration_seconds is not None:
+        shown.append(duration(outcome.duration_seconds))
+    if outcome.attempts:
+        shown.append(plural(len(outcome.attempts), "attempt"))
+    if last is not None and last.git_sha:
+        sha = last.git_sha[:7] if _SHA.match(last.git_sha) else last.git_sha
+        shown.append(escape.link(escape.code(sha, 40), data.commit_url))
+    return " · ".join(shown)
+
+
+def _job(facts: Facts) -> str:
+    data, last = facts.data, facts.data.outcome.last
+    name = data.job_name or (last.job_name if last else None)
+    number = data.job_id or (last.job_id if last else None)
+    label = escape.text(name, 80) if name else f"job {number}" if number else ""
+    return escape.link(label, data.job_url)
+
+
+def _counts_line(facts: Facts) -> str:
+    counts = facts.counts
+    shown = [
+        f"**{counts[Kind.FAILED]:,} failed**" if counts[Kind.FAILED] else "",
+        f"{counts[Kind.SKIPPED]:,} skipped" if counts[Kind.SKIPPED] else "",
+        f"{RECOVERED_ICON} {len(facts.recovered):,} recovered by a retry" if facts.recovered else "",
+        f"{counts[Kind.WARNED]:,} with a warning" if counts[Kind.WARNED] else "",
+        f"{counts[Kind.SUCCEEDED]:,} succeeded",
+    ]
+    line = " · ".join(part for part in shown if part) + f", of {plural(counts.total(), 'node')}"
+    built = len(facts.data.assets)
+    return line + (f" · **{plural(built, 'asset')}** materialized" if built else " · nothing was materialized")
+
+
+def _lines(words: str) -> str:
+    return "<br>".join(escape.text(line, 1_000) for line in escape.plain(words).strip().split("\n")[:30])

@@ -1,0 +1,97 @@
+"""The retries: what each plan ran again, what it saved, what it recovered, and why there was no further one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dbt_cloud_run.model import StepAction
+from dbt_cloud_run.report import escape
+from dbt_cloud_run.report.failures import node_link
+from dbt_cloud_run.report.layout import Block, Section
+from dbt_cloud_run.report.wording import RECOVERED_ICON, UNKNOWN, duration, listed, plural
+
+if TYPE_CHECKING:
+    from dbt_cloud_run.model import Attempt, PlannedStep, RetryPlan
+    from dbt_cloud_run.report.detail import Detail
+    from dbt_cloud_run.report.facts import Facts
+
+_ACTIONS = {
+    StepAction.SKIP: "not repeated",
+    StepAction.WHOLE: "run again as it was",
+    StepAction.NODES: "run again for these nodes",
+    StepAction.DROP: "left out",
+}
+_STEPS_HEAD = "| Step | Command | What the retry did | Why |\n| ---: | --- | --- | --- |\n"
+_COMMAND_LIMIT = 300  # the whole command is in the report without cuts
+
+
+def plans(facts: Facts, detail: Detail) -> Section | None:
+    """One part for each decision about a retry; None when there was nothing to decide."""
+    attempts = facts.data.outcome.attempts
+    blocks: list[Block] = []
+    for attempt in attempts:
+        following = next((later for later in attempts if later.number == attempt.number + 1), None)
+        if attempt.plan is not None and following is not None:
+            blocks += _carried_out(facts, attempt, following, attempt.plan, detail)
+        elif attempt.plan is not None and attempt.plan.stop_reason:
+            why = escape.text(attempt.plan.stop_reason, 500)
+            blocks.append(Block([f"**No further retry:** {why}\n\n", *_notes(attempt.plan)], noun="note"))
+            blocks += _left_out(facts, attempt.plan)
+    return Section("Retries", blocks, importance=2, title="#### Retries\n\n") if blocks else None
+
+
+def _carried_out(facts: Facts, before: Attempt, after: Attempt, plan: RetryPlan, detail: Detail) -> list[Block]:
+    rerun = sum(len(step.nodes) for step in plan.steps)
+    saved = sum(step.saved_nodes for step in plan.steps)
+    seconds = sum(step.saved_seconds for step in plan.steps)
+    recovered = [node_link(facts.info(found.unique_id)) for found in facts.recovered if found.attempt == after.number]
+    how = "by dbt Cloud's own retry" if plan.strategy == "native" else ""
+    did = "everything run again" if plan.is_whole else plural(rerun, "node") + " run again" if rerun else ""
+    kept = f"{plural(saved, 'node')} ({duration(seconds)}) not repeated" if saved else ""
+    result = f"{RECOVERED_ICON} recovered {listed(recovered, detail.names)}" if recovered else "nothing recovered"
+    runs = " → ".join(escape.link(f"run {run.run_id}", run.run_url) for run in (before, after))
+    head = f"**Attempt {before.number} → {after.number}** ({runs}): "
+    line = head + " · ".join(part for part in (did, how, kept, result) if part)
+    blocks = [Block([line + "\n\n", *_notes(plan)], noun="note")]
+    if plan.steps:
+        rows = [_step_row(step, detail) for step in plan.steps]
+        blocks.append(Block(rows, _STEPS_HEAD, "\n", noun="step"))
+    rows = [
+        f"| {node_link(facts.info(node.unique_id))} | {escape.text(node.status, 40)} | {escape.text(node.reason, 300)} "
+        f"| {duration(node.seconds_before) if node.seconds_before else UNKNOWN} |\n"
+        for step in plan.steps
+        for node in step.nodes
+    ]
+    if rows:
+        title = f"<details><summary>{plural(len(rows), 'node')} run again</summary>\n\n"
+        columns = "| Node | Was | Why | Took before |\n| --- | --- | --- | ---: |\n"
+        blocks.append(Block(rows, title + columns, "\n</details>\n\n", noun="planned node"))
+    return blocks + _left_out(facts, plan)
+
+
+def _step_row(step: PlannedStep, detail: Detail) -> str:
+    limit = None if detail.failures is None else _COMMAND_LIMIT
+    did = _ACTIONS[step.action]
+    if step.new_command is not None and step.action is StepAction.NODES:
+        did += f": {escape.code(step.new_command, limit)}"
+    index = step.index if step.index is not None else UNKNOWN
+    return f"| {index} | {escape.code(step.command, limit)} | {did} | {escape.text(step.reason, 300)} |\n"
+
+
+def _left_out(facts: Facts, plan: RetryPlan) -> list[Block]:
+    rows = [
+        f"| {node_link(facts.info(node.unique_id))} | {escape.text(node.status, 40)} "
+        f"| {escape.text(node.reason, 300)} |\n"
+        for step in plan.steps
+        for node in step.left_out
+    ]
+    if not rows:
+        return []
+    title = f"<details><summary>{plural(len(rows), 'node')} that did not succeed and was not retried</summary>\n\n"
+    if len(rows) > 1:
+        title = title.replace(" and was ", " and were ")
+    return [Block(rows, title + "| Node | Was | Why |\n| --- | --- | --- |\n", "\n</details>\n\n", noun="planned node")]
+
+
+def _notes(plan: RetryPlan) -> list[str]:
+    return [f"- {escape.text(note, 500)}\n" for note in plan.notes] + (["\n"] if plan.notes else [])

@@ -1,0 +1,72 @@
+"""The reports in markdown: the whole one, the job summary within its bytes, the pull request comment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dbt_cloud_run.report.detail import COMMENT, FULL, SUMMARY, Detail
+from dbt_cloud_run.report.facts import Facts
+from dbt_cloud_run.report.failures import failures
+from dbt_cloud_run.report.headline import headline
+from dbt_cloud_run.report.layout import Section, fit, size
+from dbt_cloud_run.report.lineage import lineage
+from dbt_cloud_run.report.materialized import materialized
+from dbt_cloud_run.report.plans import plans
+from dbt_cloud_run.report.quality import quality, rest_is_in, warnings, whereabouts
+from dbt_cloud_run.report.timeline import timeline
+
+if TYPE_CHECKING:
+    from dbt_cloud_run.report.data import ReportData
+
+SUMMARY_LIMIT = 1_000_000
+"""Bytes. The platform drops a step's summary of more than 1,048,576 bytes as a whole."""
+
+MASKING_RESERVE = 40_000
+"""Bytes. The runner writes `***` for a secret after we have counted, and a secret may be shorter than that."""
+
+COMMENT_LIMIT = 60_000
+"""Bytes; GitHub takes 65,536 characters, and the comment's marker needs some."""
+
+_NOTE_BYTES = 1_500
+
+
+def summary_budget(already_written: int) -> int:
+    """Bytes that a job summary may have when so many are in the step's summary file already."""
+    return max(SUMMARY_LIMIT - MASKING_RESERVE - already_written, 0)
+
+
+def render_full(data: ReportData) -> str:
+    """The whole report, nothing cut (only the diagrams keep to what a renderer takes)."""
+    return "".join(section.whole() for section in _sections(Facts(data), FULL))
+
+
+def render_summary(data: ReportData, budget: int) -> str:
+    """The job summary in at most `budget` bytes; empty when not even a line fits. See `summary_budget`."""
+    return _render(Facts(data), SUMMARY, budget)
+
+
+def render_comment(data: ReportData, budget: int = COMMENT_LIMIT) -> str:
+    """The short report for the pull request: how it ended, what failed, what was retried, where the rest is."""
+    return _render(Facts(data), COMMENT, budget)
+
+
+def _render(facts: Facts, detail: Detail, budget: int) -> str:
+    sections = _sections(facts, detail)
+    whole, left_out = fit(sections, budget)
+    if not left_out:
+        return whole
+    shown, left_out = fit(sections, budget - _NOTE_BYTES)
+    where = rest_is_in(facts) or "The files of the run in dbt Cloud have the rest."
+    note = f"\n✂️ Left out to stay within GitHub's limit: {left_out.words()}. {where}\n"
+    for text in (shown + note, shown, note):
+        if text.strip() and size(text) <= budget:
+            return text
+    return ""
+
+
+def _sections(facts: Facts, detail: Detail) -> list[Section]:
+    found = [headline(facts), failures(facts, detail), plans(facts, detail)]
+    if detail is not COMMENT:
+        found += [materialized(facts, detail), lineage(facts), timeline(facts), quality(facts), warnings(facts)]
+    found.append(whereabouts(facts, in_comment=detail is COMMENT))
+    return [section for section in found if section is not None]
