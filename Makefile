@@ -33,6 +33,7 @@ check: setup ## linters, types, workflow schemas, spelling, licences
 	$(PY) -m check_jsonschema -q --builtin-schema vendor.github-actions action.yml
 	$(PY) -m check_jsonschema -q --builtin-schema vendor.github-workflows $(WORKFLOWS)
 	$(PY) -m check_jsonschema -q --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(PY) -m check_jsonschema -q --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
 	$(PY) -m yamllint --strict .
 	.venv/bin/shellcheck $(SCRIPTS)
 	$(PY) -m codespell_lib
