@@ -15,7 +15,7 @@ from dbt_cloud_run.model import TriggerOverrides
 from dbt_cloud_run.parsing import BadValueError, shown
 from dbt_cloud_run.paths import OutsideWorkspaceError, resolve_inside, workspace_relative
 
-_WHY_MISSING = (
+WHY_MISSING = (
     "is missing. Set it from a secret, such as api-token: ${{ secrets.DBT_CLOUD_API_TOKEN }}. A secret that exists is "
     "still empty in a run for a pull request from a fork, in a run by Dependabot (it has secrets of its own), "
     "and when the secret belongs to an environment that the job does not name with `environment:`. "
@@ -160,7 +160,7 @@ class _Reader:
                     "such as account-id: ${{ vars.DBT_CLOUD_ACCOUNT_ID }}.",
                 )
         elif self._must_have_token(values):
-            self._problem("api-token", _WHY_MISSING)
+            self._problem("api-token", WHY_MISSING)
             if not self._has("account-id"):
                 self._problem("account-id", "is missing.")
         values["account_id"] = values["account_id"] or 0

@@ -1,0 +1,127 @@
+"""Ledger and manifest to asset materializations: what the run's attempts have put into the warehouse. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from dbt_cloud_run.dbt.artifacts import Manifest, ManifestNode
+from dbt_cloud_run.dbt.statuses import BUILDABLE, normalise
+from dbt_cloud_run.model import Asset, BuiltResult, Ledger
+from dbt_cloud_run.nodes import Repository, display_name, owners_of, tested_nodes
+
+_NOT_IN_A_KEY = str.maketrans("", "", "\n\r\t\0 #?&%\"'<>[]{}|\\^`")
+_LONGEST_KEY = 512
+
+
+def asset_key(adapter_type: str, relation_name: str) -> str:
+    """`<adapter>://<database>/<schema>/<identifier>`: the form, and the length limit, of Prefect's asset keys."""
+    path = relation_name.replace('"', "").replace(".", "/").translate(_NOT_IN_A_KEY)
+    return f"{adapter_type}://{path}"[:_LONGEST_KEY]
+
+
+def materializations(ledger: Ledger, manifest: Manifest | None, repository: Repository) -> tuple[Asset, ...]:
+    """One asset for each model, seed and snapshot that some attempt built, that is not ephemeral and has a relation.
+
+    Without a manifest nothing is known of relations or kinds, so there are none. Order: as the ledger's.
+    """
+    adapter = manifest.metadata.adapter_type if manifest else None
+    if manifest is None or not adapter:
+        return ()
+    tests = _test_counts(ledger, manifest)
+    upstream = _upstream_keys(manifest, adapter)
+    assets: list[Asset] = []
+    for outcome in ledger.outcomes.values():
+        node = manifest.nodes.get(outcome.unique_id)
+        if node is None or outcome.built is None or node.resource_type not in BUILDABLE:
+            continue
+        relation = node.relation_name or outcome.built.result.relation_name
+        if not relation or node.config.materialized == "ephemeral":
+            continue
+        assets.append(
+            _asset(node, relation, outcome.built, manifest, repository, upstream(node), tests.get(node.unique_id, {}))
+        )
+    return tuple(assets)
+
+
+def _asset(
+    node: ManifestNode,
+    relation: str,
+    built: BuiltResult,
+    manifest: Manifest,
+    repository: Repository,
+    upstream: tuple[str, ...],
+    tests: Mapping[str, int],
+) -> Asset:
+    file = repository.file_of(node, manifest.metadata.project_name)
+    result = built.result
+    return Asset(
+        key=asset_key(manifest.metadata.adapter_type or "", relation),
+        unique_id=node.unique_id,
+        name=display_name(node),
+        resource_type=node.resource_type,
+        # The new engine leaves a seed's materialization out.
+        materialization=node.config.materialized or (node.resource_type if node.resource_type != "model" else None),
+        relation_name=relation,
+        status=result.status,
+        description=node.description or "",
+        owners=owners_of(node, manifest),
+        group=node.group_name,
+        tags=node.all_tags,
+        upstream=upstream,
+        run_id=built.run_id,
+        step=built.step_index,
+        attempt=built.attempt,
+        started_at=result.started_at,
+        completed_at=result.completed_at,
+        execution_seconds=result.execution_seconds,
+        rows_affected=_rows_affected(result.adapter_response),
+        adapter_response=result.adapter_response,
+        tests=tests,
+        file=file,
+        url=repository.url_of(file),
+    )
+
+
+def _rows_affected(response: Mapping[str, Any]) -> int | None:
+    rows = response.get("rows_affected")
+    if isinstance(rows, bool) or not isinstance(rows, int | float | str):
+        return None
+    try:
+        count = int(rows)
+    except (ValueError, OverflowError):
+        return None
+    return count if count >= 0 else None  # drivers say -1 for `not known`
+
+
+def _test_counts(ledger: Ledger, manifest: Manifest) -> Mapping[str, Mapping[str, int]]:
+    """For each node, how many of the tests that cover it ended with which status."""
+    counts: dict[str, Counter[str]] = {}
+    for outcome in ledger.outcomes.values():
+        test = manifest.nodes.get(outcome.unique_id) or manifest.unit_tests.get(outcome.unique_id)
+        for covered in tested_nodes(test) if test else ():
+            counts.setdefault(covered, Counter())[normalise(outcome.result.status)] += 1
+    return {unique_id: dict(sorted(counter.items())) for unique_id, counter in counts.items()}
+
+
+def _upstream_keys(manifest: Manifest, adapter: str) -> Callable[[ManifestNode], tuple[str, ...]]:
+    """A function from a node to the keys of what it is built from, traced through ephemeral models."""
+    known: dict[str, tuple[str, ...]] = {}
+
+    def keys_of(node: ManifestNode) -> tuple[str, ...]:
+        keys: dict[str, None] = {}
+        for parent_id in node.depends_on.nodes:
+            parent = manifest.nodes.get(parent_id) or manifest.sources.get(parent_id)
+            if parent is None or parent.resource_type not in (*BUILDABLE, "source"):
+                continue
+            if parent.config.materialized == "ephemeral" or not parent.relation_name:
+                if parent_id not in known:
+                    known[parent_id] = ()  # a cycle, which dbt forbids, ends here
+                    known[parent_id] = keys_of(parent)
+                keys.update(dict.fromkeys(known[parent_id]))
+            else:
+                keys[asset_key(adapter, parent.relation_name)] = None
+        return tuple(keys)
+
+    return keys_of

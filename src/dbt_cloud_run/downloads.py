@@ -1,0 +1,104 @@
+"""The downloads of one run's artifacts, with one time limit for all of them, and none of them a reason to fail."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dbt_cloud_run.cloud.client import CloudClient, DownloadedFile
+from dbt_cloud_run.cloud.errors import CloudError, NotFound
+from dbt_cloud_run.cloud.models import Run
+from dbt_cloud_run.cloud.retrying import ARTIFACT_BUDGET, Reader
+from dbt_cloud_run.github.files import UnsafePathError, safe_relative
+from dbt_cloud_run.model import Ending
+
+AT_ONCE = 4
+CANCELLED_GRACE = 15.0  # seconds in which artifacts of a cancelled run may still appear
+
+
+@dataclass(slots=True)
+class Downloads:
+    """Downloads of one run. `warnings` says what is missing, `found` what is there: (path, step)."""
+
+    client: CloudClient
+    reader: Reader
+    run: Run
+    ending: Ending
+    warnings: list[str] = field(default_factory=list)
+    found: dict[tuple[str, int | None], Path] = field(default_factory=dict)
+    _deadline: float = field(init=False)
+    _late_until: float = field(init=False)
+    _slots: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        now = self.reader.clock.monotonic()
+        ago = (self.reader.clock.utcnow() - self.run.finished_at).total_seconds() if self.run.finished_at else 0.0
+        limit = CANCELLED_GRACE if self.ending in (Ending.CANCELLED, Ending.SUPERSEDED) else ARTIFACT_BUDGET
+        self._deadline = now + ARTIFACT_BUDGET
+        self._late_until = now + min(max(limit - ago, 0.0), limit)
+        self._slots = asyncio.Semaphore(AT_ONCE)
+
+    async def until_saved(self) -> None:
+        """Wait until the run says that its artifacts are saved, as long as they may still be saving."""
+        pause = 0.5
+        while not self.run.artifacts_saved and self.reader.clock.monotonic() < self._late_until:
+            await self.reader.clock.sleep(min(pause, max(self._late_until - self.reader.clock.monotonic(), 0.0)))
+            pause = min(pause * 1.6, 10.0)
+            try:
+                latest = await self.reader.read(lambda: self.client.get_run(self.run.id), deadline=self._deadline)
+            except CloudError as error:
+                self.warnings.append(f"Run {self.run.id} could not be read again: {error.message}")
+                return
+            self.run = self.run.model_copy(update={"artifacts_saved": latest.artifacts_saved})
+
+    async def file(self, path: str, target: Path, step: int | None, *, expected: bool = False) -> bool:
+        """Download one artifact; False when there is none, with a warning where it was expected."""
+        try:
+            safe_relative(path)
+        except UnsafePathError as error:
+            self.warnings.append(f"An artifact of run {self.run.id} is left out: {error}.")
+            return False
+        what = f"{path} of run {self.run.id}{'' if step is None else f', step {step},'}"
+
+        async def once() -> DownloadedFile:
+            file = await self.client.download(self.run.id, path, target, step=step)
+            if file is None or file.size == 0:
+                raise NotFound(f"There is no {what}.")
+            return file
+
+        async with self._slots:
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                await self.reader.read(
+                    once,
+                    deadline=self._deadline,
+                    tolerate_404_until=self._late_until if expected else None,
+                )
+            except CloudError as error:
+                is_absent = isinstance(error, NotFound) or isinstance(error.__cause__, NotFound)
+                if expected or not is_absent:
+                    why = "is missing" if is_absent else f"could not be downloaded: {error.message}"
+                    self.warnings.append(f"{what} {why}.".replace("..", "."))
+                return _absent(target)
+            except OSError as error:
+                self.warnings.append(f"{what} could not be written: {error}")
+                return _absent(target)
+        self.found[path, step] = target
+        return True
+
+    async def listing(self) -> tuple[str, ...]:
+        """The run's artifact paths; empty, with a warning, when they cannot be listed."""
+        try:
+            return await self.reader.read(lambda: self.client.list_artifacts(self.run.id), deadline=self._deadline)
+        except CloudError as error:
+            self.warnings.append(f"The artifacts of run {self.run.id} could not be listed: {error.message}")
+            return ()
+
+
+def _absent(target: Path) -> bool:
+    """Leave no empty file behind."""
+    with contextlib.suppress(OSError):
+        target.unlink()
+    return False

@@ -1,0 +1,82 @@
+"""The ledger: every node once, over all steps and attempts. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from dbt_cloud_run.dbt.commands import parse_command
+from dbt_cloud_run.dbt.statuses import Kind as StatusKind
+from dbt_cloud_run.dbt.statuses import is_failure, kind, was_built
+from dbt_cloud_run.model import (
+    Attempt,
+    BuiltResult,
+    FreshnessResult,
+    Ledger,
+    NodeOutcome,
+    NodeResult,
+    Step,
+    StepResults,
+)
+
+READ_ONLY = frozenset(
+    {"generate", "docs", "compile", "list", "ls", "parse", "show", "source", "freshness", "deps", "debug"}
+)
+"""`args.which`, or a command's first word, of what writes run results without having run the nodes."""
+
+
+def build_ledger(attempts: Iterable[Attempt]) -> Ledger:
+    """One outcome for each node that dbt reported a result for, by its last result.
+
+    A node has *recovered* when it failed (was not merely skipped) in one attempt and succeeded in a later one.
+    Results of steps that change no node (`docs generate`, `compile`, `list`, `parse`, `show`) do not count.
+    """
+    outcomes: dict[str, NodeOutcome] = {}
+    failed_in: dict[str, int] = {}
+    freshness: dict[str, FreshnessResult] = {}
+    for attempt in attempts:
+        for step in attempt.steps:
+            freshness.update({row.unique_id: row for row in step.freshness})
+        for step, results in result_steps(attempt):
+            for result in results.nodes:
+                outcomes[result.unique_id] = _next(outcomes.get(result.unique_id), result, attempt, step, results)
+                if is_failure(result.status):
+                    failed_in.setdefault(result.unique_id, attempt.number)
+    for unique_id, first_failure in failed_in.items():
+        outcome = outcomes[unique_id]
+        succeeded = kind(outcome.result.status) in (StatusKind.SUCCEEDED, StatusKind.WARNED)
+        if succeeded and outcome.attempt > first_failure:
+            outcomes[unique_id] = replace(outcome, recovered=True)
+    return Ledger(outcomes=outcomes, freshness=tuple(freshness.values()))
+
+
+def result_steps(attempt: Attempt) -> Iterator[tuple[Step, StepResults]]:
+    """The steps whose results are those of nodes that were executed."""
+    for step in attempt.steps:
+        if step.results is not None and _executes_nodes(step, step.results):
+            yield step, step.results
+
+
+def _executes_nodes(step: Step, results: StepResults) -> bool:
+    if results.which:
+        return results.which.lower() not in READ_ONLY
+    parsed = parse_command(step.command) if step.command else None
+    # Where neither the file nor the command tells, the rows are taken for what they say.
+    return parsed is None or parsed.verb.split()[0] not in READ_ONLY
+
+
+def _next(
+    before: NodeOutcome | None, result: NodeResult, attempt: Attempt, step: Step, results: StepResults
+) -> NodeOutcome:
+    built = before.built if before else None
+    if was_built(result.status, result.unique_id.split(".", 1)[0]):
+        built = BuiltResult(result=result, attempt=attempt.number, run_id=attempt.run_id, step_index=step.index)
+    return NodeOutcome(
+        unique_id=result.unique_id,
+        result=result,
+        attempt=attempt.number,
+        run_id=attempt.run_id,
+        step_index=step.index,
+        results_path=results.path,
+        built=built,
+    )

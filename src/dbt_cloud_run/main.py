@@ -1,0 +1,106 @@
+"""The step: environment in, exit status out. Wiring only; what happens in which order stands in `runner`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from dbt_cloud_run.clock import SystemClock
+from dbt_cloud_run.errors import ActionError, InvalidInputsError
+from dbt_cloud_run.github.commands import Console
+from dbt_cloud_run.model import Ending
+from dbt_cloud_run.settings import Settings
+from dbt_cloud_run.step import EXIT_FAILURE, StepRun
+
+SECRETS = (
+    "INPUT_API-TOKEN",
+    "INPUT_API_TOKEN",
+    "DBT_CLOUD_API_TOKEN",
+    "INPUT_GITHUB-TOKEN",
+    "INPUT_GITHUB_TOKEN",
+    "ACTIONS_RUNTIME_TOKEN",
+)
+
+
+def main(environ: Mapping[str, str]) -> int:
+    """Run the step. Gives 0, 1, or 130 and 143 after SIGINT and SIGTERM."""
+    console = Console(environ=environ)
+    hide_secrets(console, environ)
+    try:
+        settings = Settings.from_environ(environ)
+    except InvalidInputsError as error:
+        return _refuse(console, error)
+    for warning in settings.warnings:
+        console.warning(warning)
+    if settings.api_token is None:
+        return _skip(console)
+    status = asyncio.run(_in_a_loop(settings, console))
+    sys.stdout.flush()
+    if status > EXIT_FAILURE:
+        os._exit(status)  # a thread may still be unpacking or zipping: nobody waits for it any more
+    return status
+
+
+def hide_secrets(console: Console, environ: Mapping[str, str]) -> None:
+    """Mask the secrets at once, before anything else could print them."""
+    for name in SECRETS:
+        console.mask(environ.get(name, ""))
+
+
+def hear_signals(clock: SystemClock) -> None:
+    """SIGINT and SIGTERM end every wait; a second signal ends the process at once."""
+    loop = asyncio.get_running_loop()
+
+    def heard(signum: int) -> None:
+        if clock.signum:
+            os._exit(128 + signum)
+        clock.interrupt(signum)
+
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signum, heard, signum)
+
+
+async def _in_a_loop(settings: Settings, console: Console) -> int:
+    clock = SystemClock()
+    hear_signals(clock)
+    with tempfile.TemporaryDirectory(prefix="dbt-cloud-run-", dir=_temporary_root(settings)) as scratch:
+        return await StepRun(settings, console, clock, Path(scratch)).run()
+
+
+def _temporary_root(settings: Settings) -> str | None:
+    # Runners before 2.329 name a folder that does not exist in the container.
+    folder = settings.github.runner_temp
+    return str(folder) if folder is not None and os.access(folder, os.W_OK) else None
+
+
+def _refuse(console: Console, error: InvalidInputsError) -> int:
+    console.error(str(error), title="dbt Cloud: inputs")
+    _set_first_outputs(console, error, Ending.ERROR)
+    return EXIT_FAILURE
+
+
+def _skip(console: Console) -> int:
+    from dbt_cloud_run.settings import WHY_MISSING
+
+    console.notice(f"Skipped: api-token {WHY_MISSING}", title="dbt Cloud: skipped")
+    _set_first_outputs(console, None, Ending.SKIPPED)
+    return 0
+
+
+def _set_first_outputs(console: Console, error: ActionError | None, ending: Ending) -> None:
+    """Every output of a step that never spoke to dbt Cloud."""
+    from dbt_cloud_run.model import FailureKind, Outcome
+    from dbt_cloud_run.report.data import ReportData
+    from dbt_cloud_run.report.outputs import build_outputs
+
+    kind = error.kind if error else FailureKind.NONE
+    outcome = Outcome(ending=ending, failure_kind=kind, message=error.message if error else None)
+    with contextlib.suppress(OSError):
+        for name, value in build_outputs(ReportData(outcome=outcome)).items():
+            console.set_output(name, value)

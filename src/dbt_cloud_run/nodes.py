@@ -1,0 +1,79 @@
+"""What the manifest says of nodes, as the assets and the report need it: owners, files in the repository, names. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import quote
+
+from dbt_cloud_run.dbt.artifacts import Manifest, ManifestNode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repository:
+    """Where the dbt project lies in the checked-out repository, and where the repository is on the web."""
+
+    project_directory: str  # relative to the workspace, `.` for its root
+    exists: Callable[[str], bool]  # whether this workspace-relative path is a file of the workspace
+    web_url: str | None = None  # https://github.com/owner/name
+    sha: str | None = None  # the run's commit, where it is of this repository
+
+    def file_of(self, node: ManifestNode, root_package: str | None) -> str | None:
+        """The node's file, relative to the workspace; None for other packages' nodes and for files that do not exist."""
+        if not node.original_file_path or (root_package and node.package_name != root_package):
+            return None
+        path = PurePosixPath(self.project_directory.replace("\\", "/") or ".") / node.original_file_path.replace(
+            "\\", "/"
+        )
+        if path.is_absolute() or ".." in path.parts:
+            return None
+        return str(path) if self.exists(str(path)) else None
+
+    def url_of(self, file: str | None) -> str | None:
+        if not file or not self.web_url or not self.sha:
+            return None
+        return f"{self.web_url}/blob/{quote(self.sha, safe='')}/{quote(file)}"
+
+
+def owners_of(node: ManifestNode, manifest: Manifest) -> tuple[str, ...]:
+    """Who answers for a node: its group's owner, then `meta.owner`; names before addresses, each once."""
+    owners: list[str] = []
+    if group := node.group_name:
+        found = manifest.groups.get(f"group.{node.package_name}.{group}") or next(
+            (other for other in manifest.groups.values() if other.name == group), None
+        )
+        owners += _owner_names(found.owner) if found else []
+    owners += _owner_names(node.all_meta.get("owner"))
+    if node.resource_type == "exposure":
+        owners += _owner_names(node.owner)
+    return tuple(dict.fromkeys(owners))
+
+
+def tested_nodes(node: ManifestNode) -> tuple[str, ...]:
+    """Of a test or unit test: the nodes it covers. A generic test covers the node that it is attached to."""
+    if node.resource_type not in ("test", "unit_test"):
+        return ()
+    if node.attached_node:
+        return (node.attached_node,)
+    return tuple(dict.fromkeys(node.depends_on.nodes))
+
+
+def display_name(node: ManifestNode) -> str:
+    """The name as dbt's own log says it: versioned models with `.v2`, sources with their source's name."""
+    if node.resource_type == "source" and node.source_name:
+        return f"{node.source_name}.{node.name}"
+    if node.resource_type == "model" and node.version is not None:
+        return f"{node.name}.v{node.version}"
+    return node.name or node.unique_id
+
+
+def _owner_names(owner: Any) -> list[str]:
+    if isinstance(owner, str):
+        return [owner] if owner.strip() else []
+    if isinstance(owner, Mapping):
+        return _owner_names(owner.get("name")) or _owner_names(owner.get("email"))
+    if isinstance(owner, Iterable):
+        return [name for one in owner for name in _owner_names(one)]
+    return []

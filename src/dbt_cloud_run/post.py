@@ -1,0 +1,114 @@
+"""The post step: cancels the run that this step started and left behind, and uploads what the main step could not.
+
+It can trigger nothing, and cancels nothing where the main step ended by its own decision.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from dbt_cloud_run.clock import SystemClock
+from dbt_cloud_run.cloud.client import CloudClient
+from dbt_cloud_run.cloud.errors import CloudError
+from dbt_cloud_run.cloud.models import Run
+from dbt_cloud_run.cloud.retrying import Reader
+from dbt_cloud_run.errors import ActionError, Interrupted, InvalidInputsError
+from dbt_cloud_run.github.commands import Console
+from dbt_cloud_run.main import hear_signals, hide_secrets
+from dbt_cloud_run.pending import find_started
+from dbt_cloud_run.settings import Settings
+from dbt_cloud_run.state import SavedState, SavedWrite
+from dbt_cloud_run.waiting import cancel
+
+LOOKS = 4  # for a run whose trigger was in flight when the main step died
+LOOK_PAUSE = 5.0  # seconds
+BUDGET = 60.0
+
+
+def main(environ: Mapping[str, str]) -> int:
+    """Run the post step. Always 0: the job's result is not decided here."""
+    console = Console(environ=environ)
+    hide_secrets(console, environ)
+    saved = SavedState.from_environ(environ)
+    is_over = bool(saved.ended) or (saved.run_id is None and saved.write is None)
+    if is_over and (saved.files is None or saved.is_published):
+        return 0
+    try:
+        settings = Settings.from_environ(environ)
+    except InvalidInputsError as error:
+        console.debug(f"The post step has nothing to go by: {error}")
+        return 0
+    if settings.api_token is None or saved.target != f"{settings.base_url} {settings.account_id}":
+        return 0
+    try:
+        asyncio.run(_in_a_loop(settings, console, saved, is_over=is_over))
+    except Interrupted:
+        console.warning("The post step was told to stop before it was done.")
+    return 0
+
+
+async def _in_a_loop(settings: Settings, console: Console, saved: SavedState, *, is_over: bool) -> None:
+    clock = SystemClock()
+    hear_signals(clock)
+    if not is_over and settings.cancel_run and settings.wait:
+        await _leave_no_run(settings, console, clock, saved)
+    if saved.files is not None and not saved.is_published and settings.upload_artifact:
+        await _upload(settings, console, clock, saved)
+
+
+async def _leave_no_run(settings: Settings, console: Console, clock: SystemClock, saved: SavedState) -> None:
+    assert settings.api_token is not None  # noqa: S101 - `main` has seen to it
+    reader = Reader(clock, on_note=console.info)
+    async with CloudClient(settings.base_url, settings.account_id, settings.api_token, clock) as client:
+        try:
+            run = await _left_behind(client, reader, saved)
+            if run is None:
+                console.info("No run was left behind.")
+            elif run.state.is_terminal:
+                console.info(f"Run {run.id} has ended: {run.state.value}.")
+            else:
+                ended = await cancel(client, reader, run)
+                word = "is cancelled" if ended.state.is_terminal else "was told to stop, and has not ended yet"
+                console.info(f"Run {run.id} {word}: {run.href or ''}")
+        except ActionError as error:
+            console.warning(f"Whether a run was left behind in dbt Cloud could not be seen: {error}")
+
+
+async def _left_behind(client: CloudClient, reader: Reader, saved: SavedState) -> Run | None:
+    if saved.run_id is not None:
+        run_id = saved.run_id
+        return await reader.read(lambda: client.get_run(run_id), deadline=reader.within(BUDGET))
+    return None if saved.write is None else await _appeared(client, reader, saved.write)
+
+
+async def _appeared(client: CloudClient, reader: Reader, write: SavedWrite) -> Run | None:
+    """The run that an unanswered write has started; it may take some seconds to appear."""
+    for look in range(LOOKS):
+        if look:
+            await reader.clock.sleep(LOOK_PAUSE)
+        found = await reader.read(
+            lambda: find_started(client, write.job_id, write.baseline_id, tag=write.tag, native_of=write.native_of),
+            deadline=reader.within(BUDGET),
+        )
+        if found is not None:
+            return found
+    return None
+
+
+async def _upload(settings: Settings, console: Console, clock: SystemClock, saved: SavedState) -> None:
+    from dbt_cloud_run.github.artifact import ArtifactUploadError
+    from dbt_cloud_run.github.files import UnsafePathError, inside_workspace
+    from dbt_cloud_run.publish import upload
+
+    files = saved.files
+    if files is None:
+        return
+    try:
+        workspace = settings.github.workspace
+        folder = inside_workspace(workspace, files.folder.relative_to(workspace.resolve()).as_posix())
+        inside = [path for path in files.files if path.resolve().is_relative_to(folder)]
+        uploaded = await upload(settings, console, clock, folder, inside, files.name)
+        console.info(f"Uploaded {uploaded.name}: {uploaded.url}")
+    except (ArtifactUploadError, UnsafePathError, CloudError, ValueError, OSError) as error:
+        console.warning(f"The artifact was not uploaded: {error}")

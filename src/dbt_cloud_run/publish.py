@@ -1,0 +1,285 @@
+"""Publishing what is known: outputs, annotations, files, the uploaded artifact, the summary, the comment.
+
+Nothing here changes the verdict: what cannot be published becomes a warning that says what is missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dbt_cloud_run.assets import materializations
+from dbt_cloud_run.clock import Clock
+from dbt_cloud_run.dbt.artifacts import Manifest
+from dbt_cloud_run.errors import Interrupted
+from dbt_cloud_run.github.commands import Annotation as RunnerAnnotation
+from dbt_cloud_run.github.commands import Console
+from dbt_cloud_run.github.files import inside_workspace, own_like_workspace
+from dbt_cloud_run.model import Asset, Ending, Outcome
+from dbt_cloud_run.nodes import Repository
+from dbt_cloud_run.report.data import ArtifactLink, ReportData
+from dbt_cloud_run.report.outputs import build_outputs, cut_outputs, output_values
+from dbt_cloud_run.settings import Settings
+from dbt_cloud_run.view import edges_of, node_infos
+
+if TYPE_CHECKING:
+    from dbt_cloud_run.github.artifact import UploadedArtifact
+
+ASSETS, RESULT, SUMMARY, RUN_RESULTS = "assets.json", "result.json", "summary.md", "run_results.json"
+
+
+@dataclass(slots=True)
+class Publisher:
+    """Publishes one outcome. `written` are the files in the workspace that this step wrote."""
+
+    settings: Settings
+    console: Console
+    clock: Clock
+    folder: Path | None  # the `artifacts-path` in the workspace; None where there can be none
+    written: set[Path] = field(default_factory=set)
+    _data: ReportData | None = None
+
+    async def publish(self, outcome: Outcome, manifest: Manifest | None, *, job_id: int | None) -> None:
+        """Publish everything. Raises `Interrupted` alone."""
+        await asyncio.to_thread(self.write_known, outcome, manifest, job_id=job_id)
+        await asyncio.to_thread(self._guard, "merged run results", self._write_merged)
+        self._guard("annotations", self._annotate)
+        if self.settings.upload_artifact and self.written:
+            await self._upload()
+            self._guard("outputs", self._set_outputs)
+            self._guard(RESULT, self._write_result)
+        await asyncio.to_thread(self._guard, "job summary", self._append_summary)
+        if self.settings.pr_comment != "false":
+            await asyncio.to_thread(self._guard, "pull request comment", self._comment)
+        self._guard("ownership of the files", self._hand_over)
+
+    def publish_in_a_hurry(self, outcome: Outcome, manifest: Manifest | None, *, job_id: int | None) -> None:
+        """Outputs, small files and the summary of what is known: all that fits between a signal and the end."""
+        self.write_known(outcome, manifest, job_id=job_id)
+        self._guard("job summary", self._append_summary)
+        self._guard("annotations", self._annotate)
+        self._guard("ownership of the files", self._hand_over)
+
+    def write_known(self, outcome: Outcome, manifest: Manifest | None, *, job_id: int | None) -> None:
+        """Set the outputs and write the small files."""
+        self._data = self._report_data(outcome, manifest, job_id)
+        self._guard("outputs", self._set_outputs)
+        if self.folder is not None and outcome.attempts:
+            self._guard(ASSETS, self._write_assets)
+            self._guard(RESULT, self._write_result)
+            self._guard(SUMMARY, self._write_summary)
+
+    def set_outputs(self, outcome: Outcome, *, job_id: int | None) -> None:
+        """The outputs alone, as early as anything is known."""
+        self._data = self._report_data(outcome, None, job_id)
+        self._guard("outputs", self._set_outputs)
+
+    # -- what the report is made of
+
+    def _report_data(self, outcome: Outcome, manifest: Manifest | None, job_id: int | None) -> ReportData:
+        last = outcome.last
+        data = ReportData(
+            outcome=outcome,
+            job_id=job_id,
+            job_name=last.job_name if last else None,
+            job_url=_job_url(last.run_url, job_id) if last else None,
+            environment=last.environment_name if last else None,
+            retries=self.settings.targeted_retries,
+            artifacts_path=self._relative(self.folder) if outcome.attempts else None,
+        )
+        try:
+            repository = self._repository(last.git_sha if last else None)
+            assets: tuple[Asset, ...] = materializations(outcome.ledger, manifest, repository)
+            return replace(
+                data,
+                assets=assets,
+                nodes=node_infos(manifest, repository) if manifest else {},
+                edges=edges_of(manifest) if manifest else {},
+                commit_url=f"{repository.web_url}/commit/{repository.sha}" if repository.sha else None,
+            )
+        except Exception as error:  # whatever is odd in a manifest, the outcome is reported
+            self._warn(f"Assets and lineage could not be made: {type(error).__name__}: {error}")
+            return data
+
+    def _repository(self, run_sha: str | None) -> Repository:
+        github = self.settings.github
+        workspace = github.workspace
+        web_url = f"{github.server_url}/{github.repository}" if github.repository else None
+        return Repository(
+            project_directory=self.settings.project_directory,
+            exists=lambda path: (workspace / path).is_file(),
+            web_url=web_url,
+            sha=run_sha,
+        )
+
+    # -- the single things
+
+    def _set_outputs(self) -> None:
+        outputs, cuts = cut_outputs(build_outputs(self._known))
+        for name, value in outputs.items():
+            self.console.set_output(name, value)
+        for cut in cuts:
+            self._warn(f"GitHub limits outputs: {cut}. The whole list is in {RESULT}.")
+
+    def _write_assets(self) -> None:
+        from dbt_cloud_run.report.files import write_assets
+
+        write_assets(self._path(ASSETS), self._known.assets)
+        self._data = replace(self._known, assets_path=self._relative(self._path(ASSETS)))
+
+    def _write_result(self) -> None:
+        from dbt_cloud_run.report.files import write_result
+
+        if self.folder is not None and self._known.outcome.attempts:
+            write_result(self._path(RESULT), output_values(self._known))
+
+    def _write_summary(self) -> None:
+        from dbt_cloud_run.report.files import write_text
+        from dbt_cloud_run.report.summary import render_full
+
+        write_text(self._path(SUMMARY), render_full(self._known))
+
+    def _write_merged(self) -> None:
+        from dbt_cloud_run.report.files import write_merged_run_results
+
+        outcome = self._known.outcome
+        if self.folder is None or not outcome.attempts or RUN_RESULTS not in self.settings.artifacts:
+            return
+        target = self.folder / RUN_RESULTS
+        if write_merged_run_results(target, outcome.ledger, outcome.attempts):
+            self.written.add(target)
+
+    def _append_summary(self) -> None:
+        if not self.settings.summary:
+            return
+        from dbt_cloud_run.report.summary import render_summary
+
+        self.console.append_summary(render_summary(self._known, self.console.summary_size()))
+
+    def _annotate(self) -> None:
+        if not self.settings.annotations:
+            return
+        from dbt_cloud_run.report.annotations import build_annotations
+
+        exists = self._repository(None).exists
+        found = build_annotations(self._known, self.settings.project_directory, exists)
+        for kind in ("error", "warning"):
+            self.console.annotate_all(
+                kind,
+                [
+                    RunnerAnnotation(message=one.message, file=one.file, line=one.line, title=one.title)
+                    for one in found
+                    if one.kind == kind
+                ],
+                reserve=1,  # for what the action itself has to say
+            )
+
+    async def _upload(self) -> None:
+        from dbt_cloud_run.github.artifact import ArtifactUploadError
+
+        try:
+            uploaded = await upload(
+                self.settings, self.console, self.clock, self.folder, self.written, self.artifact_name
+            )
+        except Interrupted:
+            raise
+        except ArtifactUploadError as error:
+            self._warn(f"The artifact was not uploaded: {error}")
+        except Exception as error:  # a good run does not fail for its artifact
+            self._warn(f"The artifact was not uploaded: {type(error).__name__}: {error}")
+        else:
+            link = ArtifactLink(id=str(uploaded.id), name=uploaded.name, url=uploaded.url)
+            self._data = replace(self._known, artifact=link)
+
+    @property
+    def artifact_name(self) -> str:
+        """The input, or a name with the first attempt's run id, so that jobs of a matrix never collide."""
+        attempts = self._known.outcome.attempts
+        first = attempts[0].run_id if attempts else 0
+        return self.settings.artifact_name or f"dbt-cloud-run-{self._known.job_id or 0}-{first}"
+
+    def _comment(self) -> None:
+        from dbt_cloud_run.commenting import comment
+
+        comment(self.settings, self._known, on_note=self.console.info)
+
+    def _hand_over(self) -> None:
+        if self.folder is not None and self.folder.exists():
+            own_like_workspace([self.folder], self.settings.github.workspace)
+
+    # -- means
+
+    @property
+    def _known(self) -> ReportData:
+        return self._data if self._data is not None else ReportData(outcome=Outcome(ending=Ending.ERROR))
+
+    def _path(self, name: str) -> Path:
+        if self.folder is None:
+            raise FileNotFoundError("there is no folder in the workspace to write to")
+        path = self.folder / name
+        self.written.add(path)
+        return path
+
+    def _relative(self, path: Path | None) -> str | None:
+        if path is None:
+            return None
+        root = self.settings.github.workspace.resolve()
+        return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+    def _guard(self, what: str, do: object) -> None:
+        try:
+            do()  # type: ignore[operator]
+        except Interrupted:
+            raise
+        except Exception as error:  # publishing never changes the verdict
+            self._warn(f"The {what} could not be published: {type(error).__name__}: {error}")
+
+    def _warn(self, text: str) -> None:
+        self.console.warning(text)
+        if self._data is not None:
+            self._data = replace(self._data, warnings=(*self._data.warnings, text))
+
+
+async def upload(
+    settings: Settings, console: Console, clock: Clock, folder: Path | None, files: Iterable[Path], name: str
+) -> UploadedArtifact:
+    """Upload these files of `folder` as a workflow artifact. Raises `ArtifactUploadError` and `Interrupted`."""
+    from dbt_cloud_run.github.artifact import ArtifactFile, upload_artifact
+
+    github = settings.github
+    found = [
+        ArtifactFile(path, path.relative_to(folder).as_posix())
+        for path in sorted(files)
+        if folder is not None and path.is_relative_to(folder) and path.is_file()
+    ]
+    return await upload_artifact(
+        found,
+        name=name,
+        retention_days=settings.artifact_retention_days,
+        results_url=github.results_url,
+        runtime_token=github.runtime_token,
+        server_url=github.server_url,
+        repository=github.repository,
+        run_id=github.run_id,
+        max_retention=github.retention_days,
+        clock=clock,
+        temp_dir=github.runner_temp,
+        on_note=console.info,
+        mask=console.mask,
+    )
+
+
+def artifacts_folder(settings: Settings, job_id: int | None) -> Path:
+    """The folder in the workspace that receives the files. Raises `UnsafePathError`."""
+    relative = settings.artifacts_path or f"dbt-cloud/{job_id or 'unknown'}"
+    return inside_workspace(settings.github.workspace, relative)
+
+
+def _job_url(run_url: str | None, job_id: int | None) -> str | None:
+    """The job's page, made from the address of a run of it: both hang on the project."""
+    if not run_url or job_id is None or "/runs/" not in run_url:
+        return None
+    return f"{run_url.rsplit('/runs/', 1)[0]}/jobs/{job_id}"

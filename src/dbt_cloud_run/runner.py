@@ -1,0 +1,286 @@
+"""The loop: start, wait, look at the results, plan, again. The only place that knows the order of things.
+
+It keeps what is known at any moment (`attempts`, `current`), so that a report can be made whatever ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from dbt_cloud_run.attempts import attempt_of, ending_of
+from dbt_cloud_run.cloud.client import CloudClient
+from dbt_cloud_run.cloud.errors import CloudError, RetryRefused
+from dbt_cloud_run.cloud.models import Run
+from dbt_cloud_run.cloud.polling import PollSchedule
+from dbt_cloud_run.cloud.retrying import READ_BUDGET, Reader
+from dbt_cloud_run.model import Attempt, Ending, RetryPlan, TriggerOverrides
+from dbt_cloud_run.pending import Pending
+from dbt_cloud_run.settings import Settings
+from dbt_cloud_run.start import Started
+from dbt_cloud_run.trigger import retry_natively_once, trigger_once
+from dbt_cloud_run.waiting import WHOLE_RUN, Limits, Waiting, Watcher, cancel
+
+if TYPE_CHECKING:
+    from dbt_cloud_run.collect import Collector
+
+NATIVE_LOOKS = 3  # at `can_retry`, which may change for some seconds after the end
+NATIVE_PAUSE = 5.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Events:
+    """Whom the loop tells what it does."""
+
+    on_note: Callable[[str], None]
+    on_run: Callable[[Run, int, bool], None]  # a run is being waited for: itself, the attempt's number, is it ours
+    on_attempt: Callable[[Attempt], None]  # an attempt has ended and was looked at
+    on_plan: Callable[[Attempt, RetryPlan], None]
+    watcher: Watcher
+
+
+@dataclass(slots=True, kw_only=True)
+class Runner:
+    """One step's work on dbt Cloud. `attempts` and `current` are true at every moment."""
+
+    settings: Settings
+    client: CloudClient
+    reader: Reader
+    events: Events
+    send: Callable[[Pending], Awaitable[Run]]
+    make_collector: Callable[[int], Collector]  # by the dbt job's id; called only when a run has ended
+    attempts: list[Attempt] = field(default_factory=list)
+    current: Run | None = None
+    is_ours: bool = False  # whether this step started the current run
+    notes: list[str] = field(default_factory=list)
+    timed_out: str | None = None  # which of our limits ended it
+    collector: Collector | None = None
+    _limits: Limits = field(default_factory=Limits)
+    _retries: int = 0
+
+    async def run(self, started: Started) -> None:
+        """From a started run to the last attempt's end. Raises `ActionError`s and `Interrupted`."""
+        settings = self.settings
+        overall = self.reader.within(settings.timeout_minutes * 60) if settings.timeout_minutes else None
+        self._limits = Limits(overall, settings.queue_timeout_minutes * 60 or None)
+        self.notes += started.notes
+        for earlier in started.earlier:
+            await self._look_back(earlier, is_earlier=True)
+        self.is_ours = started.is_ours
+        run = started.run
+        take_all = started.takes_every_failure
+        if run is None:  # the failures of an earlier run of the workflow are to be retried first
+            run = await self._retry_after(started, take_all=take_all)
+            take_all = False
+        while run is not None:
+            await self._attempt(run, started)
+            run = None
+            if self.timed_out is None:
+                run = await self._retry_after(started, take_all=take_all)
+                take_all = False
+
+    async def _attempt(self, run: Run, started: Started) -> None:
+        """Wait for a run, and look at what it left."""
+        self.take(run, is_ours=self.is_ours)
+        schedule = PollSchedule(started.history, self.settings.poll_interval)
+        if self._retries:
+            schedule = schedule.without_history()
+        waiting = Waiting(self.client, self.reader, schedule, self.events.watcher, self._limits, self._know)
+        run, reason = await waiting.until_end(run)
+        if reason is not None:
+            run = await self._out_of_time(run, reason)
+        await self._look_back(run, is_earlier=started.is_earlier(run))
+
+    async def _look_back(self, run: Run, *, is_earlier: bool = False) -> None:
+        run = await self._whole(run)
+        ending = ending_of(run) if run.state.is_terminal else Ending.TIMED_OUT
+        if self.timed_out and ending is Ending.CANCELLED:
+            ending = Ending.TIMED_OUT
+        if self.collector is None:
+            self.collector = self.make_collector(run.job_definition_id or self.settings.job_id or 0)
+        attempt = await self.collector.collect(run, len(self.attempts) + 1, ending)
+        self.attempts.append(replace(attempt, from_earlier_workflow_run=is_earlier))
+        self.current = None
+        self.events.on_attempt(self.attempts[-1])
+
+    async def _whole(self, run: Run) -> Run:
+        """The run with its steps and relations; as it is known, with a note, where dbt Cloud does not answer."""
+        deadline = self.reader.within(READ_BUDGET)
+        try:
+            return await self.reader.read(lambda: self.client.get_run(run.id, WHOLE_RUN), deadline=deadline)
+        except CloudError as error:
+            self._note(f"The steps of run {run.id} could not be read: {error.message}")
+            return run
+
+    async def _out_of_time(self, run: Run, reason: str) -> Run:
+        self.timed_out = reason
+        self._note(f"Out of time: {reason}. Run {run.id} is {run.state.value}.")
+        if not (self.settings.cancel_run and self.is_ours):
+            why = "cancel-run is false" if self.is_ours else "this step did not start it"
+            self._note(f"Run {run.id} goes on in dbt Cloud: {why}.")
+            return run
+        try:
+            return await cancel(self.client, self.reader, run)
+        except CloudError as error:
+            self._note(f"Run {run.id} could not be cancelled: {error.message} {error.advice}".strip())
+            return run
+
+    # -- retries
+
+    async def _retry_after(self, started: Started, *, take_all: bool) -> Run | None:
+        """Plan, and start, the attempt after the last one; None when there is to be none. The plan is kept with it."""
+        attempt = self.attempts[-1]
+        if attempt.ending is Ending.SUCCESS or self._retries >= self.settings.targeted_retries:
+            return None
+        plan = await self._plan(attempt, started, take_all=take_all)
+        self._keep(plan)
+        if not plan.commands:
+            return None
+        self._retries += 1
+        if delay := self._delay():
+            self._note(f"Waiting {delay:g} s before the retry.")
+            await self.reader.clock.sleep(delay)
+        if self.settings.retry_strategy == "native" and (run := await self._natively(started, plan)):
+            return run
+        run = await self._by_nodes(started, attempt, plan)
+        self.is_ours = True
+        return run
+
+    async def _plan(self, attempt: Attempt, started: Started, *, take_all: bool) -> RetryPlan:
+        from dbt_cloud_run.retry import plan_retry  # not before it is needed: the trigger goes out first
+
+        plan = await asyncio.to_thread(
+            plan_retry,
+            attempt,
+            self.collector.manifest if self.collector else None,
+            retry_on=self.settings.retry_on,
+            take_all=take_all,
+            cancelled_here=attempt.from_earlier_workflow_run and started.was_cancelled_here(attempt.run_id),
+        )
+        overall = self._limits.overall
+        if plan.commands and overall is not None and self.reader.clock.monotonic() + self._delay() >= overall:
+            plan = replace(plan, commands=(), stop_reason="timeout-minutes leaves no time for a retry")
+        return plan
+
+    async def _by_nodes(self, started: Started, attempt: Attempt, plan: RetryPlan) -> Run:
+        overrides = overrides_for_retry(started.overrides, attempt, self._first_sha(), plan)
+        tag = started.tag.for_retry(self.attempts[0].run_id)
+        baseline = self._newest_id(started)
+        return await self.send(
+            Pending(
+                job_id=started.job_id,
+                baseline_id=baseline,
+                tag=tag,
+                request=lambda: trigger_once(
+                    self.client,
+                    started.job_id,
+                    overrides,
+                    started.cause,
+                    tag,
+                    baseline,
+                    clock=self.reader.clock,
+                    deadline=self._limits.overall,
+                    on_note=self._note,
+                    reader=self.reader,
+                ),
+            )
+        )
+
+    async def _natively(self, started: Started, plan: RetryPlan) -> Run | None:
+        """dbt Cloud's own retry, where nothing is to be left out and it is willing; else None: the plan says why."""
+        run_id = self.attempts[-1].run_id
+        refusal = "it would also run what this plan leaves out" if plan.leaves_out else await self._refusal(run_id)
+        if refusal is None:
+            try:
+                run = await self.send(
+                    Pending(
+                        job_id=started.job_id,
+                        baseline_id=run_id,
+                        native_of=run_id,
+                        request=lambda: retry_natively_once(
+                            self.client,
+                            run_id,
+                            started.job_id,
+                            clock=self.reader.clock,
+                            deadline=self._limits.overall,
+                            on_note=self._note,
+                            reader=self.reader,
+                        ),
+                    )
+                )
+            except RetryRefused as error:
+                refusal = error.message
+            else:
+                self.is_ours = True
+                self._keep(replace(plan, strategy="native"))
+                return run
+        note = f"dbt Cloud's own retry is not used: {refusal}. A new run retries the nodes instead."
+        self._note(note)
+        self._keep(replace(plan, notes=(*plan.notes, note)))
+        return None
+
+    async def _refusal(self, run_id: int) -> str | None:
+        """Why dbt Cloud would not retry this run; asked a few times, since the answer may change after the end."""
+        reason = "dbt Cloud gives no reason"
+        for look in range(NATIVE_LOOKS):
+            if look:
+                await self.reader.clock.sleep(NATIVE_PAUSE)
+            try:
+                run = await self.reader.read(
+                    lambda: self.client.get_run(run_id), deadline=self.reader.within(READ_BUDGET)
+                )
+            except CloudError as error:
+                return error.message
+            if run.can_retry:
+                return None
+            reason = run.retry_not_supported_reason or reason
+        return reason
+
+    def _delay(self) -> float:
+        """Seconds before the next retry: `retry-delay`, doubled for each one before it."""
+        return float(self.settings.retry_delay * 2 ** min(max(self._retries - 1, 0), 30))
+
+    def _keep(self, plan: RetryPlan) -> None:
+        self.attempts[-1] = replace(self.attempts[-1], plan=plan)
+        self.events.on_plan(self.attempts[-1], plan)
+
+    def _first_sha(self) -> str | None:
+        return next((attempt.git_sha for attempt in self.attempts if attempt.git_sha), None)
+
+    def _newest_id(self, started: Started) -> int:
+        return max(started.baseline_id, *(attempt.run_id for attempt in self.attempts))
+
+    # -- what is known
+
+    def take(self, run: Run, *, is_ours: bool) -> None:
+        """From now on this is the run that it is about."""
+        self.current, self.is_ours = run, is_ours
+        self.events.on_run(run, len(self.attempts) + 1, is_ours)
+
+    def _know(self, run: Run) -> None:
+        self.current = run
+
+    def _note(self, text: str) -> None:
+        self.notes.append(text)
+        self.events.on_note(text)
+
+    def known_attempts(self) -> Sequence[Attempt]:
+        """The attempts, with the current run, as far as it is known, as the last one."""
+        if self.current is None:
+            return tuple(self.attempts)
+        ending = ending_of(self.current) if self.current.state.is_terminal else Ending.QUEUED
+        return (*self.attempts, attempt_of(self.current, len(self.attempts) + 1, ending))
+
+
+def overrides_for_retry(
+    first: TriggerOverrides, attempt: Attempt, sha: str | None, plan: RetryPlan
+) -> TriggerOverrides:
+    """Every override of the first trigger again, pinned to the commit of the first run, with the plan's steps.
+
+    Where all of a run's commands run again, its own steps are sent as they were: none, where it took the job's.
+    """
+    as_it_was = plan.is_whole and not attempt.retried_natively
+    steps = attempt.overrides.steps_override if as_it_was else plan.commands
+    return replace(first, git_sha=sha or first.git_sha, steps_override=steps)

@@ -1,0 +1,219 @@
+"""One step from its first request to its exit status: runs the loop, hears signals, publishes whatever came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dbt_cloud_run.clock import SystemClock
+from dbt_cloud_run.cloud.client import CloudClient
+from dbt_cloud_run.cloud.errors import CloudError
+from dbt_cloud_run.cloud.models import Run
+from dbt_cloud_run.cloud.retrying import Reader
+from dbt_cloud_run.errors import ActionError, Interrupted
+from dbt_cloud_run.github.commands import Console
+from dbt_cloud_run.model import Ending, Outcome
+from dbt_cloud_run.pending import Pending
+from dbt_cloud_run.run_log import RunLog
+from dbt_cloud_run.runner import Events, Runner
+from dbt_cloud_run.settings import Settings
+from dbt_cloud_run.start import Starter
+from dbt_cloud_run.state import State
+
+if TYPE_CHECKING:
+    from dbt_cloud_run.collect import Collector
+    from dbt_cloud_run.publish import Publisher
+
+EXIT_FAILURE = 1
+LAST_WORD = 2.0  # seconds for one request after a signal; the platform grants 7.5 before it asks again
+
+
+@dataclass(slots=True)
+class StepRun:
+    """The work of one step."""
+
+    settings: Settings
+    console: Console
+    clock: SystemClock
+    scratch: Path
+    _runner: Runner | None = None
+    _job_id: int | None = None
+    _pending: Pending | None = None  # the newest write that starts a run
+    _publisher: Publisher | None = None
+    _state: State = field(init=False)
+    _log: RunLog = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._state = State(self.console)
+        self._log = RunLog(self.console, self.clock)
+        self._job_id = self.settings.job_id
+
+    async def run(self) -> int:
+        """Do the work and publish it; gives the exit status."""
+        settings = self.settings
+        assert settings.api_token is not None  # noqa: S101 - `main` has seen to it
+        self._state.target(settings.base_url, settings.account_id)
+        async with CloudClient(settings.base_url, settings.account_id, settings.api_token, self.clock) as client:
+            work = asyncio.create_task(self._work(client))
+            signal = asyncio.create_task(self.clock.interrupted())
+            await asyncio.wait({work, signal}, return_when=asyncio.FIRST_COMPLETED)
+            signal.cancel()
+            if work.done() and not isinstance(work.exception(), Interrupted):
+                return work.result()
+            work.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await work
+            return await self._interrupted(client)
+
+    async def _work(self, client: CloudClient) -> int:
+        error: ActionError | None = None
+        reader = Reader(self.clock, on_note=self._log.note)
+        starter = Starter(
+            settings=self.settings,
+            client=client,
+            reader=reader,
+            on_note=self._log.note,
+            on_warning=self.console.warning,
+            send=self._send,
+        )
+        try:
+            started = await starter.start()
+            self._job_id = started.job_id
+            self._runner = self._make_runner(client, reader)
+            if self.settings.wait:
+                await self._runner.run(started)
+            elif started.run is not None:
+                self._runner.take(started.run, is_ours=False)
+                self._log.note("wait is false: the run goes on in dbt Cloud.")
+        except ActionError as failure:
+            error = failure
+        self._state.ended("error" if error else "verdict" if self.settings.wait else "wait: false")
+        return await self._publish(self._tell(error), error)
+
+    async def _send(self, pending: Pending) -> Run:
+        self._pending = pending
+        self._state.pending(pending)
+        return await pending.send()
+
+    def _make_runner(self, client: CloudClient, reader: Reader) -> Runner:
+        return Runner(
+            settings=self.settings,
+            client=client,
+            reader=reader,
+            events=Events(
+                on_note=self._log.note,
+                on_run=self._on_run,
+                on_attempt=self._log.ended,
+                on_plan=self._log.plan,
+                watcher=self._log,
+            ),
+            send=self._send,
+            make_collector=lambda _: self._make_collector(client, reader),
+        )
+
+    def _on_run(self, run: Run, number: int, is_ours: bool) -> None:
+        self._state.run(run.id, is_ours=is_ours and self.settings.cancel_run)
+        self._log.started(run, number)
+        self._make_publisher().set_outputs(self._tell(None), job_id=self._job_id)
+
+    def _make_collector(self, client: CloudClient, reader: Reader) -> Collector:
+        from dbt_cloud_run.collect import Collector
+
+        publisher = self._make_publisher()
+        return Collector(
+            client=client,
+            reader=reader,
+            kept=publisher.folder or self.scratch / "kept",
+            scratch=self.scratch,
+            patterns=self.settings.artifacts,
+            step_artifacts=self.settings.step_artifacts,
+            are_patterns_given="artifacts" in self.settings.given,
+            written=publisher.written,
+        )
+
+    # -- publishing
+
+    def _make_publisher(self) -> Publisher:
+        if self._publisher is None:
+            from dbt_cloud_run.publish import Publisher, artifacts_folder
+
+            try:
+                folder: Path | None = artifacts_folder(self.settings, self._job_id)
+            except (ValueError, OSError) as error:
+                folder = None
+                self.console.warning(f"artifacts-path cannot be used, so no files are written there: {error}")
+            self._publisher = Publisher(self.settings, self.console, self.clock, folder)
+        return self._publisher
+
+    async def _publish(self, outcome: Outcome, error: ActionError | None) -> int:
+        collector = self._runner.collector if self._runner else None
+        publisher = self._make_publisher()
+        await publisher.publish(outcome, collector.manifest if collector else None, job_id=self._job_id)
+        self._state.published()
+        return self._conclude(outcome, error)
+
+    def _conclude(self, outcome: Outcome, error: ActionError | None) -> int:
+        self._log.conclude(outcome)
+        if error is not None:
+            self.console.error(str(error), title="dbt Cloud")
+            return EXIT_FAILURE
+        if outcome.ending in (Ending.SUCCESS, Ending.QUEUED, Ending.SKIPPED):
+            return 0
+        return EXIT_FAILURE if self.settings.fail_on_error else 0
+
+    def _tell(self, error: ActionError | None, *, interrupted_by: int = 0) -> Outcome:
+        from dbt_cloud_run.story import tell
+
+        runner = self._runner
+        return tell(
+            runner.known_attempts() if runner else (),
+            notes=runner.notes if runner else (),
+            error=error,
+            interrupted_by=interrupted_by,
+            timed_out=runner.timed_out if runner else None,
+            now=self.clock.utcnow(),
+        )
+
+    # -- signals
+
+    async def _interrupted(self, client: CloudClient) -> int:
+        """A signal came: cancel our run with one request, write what is known, and go; the post step does the rest."""
+        signum = self.clock.signum
+        self._log.note(f"Told to stop by signal {signum}.")
+        await self._cancel_in_a_hurry(client)
+        outcome = self._tell(None, interrupted_by=signum)
+        collector = self._runner.collector if self._runner else None
+        publisher = self._make_publisher()
+        publisher.publish_in_a_hurry(outcome, collector.manifest if collector else None, job_id=self._job_id)
+        self._state.files(publisher.artifact_name, publisher.folder, publisher.written)
+        self._log.conclude(outcome)
+        return 128 + signum
+
+    async def _cancel_in_a_hurry(self, client: CloudClient) -> None:
+        if not (self.settings.cancel_run and self.settings.wait):
+            return
+        try:
+            run = await self._left_running(client)
+            if run is not None:
+                async with asyncio.timeout(LAST_WORD):
+                    await client.cancel_run(run.id)
+                self._log.note(f"Run {run.id} is being cancelled in dbt Cloud.")
+        except (CloudError, TimeoutError) as error:
+            self._log.note(f"The run could not be cancelled now ({error or 'no answer'}); the post step tries again.")
+
+    async def _left_running(self, client: CloudClient) -> Run | None:
+        """The run of ours that may be going on: the current one, or that of a write whose answer we do not have."""
+        runner = self._runner
+        current = runner.current if runner is not None and runner.is_ours else None
+        if current is not None:
+            return None if current.state.is_terminal else current
+        started = await self._pending.run_after_all(client, LAST_WORD) if self._pending else None
+        if started is None or (runner is not None and any(one.run_id == started.id for one in runner.attempts)):
+            return None
+        if self._runner is None:
+            self._runner = self._make_runner(client, Reader(self.clock))
+        self._runner.take(started, is_ours=True)
+        return started

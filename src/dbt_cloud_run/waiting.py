@@ -1,0 +1,153 @@
+"""Waiting for a run to end, by light polls; and cancelling one, with the confirmation that it has ended."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from dbt_cloud_run.clock import Clock
+from dbt_cloud_run.cloud.client import CloudClient
+from dbt_cloud_run.cloud.errors import CloudError, Rejected, Unreachable
+from dbt_cloud_run.cloud.models import Run
+from dbt_cloud_run.cloud.polling import PollSchedule
+from dbt_cloud_run.cloud.retrying import NEW_RUN_GRACE, Reader
+from dbt_cloud_run.errors import ActionError
+from dbt_cloud_run.model import RunState
+
+WHOLE_RUN = ("run_steps", "trigger", "job", "environment", "audit")
+CANCEL_BUDGET = 120.0  # seconds to have a cancellation accepted, and as long again to see the run end
+CANCEL_POLL = 2.0
+STEPS_EVERY = 60.0  # seconds at least between two polls that ask for the steps, too: their logs are heavy
+STEPS_SHARE = 0.1  # … or this share of the elapsed time, if that is longer
+
+
+class Watcher(Protocol):
+    """Is told what is seen of a run while it goes on."""
+
+    def seen(self, run: Run, elapsed: float) -> None:
+        """A look at the run; its steps are there only in some."""
+        ...
+
+
+class LostSightError(ActionError):
+    """The run can no longer be seen; it may be running still, and is left alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`overall` is a point in monotonic time, `queue` seconds in the queue for each run; None: none."""
+
+    overall: float | None = None
+    queue: float | None = None
+
+
+@dataclass(slots=True)
+class Waiting:
+    """The wait for one run."""
+
+    client: CloudClient
+    reader: Reader
+    schedule: PollSchedule
+    watcher: Watcher
+    limits: Limits
+    on_run: Callable[[Run], None]  # the newest knowledge of the run, kept by the caller
+    _steps_at: float = field(default=float("-inf"))
+
+    async def until_end(self, run: Run) -> tuple[Run, str | None]:
+        """The run when it has ended, or when a limit of ours is reached (then with the sentence that says which).
+
+        Raises `LostSightError` when the run can no longer be seen, and `Interrupted`.
+        """
+        clock = self.reader.clock
+        began = clock.monotonic()
+        queued_since: float | None = began
+        while True:
+            run = await self._look(run, began)
+            now = clock.monotonic()
+            if run.state.is_terminal:
+                return run, None
+            if run.state is not RunState.QUEUED:
+                queued_since = None
+            if reason := self._reached(now, queued_since):
+                return run, reason
+            pause = self._pause(run, now - began)
+            for end in (self.limits.overall, self._queue_end(queued_since)):
+                pause = pause if end is None else min(pause, max(end - now, 0.05))
+            await clock.sleep(pause)
+
+    async def _look(self, run: Run, began: float) -> Run:
+        clock = self.reader.clock
+        elapsed = clock.monotonic() - began
+        with_steps = self._wants_steps(run, clock.monotonic(), elapsed)
+        include = ("run_steps",) if with_steps else ()
+        try:
+            latest = await self.reader.read(
+                lambda: self.client.get_run(run.id, include),
+                deadline=self.limits.overall,
+                tolerate_404_until=began + NEW_RUN_GRACE,
+            )
+        except Unreachable:
+            return run  # only where there is a limit: when it is reached, the limit speaks, not this failure
+        except CloudError as error:
+            raise _lost(run, error) from error
+        if with_steps:
+            self._steps_at = clock.monotonic()
+        # What a light answer leaves out stays known: steps, job, trigger.
+        known = {name: getattr(run, name) for name in WHOLE_RUN if getattr(latest, name, None) is None}
+        latest = latest.model_copy(update=known)
+        self.on_run(latest)
+        self.watcher.seen(latest, clock.monotonic() - began)
+        return latest
+
+    def _wants_steps(self, run: Run, now: float, elapsed: float) -> bool:
+        if run.state not in (RunState.RUNNING, RunState.UNKNOWN):
+            return False
+        return now - self._steps_at >= max(STEPS_EVERY, STEPS_SHARE * elapsed)
+
+    def _pause(self, run: Run, elapsed: float) -> float:
+        interval = self.schedule.next_interval(
+            elapsed,
+            queued=run.state is RunState.QUEUED,
+            in_last_step=bool(run.steps and run.asked and run.steps[-1].command == run.asked[-1]),
+        )
+        return max(interval, self.reader.rate_limit.minimum_interval)
+
+    def _queue_end(self, queued_since: float | None) -> float | None:
+        return None if queued_since is None or self.limits.queue is None else queued_since + self.limits.queue
+
+    def _reached(self, now: float, queued_since: float | None) -> str | None:
+        if self.limits.overall is not None and now >= self.limits.overall:
+            return "timeout-minutes is over"
+        end = self._queue_end(queued_since)
+        return "queue-timeout-minutes is over, and the run is still in the queue" if end and now >= end else None
+
+
+async def cancel(client: CloudClient, reader: Reader, run: Run) -> Run:
+    """Cancel a run and wait until it has ended; gives what is last known of it. Raises `CloudError`s.
+
+    A run that ended in the meantime is no error: what it ended as is what counts.
+    """
+    deadline = reader.within(CANCEL_BUDGET)
+    with contextlib.suppress(Rejected):  # it has ended already, or is not to be cancelled: the look at it tells
+        await reader.read(lambda: client.cancel_run(run.id), deadline=deadline)
+    return await ended(client, reader, run)
+
+
+async def ended(client: CloudClient, reader: Reader, run: Run) -> Run:
+    """Look at a run that was told to stop until it has; gives up, without an error, after `CANCEL_BUDGET`."""
+    clock: Clock = reader.clock
+    deadline = reader.within(CANCEL_BUDGET)
+    while True:
+        latest = await reader.read(lambda: client.get_run(run.id, WHOLE_RUN), deadline=deadline)
+        if latest.state.is_terminal or clock.monotonic() >= deadline:
+            return latest
+        await clock.sleep(CANCEL_POLL)
+
+
+def _lost(run: Run, error: CloudError) -> LostSightError:
+    return LostSightError(
+        f"Run {run.id} can no longer be seen: {error.message}",
+        f"It was not cancelled and may still be running: {run.href or 'see dbt Cloud'}. {error.advice}".strip(),
+    )
