@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from dbt_cloud_emulator.config import DEMO_TOKEN, SHIPPED_PROJECT
 from demo.page import render
@@ -66,13 +67,17 @@ def _tell(runner: Runner, outputs: Mapping[str, str], summary: str, status: int)
     places = {
         "summary": FOLDER / "summary.md",
         "summary, rendered": FOLDER / "summary.html",
-        "artifacts": runner.workspace / outputs.get("artifacts-path", ""),
-        "assets": runner.workspace / outputs.get("assets-path", ""),
+        "artifacts": _in_workspace(runner, outputs.get("artifacts-path")),
+        "assets": _in_workspace(runner, outputs.get("assets-path")),
         "workflow artifact": next((FOLDER / "workflow-artifacts").glob("*.zip"), None),
     }
     for what, path in places.items():
         print(f"{what:<18} {os.path.relpath(path) if path and path.exists() else '(none)'}")
     print(f"\nThe step ended with exit status {status}.", flush=True)
+
+
+def _in_workspace(runner: Runner, path: str | None) -> Path | None:
+    return runner.workspace / path if path else None
 
 
 def _real_account() -> dict[str, str]:
