@@ -1,0 +1,114 @@
+"""The few endpoints of GitHub's REST API that a pull request comment needs, on a real socket."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+TOKEN = "ghs_0123456789abcdef"
+PREFIX = "/api/v3"
+
+
+@dataclass
+class Comment:
+    id: int
+    login: str
+    kind: str  # `Bot` or `User`
+    body: str
+
+
+class CommentsService:
+    """Use as a context manager; `url` is what GITHUB_API_URL would be on an Enterprise Server."""
+
+    def __init__(self, *, login: str = "github-actions[bot]", kind: str = "Bot") -> None:
+        self.login, self.kind = login, kind
+        self.comments: list[Comment] = []
+        self.requests: list[str] = []
+        self.statuses: dict[str, list[int]] = {}  # by method: what is answered instead, one after another
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (_Handler,), {"service": self}))
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}{PREFIX}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def add(self, body: str, *, login: str | None = None, kind: str | None = None) -> Comment:
+        comment = Comment(501 + len(self.comments), login or self.login, kind or self.kind, body)
+        self.comments.append(comment)
+        return comment
+
+    def answer(self, method: str, target: str, body: dict[str, Any]) -> tuple[int, Any, dict[str, str]]:
+        parts = urlsplit(target)
+        path = parts.path.removeprefix(PREFIX)
+        if method == "GET" and path == "/user":
+            is_person = self.kind == "User"
+            return (200, {"login": self.login}, {}) if is_person else (403, {"message": "not accessible"}, {})
+        if method == "GET" and path == "/repos/org/repo/issues/5/comments":
+            return self._page(parse_qs(parts.query))
+        if method == "POST" and path == "/repos/org/repo/issues/5/comments":
+            if len(body["body"]) > 65_536:
+                return 422, {"message": "body is too long"}, {}
+            return 201, self._show(self.add(body["body"])), {}
+        match = re.fullmatch(r"/repos/org/repo/issues/comments/(\d+)", path)
+        if method == "PATCH" and match:
+            (comment,) = (comment for comment in self.comments if comment.id == int(match[1]))
+            comment.body = body["body"]
+            return 200, self._show(comment), {}
+        return 404, {"message": "Not Found"}, {}
+
+    def _page(self, query: dict[str, list[str]]) -> tuple[int, Any, dict[str, str]]:
+        size, page = int(query.get("per_page", ["30"])[0]), int(query.get("page", ["1"])[0])
+        shown = self.comments[(page - 1) * size : page * size]
+        headers = {}
+        if page * size < len(self.comments):
+            address = f"{self.url}/repos/org/repo/issues/5/comments?per_page={size}&page={page + 1}"
+            headers["Link"] = f'<{address}>; rel="next"'
+        return 200, [self._show(comment) for comment in shown], headers
+
+    def _show(self, comment: Comment) -> dict[str, Any]:
+        return {
+            "id": comment.id,
+            "url": f"{self.url}/repos/org/repo/issues/comments/{comment.id}",
+            "html_url": f"https://github.example.com/org/repo/pull/5#issuecomment-{comment.id}",
+            "body": comment.body,
+            "user": {"login": comment.login, "type": comment.kind},
+        }
+
+
+class _Handler(BaseHTTPRequestHandler):
+    service: CommentsService
+    protocol_version = "HTTP/1.1"
+
+    def _handle(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.service.requests.append(f"{self.command} {self.path}")
+        planned = self.service.statuses.get(self.command)
+        if self.headers.get("Authorization") != f"token {TOKEN}":
+            status, answer, headers = 401, {"message": "Bad credentials"}, {}
+        elif planned:
+            status, answer, headers = planned.pop(0), {"message": "planned"}, {}
+        else:
+            status, answer, headers = self.service.answer(self.command, self.path, json.loads(body or b"{}"))
+        content = json.dumps(answer).encode()
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Type", "application/json; charset=utf-8")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST = do_PATCH = _handle  # noqa: N815 - the base class's names
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        """Say nothing."""
