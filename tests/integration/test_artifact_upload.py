@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import io
 import os
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -372,3 +373,17 @@ def test_the_proxy_of_the_environment_is_used(
     with pytest.raises(ArtifactUploadError, match="HTTP 403"):
         upload(results_url="http://results.invalid/")
     assert service.requests[0].target.startswith("http://results.invalid/twirp/")
+
+
+def test_it_can_be_cancelled_while_it_zips(upload: Upload) -> None:
+    with upload.files[0].path.open("wb") as file:
+        file.truncate(4 * 2**30)
+
+    async def cancelled() -> None:
+        arguments = upload.arguments | {"clock": upload.clock, "on_note": print, "mask": print}
+        await asyncio.wait_for(upload_artifact(upload.files, **arguments), 0.3)
+
+    started = time.monotonic()
+    with pytest.raises(TimeoutError):
+        asyncio.run(cancelled())  # waits for its threads
+    assert time.monotonic() - started < 5
