@@ -87,7 +87,7 @@ class Publisher:
             job_name=last.job_name if last else None,
             job_url=_job_url(last.run_url, job_id) if last else None,
             environment=last.environment_name if last else None,
-            retries=self.settings.targeted_retries,
+            workflow_url=self.settings.github.workflow_run_url or None,
             artifacts_path=self._relative(self.folder) if outcome.attempts else None,
         )
         try:
@@ -155,9 +155,9 @@ class Publisher:
     def _append_summary(self) -> None:
         if not self.settings.summary:
             return
-        from dbt_cloud_run.report.summary import render_summary
+        from dbt_cloud_run.report.summary import render_summary, summary_budget
 
-        self.console.append_summary(render_summary(self._known, self.console.summary_size()))
+        self.console.append_summary(render_summary(self._known, summary_budget(self.console.summary_size())))
 
     def _annotate(self) -> None:
         if not self.settings.annotations:
@@ -204,7 +204,7 @@ class Publisher:
     def _comment(self) -> None:
         from dbt_cloud_run.commenting import comment
 
-        comment(self.settings, self._known, on_note=self.console.info)
+        comment(self.settings, self._known, on_note=self.console.info, on_warning=self._warn)
 
     def _hand_over(self) -> None:
         if self.folder is not None and self.folder.exists():

@@ -63,6 +63,15 @@ def pull_request_overrides(
     return replace(filled, github_pull_request_id=number, schema_override=schema)
 
 
+def pull_request_number(event_name: str, event: Mapping[str, Any]) -> int | None:
+    """The number of the pull request that an event is about, open or not, of a fork or not; None if there is none."""
+    request = _mapping(event.get("pull_request"))
+    number = request.get("number", event.get("number")) if request else None
+    if number is None and event_name == "issue_comment" and _mapping(event.get("issue")).get("pull_request"):
+        number = _mapping(event.get("issue")).get("number")
+    return number if type(number) is int and number > 0 else None
+
+
 def _head(event_name: str, event: Mapping[str, Any]) -> _Head | None:
     """What the event is about; None where it is no open pull request and no merge group that asks for checks."""
     if event_name == "merge_group":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,6 +91,8 @@ class StepRun:
                 self._log.note("wait is false: the run goes on in dbt Cloud.")
         except ActionError as failure:
             error = failure
+        except Exception as failure:  # a fault of ours: it is reported as one, and no reason to cancel anything
+            error = self._internal(failure)
         self._state.ended("error" if error else "verdict" if self.settings.wait else "wait: false")
         return await self._publish(self._tell(error), error)
 
@@ -132,6 +135,14 @@ class StepRun:
             step_artifacts=self.settings.step_artifacts,
             are_patterns_given="artifacts" in self.settings.given,
             written=publisher.written,
+        )
+
+    def _internal(self, failure: Exception) -> ActionError:
+        with self.console.group("Where this action itself went wrong"):
+            self.console.relay("".join(traceback.format_exception(failure)))
+        return ActionError(
+            f"This action itself went wrong ({type(failure).__name__}: {failure}).",
+            "The run in dbt Cloud, if there is one, was left alone. Please report this with the lines in the log.",
         )
 
     # -- publishing
