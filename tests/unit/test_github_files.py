@@ -84,7 +84,7 @@ def test_what_root_wrote_belongs_to_the_owner_of_the_workspace(workspace: Path, 
     (written / "runs" / "manifest.json").touch()
     (written / "link").symlink_to(outside / "file")
     (written / "folder-link").symlink_to(outside)
-    own_like_workspace([written, outside / "file", written / "missing"], workspace)
+    own_like_workspace([workspace / "no" / "such", outside / "file", written], workspace)
 
     def owner(path: Path) -> tuple[int, int]:
         return (path.lstat().st_uid, path.lstat().st_gid)

@@ -62,21 +62,24 @@ def own_like_workspace(paths: Iterable[Path], workspace: Path) -> None:
 
     Later steps run as that owner and could neither change nor delete the files of root. Does nothing unless we are
     root; never follows symbolic links, never leaves the workspace; what cannot be changed stays as it is.
+
+    Raises:
+        OSError: there is no such workspace.
     """
     if os.geteuid() != 0:
         return
     root = Path(os.path.realpath(workspace))
-    with contextlib.suppress(OSError):
-        owner = root.stat()
-        for path in paths:
-            parent = Path(os.path.realpath(path.parent))
-            if not parent.is_relative_to(root):
-                continue
-            _own_tree(parent / path.name, owner.st_uid, owner.st_gid)
-            for folder in (parent, *parent.parents):
-                if folder == root:
-                    break
-                if folder.lstat().st_uid == 0:  # made by us, or by another container: not by a later step
+    owner = root.stat()
+    for path in paths:
+        parent = Path(os.path.realpath(path.parent))
+        if not parent.is_relative_to(root):
+            continue
+        _own_tree(parent / path.name, owner.st_uid, owner.st_gid)
+        for folder in (parent, *parent.parents):
+            if folder == root:
+                break
+            with contextlib.suppress(OSError):
+                if folder.lstat().st_uid == 0:  # made by us or by another container, never by a step of the owner's
                     os.chown(folder, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
