@@ -1,4 +1,4 @@
-"""What the manifest says of nodes, as the assets and the report need it: owners, files in the repository, names. Pure."""
+"""What the manifest says of nodes, for the assets and the report: owners, files in the repository, names. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Repository:
     sha: str | None = None  # the run's commit, where it is of this repository
 
     def file_of(self, node: ManifestNode, root_package: str | None) -> str | None:
-        """The node's file, relative to the workspace; None for other packages' nodes and for files that do not exist."""
+        """The node's file, relative to the workspace; None for other packages' nodes and where there is no file."""
         if not node.original_file_path or (root_package and node.package_name != root_package):
             return None
         path = PurePosixPath(self.project_directory.replace("\\", "/") or ".") / node.original_file_path.replace(

@@ -140,7 +140,7 @@ class Runner:
             return None
         self._retries += 1
         if delay := self._delay():
-            self._note(f"Waiting {delay:g} s before the retry.")
+            self.events.on_note(f"Waiting {delay:g} s before the retry.")
             await self.reader.clock.sleep(delay)
         if self.settings.retry_strategy == "native" and (run := await self._natively(started, plan)):
             return run
