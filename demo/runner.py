@@ -29,6 +29,18 @@ def declared_defaults() -> dict[str, str]:
     return {name: "" if text.startswith("${{") else text for name, text in texts.items()} | {"strategy-job-index": "0"}
 
 
+def entries(text: str) -> dict[str, str]:
+    """The `name=value` and `name<<delimiter` entries of a file by which a step answers."""
+    found: dict[str, str] = {}
+    lines = iter(text.split("\n"))
+    for line in lines:
+        if match := re.fullmatch(r"([^=]+?)<<(.+)", line):
+            found[match[1]] = "\n".join(iter(lambda: next(lines), match[2]))
+        elif "=" in line:
+            name, _, found[name] = line.partition("=")
+    return found
+
+
 @dataclass
 class Runner:
     """One job with one step. `folder` receives the workspace and the files by which the step answers."""
@@ -97,19 +109,8 @@ class Runner:
         return status
 
     def values(self, name: str) -> dict[str, str]:
-        """The `name=value` and `name<<delimiter` entries of a file by which the step answers."""
-        found: dict[str, str] = {}
-        lines = iter(self.file(name).read_text().split("\n"))
-        for line in lines:
-            if match := re.fullmatch(r"([^=]+?)<<(.+)", line):
-                block = []
-                while (part := next(lines)) != match[2]:
-                    block.append(part)
-                found[match[1]] = "\n".join(block)
-            elif "=" in line:
-                key, _, value = line.partition("=")
-                found[key] = value
-        return found
+        """What the step wrote into one of the files by which it answers."""
+        return entries(self.file(name).read_text())
 
     _stopped_by: str | None = None
 
