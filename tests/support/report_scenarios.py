@@ -320,6 +320,6 @@ def large(count: int, *, failing: int = 10) -> ReportData:
         ledger=ledger((run,)),
         duration_seconds=count * 0.06 + 30,
         queued_seconds=8.0,
-        message=f"{failing} nodes failed." if bad_ones else None,
+        message="Some nodes ran out of memory." if bad_ones else None,
     )
     return data_of(outcome, nodes, {parent: tuple(children) for parent, children in edges.items()})

@@ -65,9 +65,9 @@ def _counts_line(facts: Facts) -> str:
         f"{counts[Kind.SKIPPED]:,} skipped" if counts[Kind.SKIPPED] else "",
         f"{RECOVERED_ICON} {len(facts.recovered):,} recovered by a retry" if facts.recovered else "",
         f"{counts[Kind.WARNED]:,} with a warning" if counts[Kind.WARNED] else "",
-        f"{counts[Kind.SUCCEEDED]:,} succeeded",
+        f"{counts[Kind.SUCCEEDED]:,} of {plural(counts.total(), 'node')} succeeded",
     ]
-    line = " · ".join(part for part in shown if part) + f", of {plural(counts.total(), 'node')}"
+    line = " · ".join(part for part in shown if part)
     built = len(facts.data.assets)
     return line + (f" · **{plural(built, 'asset')}** materialized" if built else " · nothing was materialized")
 

@@ -26,25 +26,25 @@ _FAILED_FIRST = 40  # of the nodes at most so many are failures: the others are 
 
 # Fill, stroke and text are all given: the page behind may be light or dark. The signs say the same as the colours.
 _CLASSES = {
-    "failed": ("fill:#cf222e,stroke:#82071e,color:#ffffff", "❌"),
-    "recovered": ("fill:#9a6700,stroke:#633c01,color:#ffffff", "🔁"),
-    "skipped": ("fill:#6e7781,stroke:#424a53,color:#ffffff,stroke-dasharray:5 4", "⏭️"),
-    "materialized": ("fill:#1a7f37,stroke:#044f1e,color:#ffffff", "✅"),
+    "failed": ("fill:#cf222e,stroke:#82071e,color:#ffffff", "✖"),
+    "recovered": ("fill:#9a6700,stroke:#633c01,color:#ffffff", "↻"),
+    "skipped": ("fill:#6e7781,stroke:#424a53,color:#ffffff,stroke-dasharray:5 4", "»"),
+    "materialized": ("fill:#1a7f37,stroke:#044f1e,color:#ffffff", "✔"),
     "other": ("fill:#ddf4ff,stroke:#0969da,color:#0a3069", ""),
 }
 _SHAPES = {"source": ("[(", ")]"), "test": ("{{", "}}"), "unit_test": ("{{", "}}"), "exposure": ("([", "])")}
-_LEGEND = "❌ failed (red) · 🔁 recovered (amber) · ⏭️ skipped (grey) · ✅ materialized (green) · not built here (blue)"
+_LEGEND = "✖ failed (red) · ↻ recovered (amber) · » skipped (grey) · ✔ materialized (green) · not built here (blue)"
 
 
 def lineage(facts: Facts) -> Section | None:
     """The flowchart with its legend and a note on what it leaves out; None when there is no edge to draw."""
     classes = _classes(facts)
     known = _Graph(facts, classes)
-    chosen = list(_unique(_by_importance(facts, known), NODE_LIMIT))
+    chosen = known.without_loners(list(_unique(_by_importance(facts, known), NODE_LIMIT)))
     chart, drawn, edges = _chart(facts, classes, known, chosen)
     if not edges:
         return None
-    told = sum(1 for uid in classes if known.is_shown(uid))
+    told = known.told
     shown = sum(1 for uid in chosen[:drawn] if uid in classes)
     left_out = f" Shown are {shown:,} of {plural(told, 'node')}, nearest to what failed first." if shown < told else ""
     if shown < told and not facts.failed:
@@ -59,6 +59,7 @@ class _Graph:
     def __init__(self, facts: Facts, classes: Mapping[str, str]) -> None:
         self._facts, self._classes = facts, classes
         self.children = facts.data.edges
+        self.told = sum(1 for uid in classes if self.is_shown(uid))
         self.parents: dict[str, list[str]] = {}
         for parent, children in self.children.items():
             for child in children:
@@ -68,6 +69,12 @@ class _Graph:
         if self._classes.get(uid) in ("failed", "recovered"):
             return True
         return self._facts.info(uid).resource_type not in ("test", "unit_test", "operation", "sql_operation", "macro")
+
+    def without_loners(self, uids: Sequence[str]) -> list[str]:
+        """Those that have an edge to another one of them, and all that failed or recovered."""
+        chosen = set(uids)
+        tied = {end for uid in uids for child in self.children.get(uid, ()) if child in chosen for end in (uid, child)}
+        return [uid for uid in uids if uid in tied or self._classes.get(uid) in ("failed", "recovered")]
 
     def neighbours(self, uid: str) -> Iterator[str]:
         """Parents, then children; those with a story before those without."""
@@ -99,8 +106,8 @@ def _by_importance(facts: Facts, graph: _Graph) -> Iterator[str]:
     slowest = sorted(facts.data.assets, key=lambda asset: -asset.execution_seconds)[:10]
     start = [*core, *recovered] or [asset.unique_id for asset in slowest]
     yield from _outwards(start, graph)
-    yield from (asset.unique_id for asset in slowest)
-    yield from (asset.unique_id for asset in facts.data.assets)
+    if graph.told <= NODE_LIMIT:
+        yield from (asset.unique_id for asset in facts.data.assets)
 
 
 def _outwards(start: Sequence[str], graph: _Graph) -> Iterator[str]:

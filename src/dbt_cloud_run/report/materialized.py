@@ -25,27 +25,33 @@ if TYPE_CHECKING:
 
 _ORDER_NOTE = (
     "Grouped by folder, layers that build on the others first; "
-    "within a folder what has failed or warned tests first, then by name."
+    "within a folder what has failed or warned tests first, then by name. "
+    "Rows are those that the adapter reports as affected."
 )
-_COLUMNS = "| Asset | Relation | Built as | Rows affected | Seconds | Tests | Owners |"
-_ALIGN = "| --- | --- | --- | ---: | ---: | --- | --- |"
+_HEAD = "| | Asset | Schema | Built as | Rows | Seconds | Tests | Owners |\n"
+_HEAD += "| --- | --- | --- | --- | ---: | ---: | --- | --- |\n"
 _WORST = {Kind.FAILED: 0, Kind.WARNED: 1, Kind.SKIPPED: 2, Kind.SUCCEEDED: 3}
 
 
 def materialized(facts: Facts, detail: Detail) -> Section | None:
-    """The tables of the assets, one a folder; None when nothing was built."""
+    """The assets in one table while a reader can take them in, else in one folded table a folder; None without any."""
     assets = facts.data.assets
     if not assets:
         return None
-    several = len(facts.data.outcome.attempts) > 1
     recovered = {found.unique_id for found in facts.recovered}
-    blocks: list[Block] = [Block([f"{_ORDER_NOTE}\n\n"], noun="note")] if len(assets) > 1 else []
-    shown = 0
-    for folder, group in _groups(facts, assets):
-        is_open = shown + len(group) <= detail.open_rows or not shown
-        shown += len(group)
-        rows = [_row(asset, several=several, recovered=asset.unique_id in recovered) for asset in group]
-        blocks.append(Block(rows, _head(folder, group, is_open=is_open, several=several), "\n</details>\n\n", "asset"))
+    groups = [
+        (folder, group, [_row(asset, recovered=asset.unique_id in recovered) for asset in group])
+        for folder, group in _groups(facts, assets)
+    ]
+    blocks = [Block([f"{_ORDER_NOTE}\n\n"], noun="note")] if len(assets) > 1 else []
+    if len(assets) <= detail.open_rows:
+        rows = [row for group in groups for row in _under_its_folder(*group)]
+        blocks.append(Block(rows, _HEAD, "\n", noun="asset"))
+    else:
+        for folder, group, rows in groups:
+            title = " · ".join(_totals(f"<b>{escape.html(folder, 120)}</b>", group))
+            head = f"<details><summary>{title}</summary>\n\n{_HEAD}"
+            blocks.append(Block(rows, head, "\n</details>\n\n", noun="asset"))
     return Section("Assets", blocks, importance=3, title=f"#### Assets materialized ({len(assets):,})\n\n")
 
 
@@ -91,33 +97,42 @@ def _worst_test(asset: Asset) -> int:
     return min((_WORST[kind(status)] for status in asset.tests), default=_WORST[Kind.SUCCEEDED])
 
 
-def _head(folder: str, group: Sequence[Asset], *, is_open: bool, several: bool) -> str:
+def _totals(name: str, group: Sequence[Asset]) -> list[str]:
     counted = [asset.rows_affected for asset in group if asset.rows_affected is not None]
-    bits = [
-        f"<b>{escape.html(folder, 120)}</b>",
-        plural(len(group), "asset"),
-        plural(sum(counted), "row") if counted else "",
-        duration(sum(asset.execution_seconds for asset in group)),
-    ]
-    title = " · ".join(bit for bit in bits if bit)
-    more = (" Attempt |", " ---: |") if several else ("", "")
-    opening = "<details open>" if is_open else "<details>"
-    return f"{opening}<summary>{title}</summary>\n\n{_COLUMNS}{more[0]}\n{_ALIGN}{more[1]}\n"
+    bits = [name, plural(len(group), "asset"), plural(sum(counted), "row") if counted else ""]
+    return [bit for bit in (*bits, duration(sum(asset.execution_seconds for asset in group))) if bit]
 
 
-def _row(asset: Asset, *, several: bool, recovered: bool) -> str:
-    icon = RECOVERED_ICON if recovered else ICONS[kind(asset.status)]
+def _under_its_folder(folder: str, group: Sequence[Asset], rows: Sequence[str]) -> list[str]:
+    """The rows, with a line for the folder before the first; that line and the first row stay together."""
+    counted = [asset.rows_affected for asset in group if asset.rows_affected is not None]
+    seconds = sum(asset.execution_seconds for asset in group)
     cells = [
-        f"{icon} {escape.link(escape.code(asset.name, 120), asset.url)}",
-        escape.code(asset.key.partition("://")[2].replace("/", ".") or asset.relation_name, 160),
-        escape.text(asset.materialization or asset.resource_type, 40),
+        "",
+        f"**{escape.text(folder, 120)}**",
+        "",
+        "",
+        f"**{sum(counted):,}**" if counted else "",
+        f"**{seconds:,.1f}**",
+    ]
+    cells += ["", ""]
+    return [f"| {' | '.join(cells)} |\n{rows[0]}", *rows[1:]]
+
+
+def _row(asset: Asset, *, recovered: bool) -> str:
+    database, _, identifier = asset.key.partition("://")[2].rpartition("/")
+    schema = database.replace("/", ".") if identifier == asset.name else f"{database}/{identifier}".replace("/", ".")
+    cells = [
+        RECOVERED_ICON if recovered else ICONS[kind(asset.status)],
+        escape.link(escape.code(asset.name, 120), asset.url),
+        escape.code(schema.strip(".") or asset.relation_name, 160),
+        escape.text(asset.materialization or asset.resource_type, 40)
+        + (f" in attempt {asset.attempt}" if asset.attempt > 1 else ""),
         f"{asset.rows_affected:,}" if asset.rows_affected is not None else UNKNOWN,
         f"{asset.execution_seconds:,.1f}",
         _tests(asset),
         ", ".join(escape.text(owner, 80) for owner in asset.owners) or UNKNOWN,
     ]
-    if several:
-        cells.append(str(asset.attempt))
     return f"| {' | '.join(cells)} |\n"
 
 

@@ -21,7 +21,7 @@ _ACTIONS = {
     StepAction.NODES: "run again for these nodes",
     StepAction.DROP: "left out",
 }
-_STEPS_HEAD = "| Step | Command | What the retry did | Why |\n| ---: | --- | --- | --- |\n"
+_STEPS_HEAD = "| Step | Command&nbsp;before | What the retry did | Why |\n| ---: | --- | --- | --- |\n"
 _COMMAND_LIMIT = 300  # the whole command is in the report without cuts
 
 

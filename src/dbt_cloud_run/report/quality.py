@@ -81,12 +81,17 @@ def _warned(facts: Facts) -> list[Block]:
 
 def _freshness(facts: Facts) -> list[Block]:
     found = sorted(facts.data.outcome.ledger.freshness, key=lambda row: _WORST_FIRST.index(kind(row.status)))
-    rows = [
-        f"| {ICONS[kind(row.status)]} {node_link(facts.info(row.unique_id))} | {escape.text(row.status, 40)} "
-        f"| {duration(row.age_seconds)} | {f'{row.max_loaded_at:%Y-%m-%d %H:%M} UTC' if row.max_loaded_at else UNKNOWN} "
-        f"| {escape.text(row.criteria or row.message or UNKNOWN, 200)} |\n"
-        for row in found
-    ]
+    rows = []
+    for row in found:
+        loaded = f"{row.max_loaded_at:%Y-%m-%d %H:%M} UTC" if row.max_loaded_at else UNKNOWN
+        cells = (
+            f"{ICONS[kind(row.status)]} {node_link(facts.info(row.unique_id))}",
+            escape.text(row.status, 40),
+            duration(row.age_seconds),
+            loaded,
+            escape.text(row.criteria or row.message or UNKNOWN, 200),
+        )
+        rows.append(f"| {' | '.join(cells)} |\n")
     if not rows:
         return []
     bad = sum(1 for row in found if kind(row.status) is not Kind.SUCCEEDED)

@@ -115,10 +115,10 @@ def _gantt(facts: Facts, critical: frozenset[str]) -> str:
     for thread in sorted(threads, key=lambda name: (len(name), name)):
         lines.append(f"  section {escape.mermaid(thread, 24)}")
         for node in sorted(threads[thread], key=lambda found: (found.started_at is None, found.started_at)):
-            tag = "crit" if is_failure(node.status) else "active" if node.unique_id in critical else "done"
+            tag = "crit, " if is_failure(node.status) else "" if node.unique_id in critical else "done, "
             began = f"{node.started_at:%Y-%m-%d %H:%M:%S.%f}"[:-3]
             took = max(round(node.execution_seconds * 1000), 1)
-            lines.append(f"  {escape.mermaid(facts.info(node.unique_id).name, 40)} :{tag}, {began}, {took}ms")
+            lines.append(f"  {escape.mermaid(facts.info(node.unique_id).name, 40)} :{tag}{began}, {took}ms")
     which = f" of attempt {attempt.number}" if len(charted) > 1 else ""
     of = f"the {len(slowest)} slowest of {plural(len(bars), 'node')}" if len(bars) > len(slowest) else "all nodes"
     legend = "Red: failed; blue: on the critical path; grey: the others. Times are UTC."

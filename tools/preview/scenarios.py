@@ -1,0 +1,41 @@
+"""Writes the job summaries that the preview takes pictures of: `scenarios.py DIR`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import types
+from pathlib import Path
+
+from dbt_cloud_run.report.summary import render_comment, render_summary, summary_budget
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def load_scenarios() -> types.ModuleType:
+    """The scenarios of the tests. An installed package may be called `tests` too, so ours is named by its folder."""
+    for name, folder in (("tests", ROOT / "tests"), ("tests.support", ROOT / "tests" / "support")):
+        package = types.ModuleType(name)
+        package.__path__ = [str(folder)]
+        sys.modules[name] = package
+    return importlib.import_module("tests.support.report_scenarios")
+
+
+def main(folder: Path) -> None:
+    scenarios = load_scenarios()
+    pages = {
+        "green": scenarios.green(),
+        "recovered": scenarios.recovered(),
+        "failed": scenarios.failed(),
+        "cancelled": scenarios.cancelled(),
+        "setup": scenarios.setup_failed(),
+        "hostile": scenarios.hostile(),
+        "large": scenarios.large(5_000),
+    }
+    for name, data in pages.items():
+        (folder / f"{name}.md").write_text(render_summary(data, summary_budget(0)), encoding="utf-8")
+    (folder / "comment.md").write_text(render_comment(pages["failed"]), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
