@@ -44,6 +44,7 @@ class StepRun:
     _job_id: int | None = None
     _pending: Pending | None = None  # the newest write that starts a run
     _publisher: Publisher | None = None
+    _is_over: bool = False  # by a decision of our own: what is left is publishing, and nothing is to be cancelled
     _state: State = field(init=False)
     _log: RunLog = field(init=False)
 
@@ -57,7 +58,11 @@ class StepRun:
         settings = self.settings
         assert settings.api_token is not None  # noqa: S101 - `main` has seen to it
         self._state.target(settings.base_url, settings.account_id)
-        async with CloudClient(settings.base_url, settings.account_id, settings.api_token, self.clock) as client:
+        try:
+            client = CloudClient(settings.base_url, settings.account_id, settings.api_token, self.clock)
+        except ActionError as error:
+            return await self._publish(self._tell(error), error)
+        async with client:
             work = asyncio.create_task(self._work(client))
             signal = asyncio.create_task(self.clock.interrupted())
             await asyncio.wait({work, signal}, return_when=asyncio.FIRST_COMPLETED)
@@ -93,6 +98,7 @@ class StepRun:
             error = failure
         except Exception as failure:  # a fault of ours: it is reported as one, and no reason to cancel anything
             error = self._internal(failure)
+        self._is_over = True
         self._state.ended("error" if error else "verdict" if self.settings.wait else "wait: false")
         return await self._publish(self._tell(error), error)
 
@@ -194,8 +200,9 @@ class StepRun:
         """A signal came: cancel our run with one request, write what is known, and go; the post step does the rest."""
         signum = self.clock.signum
         self._log.note(f"Told to stop by signal {signum}.")
-        await self._cancel_in_a_hurry(client)
-        outcome = self._tell(None, interrupted_by=signum)
+        if not self._is_over:
+            await self._cancel_in_a_hurry(client)
+        outcome = self._tell(None, interrupted_by=0 if self._is_over else signum)
         collector = self._runner.collector if self._runner else None
         publisher = self._make_publisher()
         publisher.publish_in_a_hurry(outcome, collector.manifest if collector else None, job_id=self._job_id)
