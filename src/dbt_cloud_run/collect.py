@@ -57,7 +57,7 @@ class Collector:
 
     async def collect(self, run: Run, number: int, ending: Ending) -> Attempt:
         """Everything that is needed of a run that has ended. `run` carries its steps, job and trigger."""
-        downloads = Downloads(self.client, self.reader, run, ending)
+        downloads = Downloads(self.client, self.reader, run)
         await downloads.until_saved()
         steps, *_ = await asyncio.gather(
             self._steps(downloads), self._newest_manifest(downloads), self._newest_catalog(downloads)

@@ -12,7 +12,7 @@ from dbt_cloud_run.cloud.errors import CloudError, NotFound
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import ARTIFACT_BUDGET, Reader
 from dbt_cloud_run.github.files import UnsafePathError, safe_relative
-from dbt_cloud_run.model import Ending
+from dbt_cloud_run.model import RunState
 
 AT_ONCE = 4
 CANCELLED_GRACE = 15.0  # seconds in which artifacts of a cancelled run may still appear
@@ -25,7 +25,6 @@ class Downloads:
     client: CloudClient
     reader: Reader
     run: Run
-    ending: Ending
     warnings: list[str] = field(default_factory=list)
     found: dict[tuple[str, int | None], Path] = field(default_factory=dict)
     _deadline: float = field(init=False)
@@ -35,7 +34,11 @@ class Downloads:
     def __post_init__(self) -> None:
         now = self.reader.clock.monotonic()
         ago = (self.reader.clock.utcnow() - self.run.finished_at).total_seconds() if self.run.finished_at else 0.0
-        limit = CANCELLED_GRACE if self.ending in (Ending.CANCELLED, Ending.SUPERSEDED) else ARTIFACT_BUDGET
+        limit = ARTIFACT_BUDGET
+        if not self.run.state.is_terminal:  # we are out of time, and it goes on: what is there now is all
+            limit = 0.0
+        elif self.run.state is RunState.CANCELLED:
+            limit = CANCELLED_GRACE
         self._deadline = now + ARTIFACT_BUDGET
         self._late_until = now + min(max(limit - ago, 0.0), limit)
         self._slots = asyncio.Semaphore(AT_ONCE)

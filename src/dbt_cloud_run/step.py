@@ -45,6 +45,7 @@ class StepRun:
     _pending: Pending | None = None  # the newest write that starts a run
     _publisher: Publisher | None = None
     _is_over: bool = False  # by a decision of our own: what is left is publishing, and nothing is to be cancelled
+    _error: ActionError | None = None
     _state: State = field(init=False)
     _log: RunLog = field(init=False)
 
@@ -98,7 +99,7 @@ class StepRun:
             error = failure
         except Exception as failure:  # a fault of ours: it is reported as one, and no reason to cancel anything
             error = self._internal(failure)
-        self._is_over = True
+        self._is_over, self._error = True, error
         self._state.ended("error" if error else "verdict" if self.settings.wait else "wait: false")
         return await self._publish(self._tell(error), error)
 
@@ -202,7 +203,7 @@ class StepRun:
         self._log.note(f"Told to stop by signal {signum}.")
         if not self._is_over:
             await self._cancel_in_a_hurry(client)
-        outcome = self._tell(None, interrupted_by=0 if self._is_over else signum)
+        outcome = self._tell(self._error, interrupted_by=0 if self._is_over else signum)
         collector = self._runner.collector if self._runner else None
         publisher = self._make_publisher()
         publisher.publish_in_a_hurry(outcome, collector.manifest if collector else None, job_id=self._job_id)
