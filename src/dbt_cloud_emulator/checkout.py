@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
+import itertools
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +18,46 @@ from dbt_cloud_emulator.store import Trigger
 IGNORED = shutil.ignore_patterns(
     ".git", "target", "dbt_packages", "logs", "__pycache__", ".venv", "*.duckdb", "*.duckdb.wal"
 )
+PARSED = Path("target", "partial_parse.msgpack")
 
 
 class CheckoutError(Exception):
     """The project is not there at the wanted commit; the message is for the step's log."""
+
+
+class Workspaces:
+    """Folders for checkouts. They are used again, since dbt's partial parsing wants a project to stay where it was."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._busy: set[Path] = set()
+
+    @contextlib.contextmanager
+    def borrow(self, environment_id: int) -> Iterator[Path]:
+        """A path at which nothing is; what has been put there is removed in the end."""
+        paths = (self._root / f"{environment_id}-{number}" for number in itertools.count(1))
+        path = next(path for path in paths if path not in self._busy)
+        self._busy.add(path)
+        shutil.rmtree(path, ignore_errors=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+            self._busy.discard(path)
+
+    @staticmethod
+    def restore_parse(workspace: Path, project: Path) -> None:
+        """Give a checkout what dbt remembered of the project when it was last parsed at this path."""
+        kept = workspace.with_suffix(PARSED.suffix)
+        if kept.is_file():
+            (project / PARSED).parent.mkdir(exist_ok=True)
+            shutil.copyfile(kept, project / PARSED)
+
+    @staticmethod
+    def keep_parse(workspace: Path, project: Path) -> None:
+        if (project / PARSED).is_file():
+            (project / PARSED).replace(workspace.with_suffix(PARSED.suffix))
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,6 +131,10 @@ class Behaviour(Part):
     ci_needs_pull_request: bool = Field(
         True, description="400 for a CI job without a pull request id and a sha or branch"
     )
+    partial_parse: bool = Field(True, description="dbt may use what it parsed in an earlier run of the environment")
+    missing_artifact_status: Literal[200, 404] = Field(
+        404, description="200: an empty body for an artifact that is not there"
+    )
     retry_step_name: Literal["dbt retry", "original"] = "dbt retry"
     retry_inherits_overrides: bool = True
     retry_refusal_status: int = 400

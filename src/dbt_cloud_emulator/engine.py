@@ -61,8 +61,13 @@ class Engine:
         if not job.deactivated:
             task = asyncio.create_task(self._drive(run, job), name=f"run {run.id}")
             self._tasks[run.id] = task
-            task.add_done_callback(lambda _: self._tasks.pop(run.id, None))
+            task.add_done_callback(lambda _: self._forget(run))
         return run
+
+    def _forget(self, run: Run) -> None:
+        self._tasks.pop(run.id, None)
+        if not run.status.is_complete:  # cancelled before its task began
+            self._complete(run, Status.CANCELLED)
 
     def _supersede_older(self, run: Run) -> None:
         for other in self.store.active_before(run):

@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from dbt_cloud_emulator.checkout import CheckoutError, check_out
+from dbt_cloud_emulator.checkout import CheckoutError, Workspaces, check_out
 from dbt_cloud_emulator.config import EmulatorConfig, JobConfig
 from dbt_cloud_emulator.processes import DbtProcess, Launcher
 from dbt_cloud_emulator.store import Run, RunStore, Status, Step
@@ -65,6 +65,7 @@ class Execution:
         self._config = config
         self._store = store
         self._launcher = Launcher()
+        self._workspaces = Workspaces(store.state / "workspaces")
         self._turns: defaultdict[Path, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def close(self) -> None:
@@ -74,9 +75,8 @@ class Execution:
         """Run all steps; returns SUCCESS or ERROR. Cancelling the task kills what it started."""
         environment = self._config.environment(run.environment_id)
         project = self._config.project(run.project_id)
-        workspace = run.folder / "workspace"
         run.folder.mkdir(parents=True, exist_ok=True)
-        try:
+        with self._workspaces.borrow(environment.id) as workspace:
             step = self._begin(run, "setup", "Clone git repository")
             snapshots = self._store.state / "snapshots" / str(project.id)
             try:
@@ -87,6 +87,8 @@ class Execution:
                 return Status.ERROR
             run.git_sha, run.git_branch = checkout.git_sha, checkout.git_branch
             self._log(run, step, checkout.log)
+            if self._config.behaviour.partial_parse:
+                await asyncio.to_thread(self._workspaces.restore_parse, workspace, checkout.folder)
             self._end(step, Status.SUCCESS)
 
             step = self._begin(run, "setup", f"Create profile from connection {environment.connection_name}")
@@ -101,9 +103,9 @@ class Execution:
 
             commands = [("setup", "dbt deps", "dbt deps")]
             commands += planned_commands(job, run, self._store, self._config.behaviour.retry_step_name)
-            return await self._commands(run, commands, checkout.folder, database)
-        finally:
-            await asyncio.to_thread(shutil.rmtree, workspace, ignore_errors=True)
+            verdict = await self._commands(run, commands, checkout.folder, database)
+            await asyncio.to_thread(self._workspaces.keep_parse, workspace, checkout.folder)
+            return verdict
 
     async def _commands(self, run: Run, commands: list[tuple[str, str, str]], project: Path, database: Path) -> Status:
         verdict = Status.SUCCESS

@@ -59,18 +59,20 @@ class Gate:
         if fault is None:
             await self._app(scope, _replay(body, receive), answer.passing(send))
         else:
-            await self._spoil(fault, scope, _replay(body, receive), send, answer)
+            await self._spoil(fault, scope, body, receive, send, answer)
         entry |= {"status": answer.status, "response_size": answer.size, "seconds": time.time() - entry["time"]}
 
-    async def _spoil(self, fault: Fault, scope: Scope, receive: Receive, send: Send, answer: _Answer) -> None:
+    async def _spoil(
+        self, fault: Fault, scope: Scope, body: bytes, receive: Receive, send: Send, answer: _Answer
+    ) -> None:
         real = fault.effect in ("truncated", "data_null", "pass")
         held = _Answer()
         if fault.took_effect and not real:
-            await self._app(scope, receive, held.holding)
+            await self._app(scope, _replay(body, receive), held.holding)
         if fault.delay and not await _patience(fault.delay, receive):
             return
         if real:
-            await self._app(scope, receive, held.holding)
+            await self._app(scope, _replay(body, receive), held.holding)
         if fault.effect in ("reset", "close"):
             await _drop(scope, receive, reset=fault.effect == "reset")
         elif fault.effect == "truncated":
@@ -169,9 +171,6 @@ def _entry(scope: Scope, query: str, body: bytes, fault: Fault | None) -> dict[s
 
 async def _patience(seconds: float, receive: Receive) -> bool:
     """Wait, but not longer than the client does; False when it has gone."""
-    body = await receive()
-    if body["type"] == "http.disconnect":
-        return False
     gone = asyncio.ensure_future(receive())
     done, _ = await asyncio.wait([gone], timeout=seconds)
     gone.cancel()

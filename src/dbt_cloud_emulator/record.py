@@ -90,6 +90,7 @@ def write_recording(run: Run, job: JobConfig, folder: Path) -> None:
         "job_id": job.id,
         "project_id": run.project_id,
         "status": int(run.status),
+        "status_message": run.status_message,
         "started_at": timestamp(run.started_at),
         "seconds": (run.finished_at - run.started_at).total_seconds(),
         "git_sha": run.git_sha,

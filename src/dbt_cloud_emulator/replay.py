@@ -35,6 +35,7 @@ class Recording:
     job_id: int
     project_id: int
     status: Status
+    status_message: str | None
     started_at: datetime
     seconds: float
     git_sha: str | None
@@ -163,6 +164,7 @@ class Replayer:
             recording.has_docs_generated,
             recording.has_sources_generated,
         )
+        run.status_message = recording.status_message
         return recording.status
 
 

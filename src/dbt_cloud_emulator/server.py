@@ -30,7 +30,8 @@ class _Server(uvicorn.Server):
 
 def serve(config: EmulatorConfig, state: Path, *, port: int, tls: bool) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit status."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # with the protocol named, asyncio turns Nagle's algorithm off: 40 ms less for each answer
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((HOST, port))
     url = f"{'https' if tls else 'http'}://{HOST}:{listener.getsockname()[1]}"

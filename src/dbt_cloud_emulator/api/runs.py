@@ -141,6 +141,8 @@ async def get_artifact(request: Request) -> Response:
     index = query.step or (last.index if last is not None else 0)
     known = any(step.index == index and step.started_at is not None for step in run.steps)
     file = artifacts.find(run, index, request.path_params["path"]) if known and run.artifacts_saved else None
+    if file is None and emulator.config.behaviour.missing_artifact_status == 200:
+        return Response(b"", media_type="application/json")
     if file is None:
         raise not_found()
     return await send_artifact(run, file)
