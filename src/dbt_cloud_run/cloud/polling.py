@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.model import RunState, TriggerOverrides
 
-FIRST_INTERVAL = 2.0  # seconds
+FIRST_INTERVAL = 3.0  # seconds
+SHORTEST_INTERVAL = 2.0  # seconds, where the end is expected
 LONGEST_INTERVAL = 22.0  # seconds, where nothing is known
 LONGEST_EXPECTANT_INTERVAL = 45.0  # seconds, where the usual end is far away
 LONGEST_QUEUED_INTERVAL = 30.0
@@ -53,7 +54,7 @@ def _run_time(run: Run) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class PollSchedule:
-    """`history`: recent durations of comparable runs in seconds, newest first. `fixed_interval` overrules everything."""
+    """`history`: recent durations of comparable runs in seconds, newest first. `fixed_interval` overrules it."""
 
     history: Sequence[float] = ()
     fixed_interval: float | None = None
@@ -84,7 +85,7 @@ class PollSchedule:
         else:
             interval = self._running(elapsed if running_seconds is None else max(running_seconds, 0.0))
             if in_last_step and self.history:
-                interval = max(interval / 2, FIRST_INTERVAL)
+                interval = max(interval / 2, SHORTEST_INTERVAL)
         return max(interval, minimum)
 
     def _running(self, elapsed: float) -> float:
@@ -92,7 +93,7 @@ class PollSchedule:
             return _grown(elapsed, LONGEST_INTERVAL)
         usual = sorted(self.history)[len(self.history) // 2]
         expectant = min(_scale(usual) * math.sqrt(self._inverse_hazard(elapsed)), LONGEST_EXPECTANT_INTERVAL)
-        return max(min(expectant, _grown(elapsed, LONGEST_EXPECTANT_INTERVAL)), FIRST_INTERVAL)
+        return max(min(expectant, _grown(elapsed, LONGEST_EXPECTANT_INTERVAL)), SHORTEST_INTERVAL)
 
     def _inverse_hazard(self, elapsed: float) -> float:
         """Seconds: the chance to last longer than `elapsed`, over the density of ends at it."""
@@ -119,7 +120,7 @@ def _scale(usual: float) -> float:
 
     The figure makes both goals for runs of 30 minutes: a mean lag below 5 s with no more calls than every 15 s.
     """
-    return 0.38 * math.pow(1800.0 / max(usual, 1.0), 0.25)
+    return 0.38 * math.pow(1800.0 / max(usual, 1.0), 0.3)
 
 
 def _spread(logs: Sequence[float]) -> float:

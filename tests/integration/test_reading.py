@@ -1,0 +1,351 @@
+"""Reads over real sockets: poll, list and download against each fault; and what the session does on the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import httpx
+import pytest
+import trustme
+from pydantic import SecretStr
+from tests.support.cloud_server import ACCOUNT, JOB, TOKEN, CloudServer, FakeClock, Fault, refusing
+
+from dbt_cloud_run.cloud.client import CloudClient
+from dbt_cloud_run.cloud.errors import (
+    CloudError,
+    Forbidden,
+    NotFound,
+    NotReceived,
+    Rejected,
+    Unauthorized,
+    Unreachable,
+    Unreadable,
+)
+from dbt_cloud_run.cloud.retrying import Reader
+from dbt_cloud_run.cloud.transport import tls_context
+from dbt_cloud_run.errors import ConfigError, Interrupted
+
+FOREVER = float("inf")
+FAULTS = ("reset", "silence", 408, 429, 500, 502, 503, 504, "html", "truncated", "empty", "null", "cut")
+OF_THE_BODY = ("html", "truncated", "empty", "null")  # a file's content is judged by who decodes it
+ARTIFACT = b'{"metadata": {}, "results": [' + b'{"unique_id": "model.shop.orders"},' * 5000 + b"{}]}"
+READS = {"poll": r"/runs/\d+/$", "list": r"/runs/$", "download": r"/artifacts/run_results.json$"}
+CASES = [(what, kind) for what in READS for kind in FAULTS if what != "download" or kind not in OF_THE_BODY]
+
+
+class Scene:
+    def __init__(self, server: CloudServer, client: CloudClient, clock: FakeClock, folder: Path) -> None:
+        self.server, self.client, self.clock, self.folder = server, client, clock, folder
+        self.notes: list[str] = []
+        self.reader = Reader(clock, on_note=self.notes.append)
+        self.run_id = server.add_run(status=3)["id"]
+        server.files[self.run_id, "run_results.json", 4] = ARTIFACT
+
+    @property
+    def target(self) -> Path:
+        return self.folder / "run_results.json"
+
+    async def read(self, what: str, seconds: float | None = 180.0, grace: float | None = None) -> object:
+        calls: dict[str, Callable[[], Awaitable[object]]] = {
+            "poll": lambda: self.client.get_run(self.run_id),
+            "list": lambda: self.client.list_runs(JOB),
+            "download": lambda: self.client.download(self.run_id, "run_results.json", self.target, step=4),
+        }
+        deadline = None if seconds is None else self.reader.within(seconds)
+        until = None if grace is None else self.reader.within(grace)
+        return await self.reader.read(calls[what], deadline=deadline, tolerate_404_until=until)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Callable[[Callable[[Scene], Awaitable[None]]], None]:
+    def play(body: Callable[[Scene], Awaitable[None]]) -> None:
+        async def run() -> None:
+            clock = FakeClock()
+            async with CloudServer() as server, server.client(clock) as client:
+                await body(Scene(server, client, clock, tmp_path))
+
+        asyncio.run(run())
+
+    return play
+
+
+Play = Callable[[Callable[[Scene], Awaitable[None]]], None]
+
+
+@pytest.mark.parametrize("times", [1, 2, FOREVER])
+@pytest.mark.parametrize(("what", "kind"), CASES, ids=str)
+def test_a_read_outlives_every_passing_fault(scene: Play, what: str, times: float, kind: int | str) -> None:
+    async def body(scene: Scene) -> None:
+        headers = {"Retry-After": "3"} if kind == 429 else {}
+        scene.server.fault("GET", READS[what], Fault(kind, times=times, headers=headers))
+        # A fault for ever is waited for until the deadline; a short one where real time passes.
+        seconds = 180.0 if kind != "silence" else 5.0
+        if times == FOREVER:
+            with pytest.raises(Unreachable) as caught:
+                await scene.read(what, seconds)
+            assert isinstance(caught.value.__cause__, CloudError)
+            assert seconds - 3 <= sum(scene.clock.sleeps) <= seconds + 0.1
+            assert TOKEN not in str(caught.value)
+            assert list(scene.folder.iterdir()) == []
+        else:
+            assert await scene.read(what, seconds) is not None
+            assert scene.server.count("GET", READS[what]) == times + 1
+            assert len(scene.notes) == times
+            if what == "download":
+                assert scene.target.read_bytes() == ARTIFACT
+                assert list(scene.folder.iterdir()) == [scene.target]
+
+    scene(body)
+
+
+@pytest.mark.parametrize("sleeps", [1, 2, FOREVER])
+def test_a_refused_read_is_repeated(scene: Play, sleeps: float) -> None:
+    async def body(scene: Scene) -> None:
+        await scene.server.close()
+        with refusing(scene.server, scene.clock, sleeps):
+            if sleeps == FOREVER:
+                with pytest.raises(Unreachable, match="could not be reached"):
+                    await scene.read("poll")
+            else:
+                assert await scene.read("poll")
+
+    scene(body)
+
+
+@pytest.mark.parametrize(("status", "error"), [(401, Unauthorized), (403, Forbidden), (404, NotFound), (400, Rejected)])
+def test_what_does_not_pass_stops_at_once(scene: Play, status: int, error: type[CloudError]) -> None:
+    async def body(scene: Scene) -> None:
+        scene.server.fault("GET", READS["poll"], Fault(status, times=FOREVER))
+        with pytest.raises(error) as caught:
+            await scene.read("poll", None)
+        assert caught.value.advice
+        assert len(scene.server.requests) == 1
+        if status == 401:
+            assert "127.0.0.1" in caught.value.advice
+            assert "access URL" in caught.value.advice
+
+    scene(body)
+
+
+def test_a_new_run_may_be_unknown_for_a_minute(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        scene.server.fault("GET", READS["poll"], Fault(404, times=4))
+        assert await scene.read("poll", None, grace=60.0)
+        scene.server.fault("GET", READS["poll"], Fault(404, times=FOREVER))
+        with pytest.raises(NotFound):
+            await scene.read("poll", None, grace=60.0)
+        assert 60 <= sum(scene.clock.sleeps) < 60 + 30 + 15
+
+    scene(body)
+
+
+def test_a_limit_without_a_time_costs_five_minutes_and_holds_all_reads_back(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        scene.server.fault("GET", READS["poll"], Fault(429))
+        before = scene.clock.monotonic()
+        await asyncio.gather(scene.read("poll", None), scene.read("list", None))
+        assert scene.clock.monotonic() - before >= 300
+        assert scene.reader.rate_limit.minimum_interval == 15.0
+
+    scene(body)
+
+
+def test_a_limit_longer_than_the_deadline_ends_with_a_clear_error(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        scene.server.fault("GET", READS["poll"], Fault(429))
+        with pytest.raises(Unreachable, match="longer than the time left"):
+            await scene.read("poll", 90.0)
+        with pytest.raises(Unreachable, match="rate limit holds"):
+            await scene.read("list", 90.0)
+        assert scene.clock.sleeps == []
+        assert scene.server.count("GET", READS["list"]) == 0
+
+    scene(body)
+
+
+def test_a_signal_ends_the_waiting(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        scene.server.fault("GET", READS["poll"], Fault(503, times=FOREVER))
+        scene.clock.interrupt_after = 2
+        with pytest.raises(Interrupted):
+            await scene.read("poll", None)
+
+    scene(body)
+
+
+def test_without_a_deadline_a_read_never_gives_up(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        scene.server.fault("GET", READS["poll"], Fault(503, times=40))
+        assert await scene.read("poll", None)
+        assert max(scene.clock.sleeps) <= 37.5
+
+    scene(body)
+
+
+def test_one_connection_serves_all(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        for _ in range(5):
+            await scene.read("poll")
+            await scene.read("download")
+        assert scene.server.connections == 1
+
+    scene(body)
+
+
+def test_a_download_is_compressed_on_the_wire_and_whole_on_disk(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        file = await scene.client.download(scene.run_id, "run_results.json", scene.target, step=4)
+        assert file is not None
+        assert file.size == len(ARTIFACT) == scene.target.stat().st_size
+        assert file.wire_bytes < file.size / 10
+        assert scene.server.requests[-1].query == {"step": "4"}
+        assert await scene.client.download(scene.run_id, "manifest.json", scene.folder / "m.json") is None
+        assert list(scene.folder.iterdir()) == [scene.target]
+
+    scene(body)
+
+
+def test_a_failed_download_leaves_what_was_there(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        scene.target.write_text("old")
+        scene.server.fault("GET", READS["download"], Fault("cut"))
+        with pytest.raises(CloudError):
+            await scene.client.download(scene.run_id, "run_results.json", scene.target, step=4)
+        assert scene.target.read_text() == "old"
+        assert list(scene.folder.iterdir()) == [scene.target]
+
+    scene(body)
+
+
+@pytest.mark.parametrize("path", ["../../../jobs/1/", "/etc/passwd", "a//b", "a/./b", "..", ""])
+def test_an_artifact_s_path_cannot_leave_its_run(scene: Play, path: str) -> None:
+    async def body(scene: Scene) -> None:
+        with pytest.raises(Rejected):
+            await scene.client.download(scene.run_id, path, scene.target)
+        assert scene.server.requests == []
+
+    scene(body)
+
+
+def test_odd_characters_in_a_path_arrive(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        path = "compiled/a b/50%?#ü.sql"
+        scene.server.files[scene.run_id, path, None] = b"select 1"
+        assert await scene.client.download(scene.run_id, path, scene.target)
+        assert scene.target.read_bytes() == b"select 1"
+
+    scene(body)
+
+
+def test_the_answer_for_another_run_is_not_believed() -> None:
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"data": {"id": 5, "status": 10}, "status": {"code": 200}})
+
+    async def body() -> None:
+        transport = httpx.MockTransport(answer)
+        async with CloudClient("https://x.example", 1, SecretStr(TOKEN), FakeClock(), transport=transport) as client:
+            assert (await client.get_run(5)).id == 5
+            with pytest.raises(Unreadable, match="run 5 when asked for run 6"):
+                await client.get_run(6)
+
+    asyncio.run(body())
+
+
+def test_an_endless_answer_is_given_up(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        scene.server.fault("GET", READS["poll"], Fault("dribble"))
+        async with scene.server.client(scene.clock, connect_timeout=0.2, read_timeout=0.2) as client:
+            with pytest.raises(CloudError, match="in time"):
+                await client.get_run(scene.run_id)
+
+    scene(body)
+
+
+def _https_server(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
+def test_a_private_ca_is_trusted_when_it_is_named(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    authority = trustme.CA()
+    bundle = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+
+    async def body() -> None:
+        cloud = CloudServer()
+        run = cloud.add_run(status=10)
+        server = await asyncio.start_server(cloud._serve, "127.0.0.1", 0, ssl=_https_server(authority))
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with CloudClient(url, ACCOUNT, SecretStr(TOKEN), FakeClock()) as client:
+            with pytest.raises(NotReceived, match="CERTIFICATE") as caught:
+                await client.get_run(run["id"])
+            assert "SSL_CERT_FILE" in caught.value.advice
+        assert cloud.requests == []
+        monkeypatch.setenv(variable, str(bundle))
+        async with CloudClient(url, ACCOUNT, SecretStr(TOKEN), FakeClock()) as client:
+            assert (await client.get_run(run["id"])).id == run["id"]
+        server.close()
+        await cloud.close()
+
+    asyncio.run(body())
+
+
+def test_a_bundle_that_is_none_is_named(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.pem"
+    broken.write_text("no certificate")
+    for value in (str(broken), str(tmp_path / "missing.pem")):
+        with pytest.raises(ConfigError, match="REQUESTS_CA_BUNDLE"):
+            tls_context({"REQUESTS_CA_BUNDLE": value})
+
+
+def test_https_goes_through_the_proxy_and_loopback_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_PROXY", "no_proxy", "https_proxy", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    seen: list[bytes] = []
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async def body() -> None:
+        server = await asyncio.start_server(proxy, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        monkeypatch.setenv("HTTPS_PROXY", url)
+        monkeypatch.setenv("HTTP_PROXY", url)
+        async with CloudClient("https://ab123.us1.dbt.example", ACCOUNT, SecretStr(TOKEN), FakeClock()) as client:
+            with pytest.raises(NotReceived, match="407"):
+                await client.get_run(1)
+        async with CloudServer() as cloud:
+            run = cloud.add_run(status=10)
+            async with cloud.client(FakeClock()) as client:
+                await client.get_run(run["id"])
+        server.close()
+
+    asyncio.run(body())
+    assert len(seen) == 1
+    assert seen[0].startswith(b"CONNECT ab123.us1.dbt.example:443")
+    assert TOKEN.encode() not in seen[0]
+
+
+@pytest.mark.parametrize("url", ["http://dbt.example", "ftp://dbt.example", "https://", "dbt.example"])
+def test_a_host_that_the_token_must_not_go_to(url: str) -> None:
+    with pytest.raises(ConfigError):
+        CloudClient(url, ACCOUNT, SecretStr(TOKEN), FakeClock())
+
+
+@pytest.mark.parametrize("token", ["", "a b", "a\nb", "tökén"])
+def test_a_token_that_is_no_header_is_refused_without_showing_it(token: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        CloudClient("https://dbt.example", ACCOUNT, SecretStr(token), FakeClock())
+    assert not token or token not in str(caught.value)

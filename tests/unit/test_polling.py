@@ -1,0 +1,105 @@
+"""The goals of polling, held by the benchmark's own simulation with a fixed seed."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from benchmarks.noticing import fixed, ours, ours_unknowing, short, simulate, usual
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dbt_cloud_run.cloud.models import Run
+from dbt_cloud_run.cloud.polling import PollSchedule, usual_durations
+from dbt_cloud_run.model import TriggerOverrides
+
+RUNS = 600
+
+
+def seeded(seed: int) -> Random:
+    return Random(seed)  # noqa: S311 - a simulation that must be repeatable
+
+
+def test_with_history_the_end_of_half_an_hour_is_noticed_within_5_s_by_fewer_calls_than_every_15_s() -> None:
+    runs = usual(1800, RUNS, seeded(6))
+    seen, poller = simulate(ours, runs), simulate(fixed(15), runs)
+    assert seen.lag <= 5
+    assert seen.calls <= min(poller.calls, 121)
+
+
+@pytest.mark.parametrize("median", [10, 30, 60, 120, 180, 300, 900, 1800, 3600, 14400])
+def test_without_history_it_is_no_later_than_every_30_s(median: float) -> None:
+    runs = usual(median, RUNS // 2, seeded(7))
+    seen, poller = simulate(ours_unknowing, runs), simulate(fixed(30), runs)
+    assert seen.lag <= min(poller.lag, 15)
+    assert seen.calls <= 1.5 * poller.calls + 20
+
+
+@pytest.mark.parametrize("policy", [ours, ours_unknowing])
+def test_short_runs_are_noticed_soon(policy: object) -> None:
+    assert simulate(policy, short(RUNS, seeded(8))).lag <= 3.5  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("median", [300, 900, 3600, 14400])
+def test_with_history_it_beats_every_15_s_in_lag_at_any_length(median: float) -> None:
+    runs = usual(median, RUNS // 4, seeded(9))
+    seen, poller = simulate(ours, runs), simulate(fixed(15), runs)
+    assert seen.lag <= poller.lag
+    assert seen.calls <= poller.calls * 1.3 + 25
+
+
+def test_a_run_that_ends_otherwise_than_the_history_says_is_noticed_too() -> None:
+    schedule = PollSchedule(history=(1800.0,) * 10)
+    for length in (20, 120, 400, 5000, 20000):
+        now = 0.0
+        while now < length:
+            now += schedule.next_interval(now)
+        assert now - length <= min(0.11 * length + 2, 45)
+
+
+@given(
+    st.lists(st.floats(0, 1e7), max_size=5),
+    st.floats(0, 1e7),
+    st.booleans(),
+    st.booleans(),
+    st.none() | st.floats(0, 1e7),
+)
+def test_every_interval_is_sane(
+    history: list[float], elapsed: float, queued: bool, last: bool, running: float | None
+) -> None:
+    interval = PollSchedule(history=history).next_interval(
+        elapsed, queued=queued, in_last_step=last, running_seconds=running
+    )
+    assert 2 <= interval <= 45
+
+
+def test_the_last_step_the_limit_and_the_user_s_own_interval() -> None:
+    schedule = PollSchedule(history=(1800.0, 1700.0, 1900.0))
+    assert schedule.next_interval(1200, in_last_step=True) < schedule.next_interval(1200)
+    assert schedule.next_interval(1800, minimum=30.0) == 30.0
+    own = PollSchedule(history=(1800.0,), fixed_interval=10.0)
+    assert [own.next_interval(elapsed) for elapsed in (0.0, 3.0, 5000.0)] == [3.0, 10.0, 10.0]
+    assert PollSchedule(fixed_interval=0.5).next_interval(0.0) == 0.5
+
+
+def test_the_history_is_about_the_time_after_the_queue() -> None:
+    schedule = PollSchedule(history=(600.0,) * 5)
+    assert schedule.next_interval(5000, running_seconds=600.0) == schedule.next_interval(600.0)
+    assert schedule.without_history().next_interval(600.0) > schedule.next_interval(600.0)
+
+
+def test_only_comparable_runs_are_history() -> None:
+    def run(number: int, **fields: object) -> Run:
+        return Run.model_validate({"id": number, "status": 10, "run_duration": "00:10:00", "trigger": {}} | fields)
+
+    runs = [
+        run(9, run_duration="00:09:00"),
+        run(8, status=20),
+        run(7, retrying_run_id=6),
+        run(6, trigger={"steps_override": ["dbt build -s a"]}),
+        run(5, run_duration=None, started_at="2026-01-01 00:00:00+00:00", finished_at="2026-01-01 00:05:00+00:00"),
+        run(4, run_duration=None),
+        run(3, trigger={"git_sha": "another commit", "schema_override": "pr"}),
+    ]
+    assert usual_durations(runs, TriggerOverrides(git_sha="x")) == (540.0, 300.0, 600.0)
+    assert len(usual_durations([run(number) for number in range(1, 90)], TriggerOverrides())) == 20
