@@ -28,6 +28,7 @@ from dbt_cloud_run.view import edges_of, node_infos
 if TYPE_CHECKING:
     from dbt_cloud_run.github.artifact import UploadedArtifact
 
+LARGEST_SOURCE = 1024 * 1024  # bytes of a model's file that is searched for a line
 ASSETS, RESULT, SUMMARY, RUN_RESULTS = "assets.json", "result.json", "summary.md", "run_results.json"
 
 
@@ -162,20 +163,28 @@ class Publisher:
     def _annotate(self) -> None:
         if not self.settings.annotations:
             return
-        from dbt_cloud_run.report.annotations import build_annotations
+        from dbt_cloud_run.report.annotations import annotate
 
-        exists = self._repository(None).exists
-        found = build_annotations(self._known, self.settings.project_directory, exists)
+        found = annotate(
+            self._known,
+            project_directory=self.settings.project_directory,
+            exists=self._repository(None).exists,
+            read=self._read_source,
+        )
         for kind in ("error", "warning"):
+            mine = [one for one in found if one.kind == kind]
             self.console.annotate_all(
                 kind,
-                [
-                    RunnerAnnotation(message=one.message, file=one.file, line=one.line, title=one.title)
-                    for one in found
-                    if one.kind == kind
-                ],
-                reserve=1,  # for what the action itself has to say
+                [RunnerAnnotation(message=one.message, file=one.file, line=one.line, title=one.title) for one in mine],
             )
+
+    def _read_source(self, path: str) -> str | None:
+        """The text of a file of the workspace, for the line that a message quotes."""
+        try:
+            file = inside_workspace(self.settings.github.workspace, path)
+            return file.read_text(errors="replace") if file.stat().st_size <= LARGEST_SOURCE else None
+        except (OSError, ValueError):
+            return None
 
     async def _upload(self) -> None:
         from dbt_cloud_run.github.artifact import ArtifactUploadError
@@ -209,6 +218,12 @@ class Publisher:
     def _hand_over(self) -> None:
         if self.folder is not None and self.folder.exists():
             own_like_workspace([self.folder], self.settings.github.workspace)
+
+    def result_lines(self) -> list[str]:
+        """The last lines of the log."""
+        from dbt_cloud_run.report.progress import result_lines
+
+        return result_lines(self._known)
 
     # -- means
 

@@ -37,7 +37,7 @@ class Events:
     on_note: Callable[[str], None]
     on_run: Callable[[Run, int, bool], None]  # a run is being waited for: itself, the attempt's number, is it ours
     on_attempt: Callable[[Attempt], None]  # an attempt has ended and was looked at
-    on_plan: Callable[[Attempt, RetryPlan], None]
+    on_plan: Callable[[RetryPlan], None]  # what is retried, or why nothing is
     watcher: Watcher
 
 
@@ -136,6 +136,7 @@ class Runner:
             return None
         plan = await self._plan(attempt, started, take_all=take_all)
         self._keep(plan)
+        self.events.on_plan(plan)
         if not plan.commands:
             return None
         self._retries += 1
@@ -244,7 +245,6 @@ class Runner:
 
     def _keep(self, plan: RetryPlan) -> None:
         self.attempts[-1] = replace(self.attempts[-1], plan=plan)
-        self.events.on_plan(self.attempts[-1], plan)
 
     def _first_sha(self) -> str | None:
         return next((attempt.git_sha for attempt in self.attempts if attempt.git_sha), None)

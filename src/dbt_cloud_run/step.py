@@ -15,7 +15,7 @@ from dbt_cloud_run.cloud.errors import CloudError
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.errors import ActionError, Interrupted
-from dbt_cloud_run.github.commands import Console
+from dbt_cloud_run.github.commands import ANNOTATION_LIMIT, Console
 from dbt_cloud_run.model import Ending, Outcome
 from dbt_cloud_run.pending import Pending
 from dbt_cloud_run.run_log import RunLog
@@ -99,6 +99,7 @@ class StepRun:
             error = failure
         except Exception as failure:  # a fault of ours: it is reported as one, and no reason to cancel anything
             error = self._internal(failure)
+        self._log.close()
         self._is_over, self._error = True, error
         self._state.ended("error" if error else "verdict" if self.settings.wait else "wait: false")
         return await self._publish(self._tell(error), error)
@@ -174,13 +175,20 @@ class StepRun:
         return self._conclude(outcome, error)
 
     def _conclude(self, outcome: Outcome, error: ActionError | None) -> int:
-        self._log.conclude(outcome)
+        """The last lines of the log, at least one annotation for a failure, and the exit status."""
+        self._last_lines()
         if error is not None:
             self.console.error(str(error), title="dbt Cloud")
             return EXIT_FAILURE
         if outcome.ending in (Ending.SUCCESS, Ending.QUEUED, Ending.SKIPPED):
             return 0
+        if self.console.annotations_left("error") == ANNOTATION_LIMIT:
+            self.console.error(outcome.message or f"The run ended: {outcome.ending.value}.", title="dbt Cloud")
         return EXIT_FAILURE if self.settings.fail_on_error else 0
+
+    def _last_lines(self) -> None:
+        for line in self._make_publisher().result_lines():
+            self.console.info(line)
 
     def _tell(self, error: ActionError | None, *, interrupted_by: int = 0) -> Outcome:
         from dbt_cloud_run.story import tell
@@ -200,6 +208,7 @@ class StepRun:
     async def _interrupted(self, client: CloudClient) -> int:
         """A signal came: cancel our run with one request, write what is known, and go; the post step does the rest."""
         signum = self.clock.signum
+        self._log.close()
         self._log.note(f"Told to stop by signal {signum}.")
         if not self._is_over:
             await self._cancel_in_a_hurry(client)
@@ -208,7 +217,7 @@ class StepRun:
         publisher = self._make_publisher()
         publisher.publish_in_a_hurry(outcome, collector.manifest if collector else None, job_id=self._job_id)
         self._state.files(publisher.artifact_name, publisher.folder, publisher.written)
-        self._log.conclude(outcome)
+        self._last_lines()
         return 128 + signum
 
     async def _cancel_in_a_hurry(self, client: CloudClient) -> None:

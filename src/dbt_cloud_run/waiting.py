@@ -19,8 +19,8 @@ from dbt_cloud_run.model import RunState
 WHOLE_RUN = ("run_steps", "trigger", "job", "environment", "audit")
 CANCEL_BUDGET = 120.0  # seconds to have a cancellation accepted, and as long again to see the run end
 CANCEL_POLL = 2.0
-STEPS_EVERY = 60.0  # seconds at least between two polls that ask for the steps, too: their logs are heavy
-STEPS_SHARE = 0.1  # … or this share of the elapsed time, if that is longer
+STEPS_EVERY = 12.0  # seconds at least between two polls that ask for the steps, too: their logs are heavy
+STEPS_SHARE = 0.15  # … or this share of the elapsed time, if that is longer
 
 
 class Watcher(Protocol):
