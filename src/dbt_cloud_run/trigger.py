@@ -187,9 +187,7 @@ async def retry_natively_once(
     try:
         return await write.once()
     except (Rejected, NotFound, Forbidden) as error:
-        raise RetryRefused(
-            f"dbt Cloud does not retry run {run_id}: {error.message}", error.advice, status=error.status
-        ) from error
+        raise RetryRefused(f"dbt Cloud does not retry run {run_id}: {error.message}", status=error.status) from error
 
 
 class _Write:
