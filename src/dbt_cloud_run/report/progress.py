@@ -1,0 +1,138 @@
+"""Lines for the log while a run goes on, and at its end: progress, the plan of a retry, the result."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dbt_cloud_run.dbt.statuses import Kind
+from dbt_cloud_run.model import StepAction
+from dbt_cloud_run.report.escape import one_line, plain
+from dbt_cloud_run.report.facts import Facts
+from dbt_cloud_run.report.wording import duration, ending_words, listed, plural
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dbt_cloud_run.model import RetryPlan
+    from dbt_cloud_run.report.data import ReportData
+
+# dbt's console: `12:01:02  5 of 21 START sql table model dev.orders ... [RUN]`, later `5 of 21 OK created ... [OK]`.
+# `Batch 2 of 3` counts the batches of one model, and `1 of 1 START hook:` the hooks: both are numbers of their own.
+_NODE_LINE = re.compile(
+    r"^(?:.*\]: |\S+ +| *)(?P<number>\d{1,7}) of (?P<total>\d{1,7}) (?P<word>[A-Z]\S*) (?!.*\bhook: )(?P<rest>.*)"
+)
+_NEW_INVOCATION = re.compile(r"Running with dbt|\bConcurrency: \d+ threads")
+_DOTS = re.compile(r"\s*\.{2,}.*|\s*\[[^\]]*\]\s*$")
+_RUNNING_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a step is, as its log tells: nodes done of nodes known, and the names of those that are running."""
+
+    done: int
+    total: int
+    running: tuple[str, ...] = ()
+
+
+def read_progress(log: str) -> Progress | None:
+    """Progress from the log of a running step, or from the end of it; None when it tells none.
+
+    Nodes are numbered in the order of their start: those that have started and are not running are done. Of a node
+    whose start is above the part of the log at hand nothing is known, and it counts as done.
+    """
+    running: dict[int, str] = {}
+    last = total = 0
+    for line in plain(log).split("\n"):
+        if _NEW_INVOCATION.search(line):
+            running, last, total = {}, 0, 0
+            continue
+        found = _NODE_LINE.search(line)
+        if found is None:
+            continue
+        number = int(found["number"])
+        last, total = max(last, number), int(found["total"])
+        if found["word"] == "START":
+            running[number] = _name(found["rest"])
+        else:
+            running.pop(number, None)
+    if not total or last > total:
+        return None
+    return Progress(last - len(running), total, tuple(running.values()))
+
+
+def progress_line(step: int, name: str, elapsed: float, progress: Progress | None) -> str:
+    """One line for the log: `step 4 “dbt build”: 5 of 21 nodes done, running orders, customers (1m 20s)`."""
+    where = f"step {step} “{one_line(name, 100)}”"
+    if progress is None:
+        return f"{where}: running ({duration(elapsed)})"
+    names = [one_line(running, 60) for running in progress.running]
+    now = f", running {listed(names, _RUNNING_SHOWN)}" if names else ""
+    return f"{where}: {progress.done:,} of {plural(progress.total, 'node')} done{now} ({duration(elapsed)})"
+
+
+def plan_lines(plan: RetryPlan) -> list[str]:
+    """The plan as a table of text: for each step what becomes of it, then the nodes, then what is left out."""
+    if not plan.commands and plan.stop_reason:
+        return [f"No retry: {one_line(plan.stop_reason, 500)}", *_notes(plan)]
+    rows = [("step", "action", "command", "why")]
+    rows += [
+        (
+            str(step.index) if step.index is not None else "-",
+            step.action.value,
+            one_line(step.new_command if step.action is StepAction.NODES and step.new_command else step.command, 160),
+            one_line(step.reason, 160),
+        )
+        for step in plan.steps
+    ]
+    lines = _table(rows)
+    for step in plan.steps:
+        lines += [f"  run again: {one_line(node.unique_id, 200)} ({one_line(node.reason, 200)})" for node in step.nodes]
+        lines += [
+            f"  left out:  {one_line(node.unique_id, 200)} ({one_line(node.reason, 200)})" for node in step.left_out
+        ]
+    saved = sum(step.saved_nodes for step in plan.steps)
+    seconds = sum(step.saved_seconds for step in plan.steps)
+    if saved:
+        lines.append(f"  not repeated: {plural(saved, 'node')} that took {duration(seconds)}")
+    return lines + _notes(plan)
+
+
+def result_lines(data: ReportData) -> list[str]:
+    """The last lines of the log: how it ended, the counts, what failed, what is in the warehouse."""
+    facts, outcome = Facts(data), data.outcome
+    icon, word = ending_words(facts.ending)
+    took = f" after {duration(outcome.duration_seconds)}" if outcome.duration_seconds is not None else ""
+    tried = f", {plural(len(outcome.attempts), 'attempt')}" if outcome.attempts else ""
+    lines = [f"{icon} {word}{took}{tried}"]
+    if facts.counts:
+        counts = ", ".join(f"{facts.counts[judged]:,} {judged.value}" for judged in Kind if facts.counts[judged])
+        lines.append(
+            f"{plural(facts.counts.total(), 'node')}: {counts}; {plural(len(data.assets), 'asset')} materialized"
+        )
+    for title, nodes in (("failed", facts.failed), ("recovered", facts.recovered)):
+        lines += [f"  {title}: {one_line(found.unique_id, 200)}" for found in nodes[:20]]
+        if len(nodes) > 20:
+            lines.append(f"  … and {len(nodes) - 20:,} more {title}")
+    lines += [one_line(words, 1_000) for words in (outcome.message, outcome.advice) if words]
+    return lines
+
+
+def _name(rest: str) -> str:
+    """`sql table model dev.orders .... [RUN]` -> `orders`; a test's name has no schema, a unit test's its model."""
+    words = _DOTS.sub("", rest).split()
+    return words[-1].rpartition(".")[2] or words[-1] if words else ""
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    return [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
+        for row in rows
+    ]
+
+
+def _notes(plan: RetryPlan) -> list[str]:
+    return [f"  note: {one_line(note, 500)}" for note in plan.notes]

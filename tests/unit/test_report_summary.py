@@ -1,0 +1,198 @@
+"""The summary as it is written: snapshots of it in every ending, its order, its budget, its closing of what it opens.
+
+A snapshot that has to change is written anew by `UPDATE_SNAPSHOTS=1 pytest tests/unit/test_report_summary.py`; the
+difference is then read in the commit.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.support import report_scenarios as scenarios
+from tests.support.rendering import render
+from tests.support.report_data import attempt, shop, step
+
+from dbt_cloud_run.model import Ending, FailureKind, FreshnessResult, Outcome, RunState
+from dbt_cloud_run.report.data import ReportData
+from dbt_cloud_run.report.summary import (
+    COMMENT_LIMIT,
+    SUMMARY_LIMIT,
+    render_comment,
+    render_full,
+    render_summary,
+    summary_budget,
+)
+
+SNAPSHOTS = Path(__file__).parents[1] / "snapshots"
+BUDGET = summary_budget(0)
+TITLES = ["Failures", "Retries", "Assets materialized", "Lineage", "Time", "Tests and source freshness", "Warnings"]
+
+
+def check(name: str, content: str) -> None:
+    path = SNAPSHOTS / f"{name}.md"
+    if os.environ.get("UPDATE_SNAPSHOTS"):
+        path.write_text(content, encoding="utf-8")
+    assert content == path.read_text(encoding="utf-8")
+
+
+def assert_closed(markdown: str) -> None:
+    page = render(markdown)
+    assert not page.misnested
+    assert not page.open
+    assert page.tags[-2:] != ["pre", "code"], "what comes last is no fence, unless one was not closed"
+
+
+def titles(markdown: str) -> list[str]:
+    return [re.sub(r" \([\d,]+\)$", "", title) for title in re.findall(r"^#### (.*)$", markdown, re.MULTILINE)]
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        scenarios.green,
+        scenarios.recovered,
+        scenarios.failed,
+        scenarios.cancelled,
+        scenarios.setup_failed,
+        scenarios.hostile,
+    ],
+)
+def test_snapshots(scenario: Callable[[], ReportData]) -> None:
+    summary = render_summary(scenario(), BUDGET)
+    check(scenario.__name__, summary)
+    assert_closed(summary)
+    assert titles(summary) == [title for title in TITLES if title in titles(summary)]
+
+
+def test_snapshot_of_five_thousand_nodes() -> None:
+    summary = render_summary(scenarios.large(5_000), BUDGET)
+    assert len(summary.encode()) <= BUDGET
+    assert_closed(summary)
+    shown = [line for line in summary.split("\n") if not line.startswith("| ✅ |")]
+    rows = summary.count("\n| ✅ |")
+    check("large", "\n".join([f"<!-- without the {rows} rows of assets -->", *shown]))
+
+
+def test_snapshot_of_the_comment() -> None:
+    comment = render_comment(scenarios.failed())
+    check("comment", comment)
+    assert_closed(comment)
+    assert titles(comment) == ["Failures", "Retries"]
+    big = render_comment(scenarios.large(5_000, failing=500))
+    assert len(big.encode()) <= COMMENT_LIMIT
+    assert_closed(big)
+
+
+def test_all_sections_in_their_order_for_success_and_failure_alike() -> None:
+    failed = replace(scenarios.failed(), warnings=("run_results.json of step 5 is missing",))
+    assert titles(render_summary(failed, BUDGET)) == TITLES
+    recovered = replace(scenarios.recovered(), warnings=("x",))
+    assert titles(render_summary(recovered, BUDGET)) == TITLES[1:]
+
+
+def test_the_first_line_has_it_all() -> None:
+    first = render(render_summary(scenarios.failed(), BUDGET).split("\n")[0])
+    assert first.text.strip() == "❌ Failed · Nightly build · run 70404 · Production · 5m 24s · 2 attempts · 4f1c0de"
+    assert len(first.links()) == 3
+
+
+def test_hardly_anything_is_known() -> None:
+    data = ReportData(outcome=Outcome(ending=Ending.ERROR, failure_kind=FailureKind.API, message="No answer."))
+    assert render_summary(data, BUDGET).strip() == "### ❌ Failed\n\nNo answer."
+    one = scenarios.large(1, failing=0)
+    summary = render_summary(one, BUDGET)
+    assert_closed(summary)
+    assert "Assets materialized (1)" in summary
+    assert "#### Lineage" not in summary
+
+
+def test_hostile_text_makes_nothing_of_its_own() -> None:
+    data = scenarios.hostile()
+    tame = render(render_full(scenarios.failed()))
+    for markdown in (render_full(data), render_summary(data, BUDGET), render_comment(data)):
+        page = render(markdown)
+        assert_closed(markdown)
+        assert not page.filtered()
+        assert set(page.tags) <= set(tame.tags) | {"span", "strong", "li", "ul", "br"}
+        assert {name for _, name, _ in page.attributes} <= {"href", "class", "open", "style"}
+        assert all(link.startswith(("https://cloud.getdbt.com/", "https://github.com/acme/")) for link in page.links())
+        assert "h1" not in page.tags
+
+
+def test_messages_are_cut_in_the_summary_and_whole_in_the_report() -> None:
+    message = "\n".join(
+        ["Database Error in model fct_orders", *(f"row {number}" for number in range(90)), "compiled at x"]
+    )
+    rows = scenarios.shop_results(failing={"fct_orders": ("error", message)})
+    data = shop(attempt(1, step(4, "dbt build", rows)), ending=Ending.ERROR)
+    summary, full = render_summary(data, BUDGET), render_full(data)
+    assert "row 60" in full
+    assert "row 60" not in summary
+    assert "compiled at x" in summary
+    assert "[… 69 lines left out …]" in summary
+    assert message in full
+
+
+def test_a_stale_source_and_an_odd_status_are_failures() -> None:
+    stale = FreshnessResult(
+        unique_id="source.shop.raw.orders", status="error", age_seconds=90_000, criteria="error after 1 day"
+    )
+    checked = step(3, "dbt source freshness", (), results=None, state=RunState.ERROR, freshness=(stale,))
+    rows = scenarios.shop_results(failing={"fct_orders": ("vaporised", "gone")})
+    summary = render_summary(shop(attempt(1, checked, step(4, "dbt build", rows)), ending=Ending.ERROR), BUDGET)
+    assert "#### Failures (2)" in summary
+    assert "vaporised" in summary
+    assert "last loaded 25h 0m ago · error after 1 day" in summary
+
+
+def test_room_is_what_is_left_in_the_file() -> None:
+    assert summary_budget(0) < SUMMARY_LIMIT
+    assert summary_budget(500_000) == summary_budget(0) - 500_000
+    assert summary_budget(2_000_000) == 0
+    assert render_summary(scenarios.failed(), 0) == ""
+
+
+LARGE = {size: scenarios.large(size, failing=size // 3) for size in (1, 40, 900)}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(sorted(LARGE)), st.integers(0, 400_000))
+def test_any_budget_is_kept_and_everything_closed(nodes: int, budget: int) -> None:
+    summary = render_summary(LARGE[nodes], budget)
+    assert len(summary.encode()) <= budget
+    assert_closed(summary)
+    if budget > 5_000:
+        assert summary.startswith("### ")
+    if summary and summary != render_summary(LARGE[nodes], BUDGET) and budget > 3_000:
+        assert "Left out to stay within GitHub's limit: " in summary
+        assert "`dbt-cloud-run-12345-70403`" in summary
+
+
+@pytest.mark.parametrize("budget", [1_000, 3_000, 8_000, 20_000])
+def test_hostile_text_is_cut_as_well(budget: int) -> None:
+    summary = render_summary(scenarios.hostile(), budget)
+    assert len(summary.encode()) <= budget
+    assert_closed(summary)
+
+
+def test_failures_do_not_push_out_the_assets() -> None:
+    summary = render_summary(scenarios.large(9_000, failing=3_000), 200_000)
+    assert {"Failures", "Assets materialized", "Lineage", "Time"} <= set(titles(summary))
+    assert re.search(r"Left out here: [\d,]+ failures\.", summary)
+    assert re.search(r"Left out here: [\d,]+ assets\.", summary)
+
+
+def test_twenty_thousand_nodes_take_less_than_two_seconds() -> None:
+    data = scenarios.large(20_000, failing=2_000)
+    started = time.process_time()
+    summary = render_summary(data, BUDGET)
+    assert time.process_time() - started < 2
+    assert len(summary.encode()) <= BUDGET
