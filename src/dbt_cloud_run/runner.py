@@ -59,6 +59,7 @@ class Runner:
     collector: Collector | None = None
     _limits: Limits = field(default_factory=Limits)
     _retries: int = 0
+    _was_cancelled_here: bool = False  # the last run, by an earlier attempt of this step: then it counts as failed
 
     async def run(self, started: Started) -> None:
         """From a started run to the last attempt's end. Raises `ActionError`s and `Interrupted`."""
@@ -102,6 +103,7 @@ class Runner:
             self.collector = self.make_collector(run.job_definition_id or self.settings.job_id or 0)
         attempt = await self.collector.collect(run, len(self.attempts) + 1, ending)
         self.attempts.append(replace(attempt, from_earlier_workflow_run=is_earlier))
+        self._was_cancelled_here = is_earlier and not run.cancelled_by_another
         self.current = None
         self.events.on_attempt(self.attempts[-1])
 
@@ -134,7 +136,7 @@ class Runner:
         attempt = self.attempts[-1]
         if attempt.ending is Ending.SUCCESS or self._retries >= self.settings.targeted_retries:
             return None
-        plan = await self._plan(attempt, started, take_all=take_all)
+        plan = await self._plan(attempt, take_all=take_all)
         self._keep(plan)
         self.events.on_plan(plan)
         if not plan.commands:
@@ -149,7 +151,7 @@ class Runner:
         self.is_ours = True
         return run
 
-    async def _plan(self, attempt: Attempt, started: Started, *, take_all: bool) -> RetryPlan:
+    async def _plan(self, attempt: Attempt, *, take_all: bool) -> RetryPlan:
         from dbt_cloud_run.retry import plan_retry  # not before it is needed: the trigger goes out first
 
         plan = await asyncio.to_thread(
@@ -158,7 +160,7 @@ class Runner:
             self.collector.manifest if self.collector else None,
             retry_on=self.settings.retry_on,
             take_all=take_all,
-            cancelled_here=attempt.from_earlier_workflow_run and started.was_cancelled_here(attempt.run_id),
+            cancelled_here=self._was_cancelled_here,
         )
         overall = self._limits.overall
         if plan.commands and overall is not None and self.reader.clock.monotonic() + self._delay() >= overall:

@@ -41,10 +41,6 @@ class Started:
         """Whether the first run is one that an earlier attempt of the workflow run had started."""
         return bool(self.tag.root) and self.run is not None and run.id == self.run.id
 
-    def was_cancelled_here(self, run_id: int) -> bool:
-        """Whether an earlier attempt of this step has cancelled this run: then it counts as failed."""
-        return self.takes_every_failure and any(run.id == run_id for run in self.earlier)
-
 
 @dataclass(slots=True, kw_only=True)
 class Starter:

@@ -54,6 +54,7 @@ class Waiting:
     limits: Limits
     on_run: Callable[[Run], None]  # the newest knowledge of the run, kept by the caller
     _steps_at: float = field(default=float("-inf"))
+    _running_since: float | None = None
 
     async def until_end(self, run: Run) -> tuple[Run, str | None]:
         """The run when it has ended, or when a limit of ours is reached (then with the sentence that says which).
@@ -68,8 +69,8 @@ class Waiting:
             now = clock.monotonic()
             if run.state.is_terminal:
                 return run, None
-            if run.state is not RunState.QUEUED:
-                queued_since = None
+            if run.state is not RunState.QUEUED and queued_since is not None:
+                queued_since, self._running_since = None, now - self._has_run_for(run)
             if reason := self._reached(now, queued_since):
                 return run, reason
             pause = self._pause(run, now - began)
@@ -107,12 +108,20 @@ class Waiting:
         return now - self._steps_at >= max(STEPS_EVERY, STEPS_SHARE * elapsed)
 
     def _pause(self, run: Run, elapsed: float) -> float:
+        clock = self.reader.clock
         interval = self.schedule.next_interval(
             elapsed,
             queued=run.state is RunState.QUEUED,
             in_last_step=bool(run.steps and run.asked and run.steps[-1].command == run.asked[-1]),
+            # The history is about the time that a run takes once it has left the queue.
+            running_seconds=None if self._running_since is None else clock.monotonic() - self._running_since,
         )
         return max(interval, self.reader.rate_limit.minimum_interval)
+
+    def _has_run_for(self, run: Run) -> float:
+        """Seconds since it left the queue, as dbt Cloud tells."""
+        begun = run.dequeued_at or run.started_at
+        return max((self.reader.clock.utcnow() - begun).total_seconds(), 0.0) if begun else 0.0
 
     def _queue_end(self, queued_since: float | None) -> float | None:
         return None if queued_since is None or self.limits.queue is None else queued_since + self.limits.queue
