@@ -12,8 +12,8 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp
 
 from dbt_cloud_emulator.api import accounts, control, jobs, runs
@@ -103,10 +103,19 @@ async def _api_error(_: Request, error: Exception) -> Response:
     return respond(error.data, code=error.code, message=error.user_message, extra={}, error_code=None)
 
 
-async def _http_error(_: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     code = error.status_code if isinstance(error, HTTPException) else 500
+    if code == 404 and _only_lacks_a_slash(request):
+        return RedirectResponse(request.url.replace(path=f"{request.url.path}/"), 301)
     message = NOT_FOUND if code == 404 else "Method Not Allowed" if code == 405 else str(error)
     return respond(None, code=code, message=message, extra={}, error_code=None)
+
+
+def _only_lacks_a_slash(request: Request) -> bool:
+    """Such a path is redirected, as Django does it; most clients then turn a POST into a GET without its body."""
+    path = request.scope["path"]
+    scope = {**request.scope, "path": f"{path}/"}
+    return not path.endswith("/") and any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
 
 
 async def _trouble(_: Request, error: Exception) -> Response:

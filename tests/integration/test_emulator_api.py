@@ -130,7 +130,6 @@ def test_both_schemes_of_authorization(emulator: RunningEmulator, scheme: str) -
         ("Token runner", "GET", "projects/", 404, "proper permissions"),
         ("Token demo-token", "GET", f"jobs/{OTHER_JOB}/", 404, "proper permissions"),
         ("Token demo-token", "GET", "runs/1/", 404, "proper permissions"),
-        ("Token demo-token", "GET", "runs/1", 404, "proper permissions"),
         ("Token demo-token", "GET", "/runs/", 404, "proper permissions"),
         ("Token demo-token", "DELETE", f"jobs/{JOB}/", 405, "Method Not Allowed"),
     ],
@@ -142,6 +141,14 @@ def test_who_may_not_is_told_so(
     assert response.status_code == code
     assert response.json()["status"]["code"] == code
     assert message in response.json()["status"]["user_message"]
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "runs/1?limit=2"), ("POST", f"jobs/{JOB}/run")])
+def test_a_path_that_lacks_its_last_slash_is_redirected(emulator: RunningEmulator, method: str, path: str) -> None:
+    response = emulator.api(method, path)
+    assert response.status_code == 301
+    name, _, query = path.partition("?")
+    assert response.headers["location"].endswith(f"/api/v2/accounts/1/{name}/" + (f"?{query}" if query else ""))
 
 
 def test_an_ip_restriction_has_its_own_body(emulator: RunningEmulator) -> None:
