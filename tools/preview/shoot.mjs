@@ -63,6 +63,11 @@ for (const file of readdirSync(folder).filter((name) => name.endsWith(".md")).so
     const seen = await page.evaluate(inspect);
     const height = Math.min(seen.height, tallest);
     await page.screenshot({ path: join(folder, `${name}-${scheme}.png`), clip: { x: 0, y: 0, width: 980, height }, fullPage: true });
+    if (name === "failed" && scheme === "light") {
+      // For the README: down to the lineage, which is what a reader sees without scrolling far.
+      const end = await page.locator("h4", { hasText: /^Time$/ }).evaluate((found) => found.getBoundingClientRect().top);
+      await page.screenshot({ path: join(folder, "readme.png"), clip: { x: 0, y: 0, width: 980, height: end }, fullPage: true });
+    }
     const wrong = seen.undrawn || seen.overflow || seen.forbidden || seen.open;
     bad += wrong ? 1 : 0;
     console.log(`${wrong ? "WRONG" : "ok"} ${name}-${scheme}.png ${JSON.stringify(seen)}`);

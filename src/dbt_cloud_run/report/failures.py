@@ -64,8 +64,10 @@ def _failed_node(facts: Facts, found: NodeOutcome, detail: Detail) -> str:
     ]
     head = " · ".join(part for part in facts_line if part)
     where = " · ".join(part for part in places if part)
-    message, _ = clip(escape.plain(found.result.message or ""), detail.message_lines, detail.message_characters)
+    message, is_cut = clip(escape.plain(found.result.message or ""), detail.message_lines, detail.message_characters)
     body = escape.fence(message) if message.strip() else "dbt gave no message."
+    if is_cut:
+        body += "\n\n_The whole message is in `summary.md`, where the rest of the report is._"
     skipped = facts.skipped_by.get(found.unique_id, ())
     return f"{head}{'<br>' + where if where else ''}\n\n{body}\n\n" + _skipped_because(facts, skipped, detail)
 
@@ -111,7 +113,8 @@ def _row(facts: Facts, found: NodeOutcome) -> str:
 
 def _failed_step(facts: Facts, attempt: Attempt, step: Step, detail: Detail) -> str:
     link = escape.link(f"run {attempt.run_id}", attempt.run_url)
-    head = f"❌ **{escape.text(step.name, 160)}** · step {step.index} of {link}, attempt {attempt.number}"
+    name = escape.code(step.command, 160) if step.command else escape.text(step.name, 160)
+    head = f"❌ **{name}** · step {step.index} of {link}, attempt {attempt.number}"
     lines = escape.plain(step.log).strip("\n").split("\n")
     kept = lines if detail.log_lines is None else lines[-detail.log_lines :]
     log = "\n".join(line if len(line) <= 500 or detail.log_lines is None else line[:499] + "…" for line in kept)

@@ -14,6 +14,7 @@ from dbt_cloud_run.report.wording import ICONS, UNKNOWN, duration, plural
 if TYPE_CHECKING:
     from dbt_cloud_run.report.facts import Facts
 
+WHEREABOUTS = "Where the rest is"
 _CHECKS = {"test": "Data tests", "unit_test": "Unit tests"}
 _WORST_FIRST = (Kind.FAILED, Kind.WARNED, Kind.SKIPPED, Kind.SUCCEEDED)
 
@@ -38,7 +39,7 @@ def whereabouts(facts: Facts, *, in_comment: bool) -> Section | None:
     summary = escape.link("the job summary", page)
     words = [f"📊 Assets, lineage and times are in {summary}."] if page else []
     words += [f"📦 {rest_is_in(facts)}"] if rest_is_in(facts) else []
-    return Section("Artifact", [Block([f"{' '.join(words)}\n"])], importance=1) if words else None
+    return Section(WHEREABOUTS, [Block([f"{' '.join(words)}\n"])], importance=1) if words else None
 
 
 def rest_is_in(facts: Facts) -> str:

@@ -12,7 +12,7 @@ from dbt_cloud_run.report.layout import Section, fit, size
 from dbt_cloud_run.report.lineage import lineage
 from dbt_cloud_run.report.materialized import materialized
 from dbt_cloud_run.report.plans import plans
-from dbt_cloud_run.report.quality import quality, rest_is_in, warnings, whereabouts
+from dbt_cloud_run.report.quality import WHEREABOUTS, quality, rest_is_in, warnings, whereabouts
 from dbt_cloud_run.report.timeline import timeline
 
 if TYPE_CHECKING:
@@ -55,9 +55,11 @@ def _render(facts: Facts, detail: Detail, budget: int) -> str:
     whole, left_out = fit(sections, budget)
     if not left_out:
         return whole
-    shown, left_out = fit(sections, budget - _NOTE_BYTES)
+    # Where the rest is stands in the note, once.
+    shown, left_out = fit([section for section in sections if section.name != WHEREABOUTS], budget - _NOTE_BYTES)
     where = rest_is_in(facts) or "The files of the run in dbt Cloud have the rest."
-    note = f"\n✂️ Left out to stay within GitHub's limit: {left_out.words()}. {where}\n"
+    missing = f"✂️ Left out to stay within GitHub's limit: {left_out.words()}. " if left_out else ""
+    note = f"\n{missing}📦 {where}\n"
     for text in (shown + note, shown, note):
         if text.strip() and size(text) <= budget:
             return text

@@ -121,7 +121,7 @@ def _gantt(facts: Facts, critical: frozenset[str]) -> str:
             lines.append(f"  {escape.mermaid(facts.info(node.unique_id).name, 40)} :{tag}{began}, {took}ms")
     which = f" of attempt {attempt.number}" if len(charted) > 1 else ""
     of = f"the {len(slowest)} slowest of {plural(len(bars), 'node')}" if len(bars) > len(slowest) else "all nodes"
-    legend = "Red: failed; blue: on the critical path; grey: the others. Times are UTC."
+    legend = "Red: failed; grey: done; the darker bars are the critical path. Times are UTC."
     return f"Threads{which}, {of}. {legend}\n\n{escape.fence(chr(10).join(lines), 'mermaid')}\n\n"
 
 
