@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +41,7 @@ class StepRun:
     console: Console
     clock: SystemClock
     scratch: Path
+    make_client: Callable[..., CloudClient] = CloudClient
     _runner: Runner | None = None
     _job_id: int | None = None
     _pending: Pending | None = None  # the newest write that starts a run
@@ -60,7 +62,7 @@ class StepRun:
         assert settings.api_token is not None  # noqa: S101 - `main` has seen to it
         self._state.target(settings.base_url, settings.account_id)
         try:
-            client = CloudClient(settings.base_url, settings.account_id, settings.api_token, self.clock)
+            client = self.make_client(settings.base_url, settings.account_id, settings.api_token, self.clock)
         except ActionError as error:
             return await self._publish(self._tell(error), error)
         async with client:
