@@ -240,7 +240,7 @@ _SIMPLE: Mapping[str, Callable[[str], Predicate]] = {
             and fnmatchcase(str(node.config.group), value)
         )
     ),
-    "access": lambda value: lambda node: node.resource_type == "model" and node.access == value,
+    "access": lambda value: lambda node: node.resource_type == "model" and (node.access or "protected") == value,
     "package": lambda value: lambda node: fnmatchcase(node.package_name, value),
     "resource_type": _resource_type,
     "file": _file,
