@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from dbt_cloud_run.model import RunState
 WHOLE_RUN = ("run_steps", "trigger", "job", "environment", "audit")
 CANCEL_BUDGET = 120.0  # seconds to have a cancellation accepted, and as long again to see the run end
 CANCEL_POLL = 2.0
+COOLDOWNS_WAITED_OUT = 2  # of five minutes each
 STEPS_EVERY = 12.0  # seconds at least between two polls that ask for the steps, too: their logs are heavy
 STEPS_SHARE = 0.15  # … or this share of the elapsed time, if that is longer
 
@@ -136,11 +137,11 @@ class Waiting:
 async def cancel(client: CloudClient, reader: Reader, run: Run) -> Run:
     """Cancel a run and wait until it has ended; gives what is last known of it. Raises `CloudError`s.
 
-    A run that ended in the meantime is no error: what it ended as is what counts.
+    A run that ended in the meantime is no error: what it ended as is what counts. Nothing presses, so cooldowns are
+    waited out: a run that is left to itself costs more.
     """
-    deadline = reader.within(CANCEL_BUDGET)
     with contextlib.suppress(Rejected):  # it has ended already, or is not to be cancelled: the look at it tells
-        await reader.read(lambda: client.cancel_run(run.id), deadline=deadline)
+        await _patiently(reader, lambda: client.cancel_run(run.id))
     return await ended(client, reader, run)
 
 
@@ -149,10 +150,23 @@ async def ended(client: CloudClient, reader: Reader, run: Run) -> Run:
     clock: Clock = reader.clock
     deadline = reader.within(CANCEL_BUDGET)
     while True:
-        latest = await reader.read(lambda: client.get_run(run.id, WHOLE_RUN), deadline=deadline)
+        latest = await _patiently(reader, lambda: client.get_run(run.id, WHOLE_RUN))
         if latest.state.is_terminal or clock.monotonic() >= deadline:
             return latest
         await clock.sleep(CANCEL_POLL)
+
+
+async def _patiently(reader: Reader, call: Callable[[], Awaitable[Run]]) -> Run:
+    """Repeat a request for `CANCEL_BUDGET`, not counting a few cooldowns; a run may be new, and so be answered 404."""
+    new_until = reader.within(NEW_RUN_GRACE)
+    for cooldowns_left in reversed(range(COOLDOWNS_WAITED_OUT + 1)):
+        deadline = reader.within(CANCEL_BUDGET + reader.rate_limit.pause())
+        try:
+            return await reader.read(call, deadline=deadline, tolerate_404_until=new_until)
+        except Unreachable:
+            if not cooldowns_left or not reader.rate_limit.pause():
+                raise
+    raise AssertionError("unreachable")
 
 
 def _lost(run: Run, error: CloudError) -> LostSightError:
