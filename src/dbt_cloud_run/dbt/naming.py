@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from dbt_cloud_run.dbt.artifacts import ManifestNode
 from dbt_cloud_run.dbt.commands import DbtCommand, Selection
 from dbt_cloud_run.dbt.criteria import UndecidableError
-from dbt_cloud_run.dbt.selection import Selector, executed, executed_types, is_ephemeral, tested_model
+from dbt_cloud_run.dbt.selection import Selector, executed, executed_types, is_ephemeral, model_of
 
 Accept = Callable[[frozenset[str]], bool]
 
@@ -31,7 +31,7 @@ class ExactSelection:
 
     @property
     def length(self) -> int:
-        return sum(len(term) + 1 for term in (*self.select, *self.exclude))
+        return sum(len(term) + 1 for term in (*self.select, *self.exclude)) + (len("--exclude ") if self.exclude else 0)
 
 
 def name_exactly(selector: Selector, wanted: frozenset[str], command: DbtCommand) -> ExactSelection | None:
@@ -79,7 +79,7 @@ class _Namer:
             model
             for unique_id in wanted
             if command.verb == "build" and selector.nodes[unique_id].resource_type == "unit_test"
-            if (model := tested_model(selector, unique_id)) is not None
+            if (model := model_of(selector, unique_id)) is not None
         )
         types = executed_types(command)
         self._executable = frozenset(

@@ -1,0 +1,229 @@
+"""dbt command lines: our table against dbt's own definitions, parsing against click, and the round trip."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+import click
+import pytest
+from dbt.cli.flags import args_to_context
+from dbt.cli.main import cli
+from dbt.cli.options import MultiOption
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dbt_cloud_run.dbt.commands import DbtCommand, Selection, parse_command, runs_operation, same_command
+from dbt_cloud_run.dbt.flags import DBT, Arity, Command
+
+
+def _defined(group: click.Group, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    yield prefix, group
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from _defined(command, (*prefix, name))
+        else:
+            yield (*prefix, name), command
+
+
+def _known(command: Command, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Command]]:
+    yield prefix, command
+    for name, inner in (command.groups or {}).items():
+        yield from _known(inner, (*prefix, name))
+
+
+def _arity(option: click.Parameter) -> Arity:
+    if isinstance(option, MultiOption):
+        return Arity.MANY
+    return Arity.NONE if isinstance(option, click.Option) and option.is_flag else Arity(option.nargs)
+
+
+def test_table_is_what_the_installed_dbt_defines() -> None:
+    theirs = {
+        path: (
+            {
+                (name, _arity(option), name in option.secondary_opts)
+                for option in command.params
+                if isinstance(option, click.Option)
+                for name in (*option.opts, *option.secondary_opts)
+            },
+            sum(isinstance(option, click.Argument) for option in command.params),
+        )
+        for path, command in _defined(cli)
+    }
+    mine = {
+        path: (
+            {(name, option.arity, name in option.negations) for name, option in command.options.items()},
+            command.arguments,
+        )
+        for path, command in _known(DBT)
+    }
+    assert mine == theirs
+
+
+@pytest.mark.parametrize(
+    ("line", "verb", "select", "exclude"),
+    [
+        ("dbt build", "build", (), ()),
+        ("dbt run -s a b --exclude c", "run", ("a", "b"), ("c",)),
+        ("dbt run --select a --select b", "run", ("a", "b"), ()),
+        ("dbt run -m a", "run", ("a",), ()),
+        ("dbt run --models a", "run", ("a",), ()),
+        ("dbt run --model a", "run", ("a",), ()),
+        ("dbt run --select=a b", "run", ("a", "b"), ()),
+        ("dbt run -sa", "run", ("a",), ()),
+        ("dbt run -xs a", "run", ("a",), ()),
+        ('dbt run --select "a b" c', "run", ("a", "b", "c"), ()),
+        ("dbt --debug --target prod build -s +a,tag:b+ @c", "build", ("+a,tag:b+", "@c"), ()),
+        ("dbt --warn-error test --vars '{a: \"-s x\"}' -s b", "test", ("b",), ()),
+        ("dbt build --vars -s --exclude b", "build", (), ("b",)),
+        ("  dbt   seed\n--full-refresh ", "seed", (), ()),
+        ("dbt docs --no-compile generate", None, (), ()),
+        ("dbt docs generate --no-compile -s a", "docs generate", ("a",), ()),
+        ("dbt source snapshot-freshness -s source:a", "source freshness", ("source:a",), ()),
+        ("dbt ls -m a", "list", ("a",), ()),
+        ("dbt run-operation grant --args '{x: 1}'", "run-operation", (), ()),
+    ],
+)
+def test_lines_are_understood(line: str, verb: str | None, select: tuple[str, ...], exclude: tuple[str, ...]) -> None:
+    command = parse_command(line)
+    if verb is None:
+        assert command is None
+        return
+    assert command is not None
+    assert (command.verb, command.selection.select, command.selection.exclude) == (verb, select, exclude)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "dbt",
+        "dbt docs",
+        "dbt build 'unbalanced",
+        "dbt build --brand-new-flag",
+        "dbt build --brand-new-flag x -s a",
+        "dbt build -Z",
+        "dbt build a",
+        "dbt build --select",
+        "dbt build --full-refresh=true",
+        "dbt build --help",
+        "dbt build -- a",
+        "dbt run-operation",
+        "dbt run-operation a b",
+        "dbt nonsense",
+        "dbt run && dbt test",
+        "dbt run --select a && dbt test",
+        "dbt run | tee log",
+        "dbt run --vars \"{d: '$TODAY'}\"",
+        "DBT_TARGET=x dbt run",
+        "cd x; dbt run",
+        "sqlfluff lint",
+    ],
+)
+def test_what_is_not_understood_is_not_edited(line: str) -> None:
+    assert parse_command(line) is None
+
+
+def _line(line: str) -> DbtCommand:
+    command = parse_command(line)
+    assert command is not None
+    return command
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("dbt build --select tag:daily", "dbt build --select fqn:s.a --indirect-selection empty"),
+        ("dbt build --store-failures -s x", "dbt build --store-failures --select fqn:s.a --indirect-selection empty"),
+        ("dbt build --select=x y --exclude z", "dbt build --select fqn:s.a --indirect-selection empty"),
+        ("dbt build --selector nightly -x", "dbt build -x --select fqn:s.a --indirect-selection empty"),
+        (
+            "dbt --indirect-selection cautious build -s x",
+            "dbt build --select fqn:s.a --indirect-selection empty",
+        ),
+        (
+            "dbt build -m x --vars '{a: 1}' --defer --state prod --favor-state -t ci --full-refresh --sample '2 days'",
+            (
+                "dbt build --vars '{a: 1}' --defer --state prod --favor-state -t ci --full-refresh --sample '2 days' "
+                "--select fqn:s.a --indirect-selection empty"
+            ),
+        ),
+        (
+            "dbt build -s x --resource-type model test",
+            "dbt build --resource-type model test --select fqn:s.a --indirect-selection empty",
+        ),
+    ],
+)
+def test_selection_is_replaced_and_the_rest_stays(line: str, expected: str) -> None:
+    assert _line(line).with_selection(["fqn:s.a"], indirect="empty").render() == expected
+
+
+def test_selection_can_be_taken_away() -> None:
+    bare = _line("dbt run -s a --exclude b --threads 4").without_selection()
+    assert (bare.render(), bare.selection) == ("dbt run --threads 4", Selection())
+
+
+def test_same_words_are_the_same_command() -> None:
+    assert same_command("dbt run  -s 'a b'", 'dbt run -s "a b"')
+    assert not same_command("dbt run -s a b", "dbt run -s 'a b'")
+    assert same_command("dbt run 'x", "dbt  run 'x")
+
+
+def test_operations_are_seen_even_in_lines_that_are_not_understood() -> None:
+    assert runs_operation("dbt run-operation x")
+    assert runs_operation("dbt --new run-operation x")
+    assert not runs_operation("dbt run -s run-operation")
+
+
+values = st.text(
+    st.characters(blacklist_categories=("Cs", "Cc"), blacklist_characters="$`"), min_size=1, max_size=12
+).filter(lambda text: not text.startswith("-") and text not in {"&&", "||", ";", "|", "&", ">", ">>", "<", "2>&1"})
+
+
+@st.composite
+def lines(draw: st.DrawFn) -> str:
+    """Random command lines of the node commands, with options before and after the verb."""
+    verb = draw(st.sampled_from(["build", "run", "test", "seed", "snapshot"]))
+    inner = (DBT.groups or {})[verb]
+    words = ["dbt"]
+    places = ((DBT, False), (inner, True))
+    used: set[str] = set()
+    for command, after in places:
+        if after:
+            words.append(verb)
+        for spelling in draw(st.lists(st.sampled_from(sorted(command.options)), max_size=5, unique=True)):
+            option = command.options[spelling]
+            if option.name in used:
+                continue
+            used.add(option.name)
+            given = draw(st.lists(values, min_size=1, max_size=3))
+            if option.arity is Arity.NONE:
+                words.append(spelling)
+            elif spelling.startswith("--") and draw(st.booleans()):
+                words += [f"{spelling}={given[0]}", *(given[1:] if option.arity is Arity.MANY else [])]
+            else:
+                words += [spelling, *(given if option.arity is Arity.MANY else given[:1])]
+    return shlex.join(words)
+
+
+@given(lines())
+def test_parse_render_parse_is_the_identity(line: str) -> None:
+    command = _line(line)
+    assert parse_command(command.render()) == command
+
+
+@settings(max_examples=60)
+@given(lines())
+def test_selection_is_read_as_click_reads_it(line: str) -> None:
+    command = _line(line)
+    kept = [
+        part for part in command.parts if isinstance(part, str) or part.name in {"--select", "--exclude", "--selector"}
+    ]
+    plain = DbtCommand(command.verb, tuple(kept))
+    context = args_to_context([*shlex.split(plain.render())[1:], "--profiles-dir", "."])
+    chosen = plain.selection
+    for name, mine in (("select", chosen.select), ("exclude", chosen.exclude)):
+        theirs = context.params[name] or ()
+        assert mine == tuple(term for value in theirs for term in value.split(" "))
+    assert context.params["selector"] == chosen.selector

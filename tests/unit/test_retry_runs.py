@@ -1,0 +1,127 @@
+"""The planner on whole runs: setup, endings, what the platform adds, and which listed step is which command."""
+
+from __future__ import annotations
+
+import pytest
+from tests.support.retry_attempts import ORDERS, OTHER, RAW, REPORT, RESET, attempt, project, row, step, uid
+
+from dbt_cloud_run.model import Attempt, Ending, RetryPlan, RunState
+from dbt_cloud_run.retry import plan_retry
+
+OK, FAILED, CANCELLED, SKIPPED = RunState.SUCCESS, RunState.ERROR, RunState.CANCELLED, RunState.SKIPPED
+
+
+def plan(run: Attempt, **options: object) -> RetryPlan:
+    return plan_retry(run, project(), **options)  # type: ignore[arg-type]
+
+
+def actions(made: RetryPlan) -> list[str]:
+    return [planned.action.value for planned in made.steps]
+
+
+def names(nodes: tuple[object, ...]) -> set[str]:
+    return {node.unique_id for node in nodes}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["Clone git repository", "Create profile from connection"])
+def test_a_failed_setup_repeats_the_trigger(name: str) -> None:
+    run = attempt(
+        ("dbt build", "dbt test"), step(1, None, FAILED, name=name, log="fatal: permission denied"), bare=True
+    )
+    made = plan(run)
+    assert (made.commands, made.is_whole, made.leaves_out) == (("dbt build", "dbt test"), True, False)
+
+
+def test_failed_deps_are_planned_too() -> None:
+    lost = attempt(("dbt build",), step(1, None), step(2, "dbt deps", FAILED, log=RESET), bare=True)
+    assert plan(lost).is_whole
+
+
+def test_a_failed_lint_is_not_retried() -> None:
+    run = attempt(("dbt build",), step(4, None, FAILED, name="Lint with SQLFluff"))
+    made = plan(run)
+    assert (made.commands, made.leaves_out) == ((), True)
+    assert plan(run, retry_on="any").is_whole
+
+
+@pytest.mark.parametrize("ending", [Ending.CANCELLED, Ending.SUPERSEDED, Ending.SUCCESS, Ending.QUEUED])
+def test_runs_that_are_not_retried(ending: Ending) -> None:
+    made = plan(attempt(("dbt build",), step(4, "dbt build", CANCELLED), ending=ending))
+    assert (made.commands, made.steps) == ((), ())
+    assert made.stop_reason
+
+
+def test_what_this_program_cancelled_counts_as_failed() -> None:
+    run = attempt(("dbt build",), step(4, "dbt build", CANCELLED), ending=Ending.CANCELLED)
+    assert plan(run, cancelled_here=True).commands == ("dbt build",)
+
+
+def test_a_step_that_was_cut_off_does_the_rest() -> None:
+    command = "dbt run -s tag:daily"
+    run = attempt((command, "dbt test"), step(4, command, CANCELLED, row(OTHER)), ending=Ending.TIMED_OUT)
+    made = plan(run)
+    assert names(made.steps[0].nodes) == {uid(ORDERS), uid(REPORT)}
+    assert made.commands == ("dbt run --select fqn:shop.marts.orders fqn:shop.marts.report", "dbt test")
+    unknowable = "dbt run -s state:modified"
+    made = plan(attempt((unknowable,), step(4, unknowable, CANCELLED, row(OTHER)), ending=Ending.TIMED_OUT))
+    assert made.commands == (unknowable,)
+    done = plan(
+        attempt(
+            (command, "dbt test"),
+            step(4, command, CANCELLED, row(OTHER), row(ORDERS), row(REPORT)),
+            ending=Ending.TIMED_OUT,
+        )
+    )
+    assert done.commands == ("dbt test",)
+
+
+def test_steps_that_the_platform_adds_are_not_ours() -> None:
+    made = plan(
+        attempt(
+            ("dbt build", "dbt docs generate"),
+            step(4, "dbt source freshness", FAILED),
+            step(5, "dbt build", OK, row(ORDERS)),
+            step(6, "dbt docs generate", OK),
+            step(7, "dbt docs generate", FAILED),
+            checks_freshness=True,
+            generates_docs=True,
+        )
+    )
+    assert actions(made) == ["skip", "skip"]
+    assert made.commands == ()
+    assert "adds by itself" in (made.stop_reason or "")
+
+
+@pytest.mark.parametrize("command", ["dbt docs generate", "dbt source freshness", "dbt source freshness -s source:ext"])
+def test_steps_of_the_user_are_rerun_even_if_the_platform_adds_the_like(command: str) -> None:
+    added = step(4, "dbt source freshness", OK)
+    asked = (command, "dbt build")
+    run = attempt(asked, added, step(5, command, FAILED), checks_freshness=True, generates_docs=True)
+    assert plan(run).commands == asked
+
+
+def test_freshness_that_a_later_step_reads_is_rerun_with_it() -> None:
+    asked = ("dbt source freshness", "dbt seed", "dbt build -s source_status:fresher+ --state prod")
+    run = attempt(
+        asked, step(4, asked[0], OK), step(5, "dbt seed", FAILED, row(RAW, "error", RESET)), step(6, asked[2], SKIPPED)
+    )
+    assert plan(run).commands == (asked[0], "dbt seed --select fqn:shop.raw", asked[2])
+
+
+def test_commands_of_one_kind_are_told_apart() -> None:
+    asked = ("dbt run -s other", "dbt run -s orders", "dbt run -s other")
+    run = attempt(
+        asked,
+        step(4, asked[0], OK, row(OTHER)),
+        step(5, asked[1], FAILED, row(ORDERS, "error", RESET)),
+        step(6, asked[2], SKIPPED),
+    )
+    assert plan(run).commands == ("dbt run --select fqn:shop.marts.orders", "dbt run -s other")
+
+
+def test_dbt_clouds_own_retry_is_planned_on() -> None:
+    run = attempt(
+        ("dbt build", "dbt test"), step(4, "dbt retry", FAILED, row(ORDERS, "error", RESET)), retried_natively=True
+    )
+    assert plan(run).commands[1:] == ("dbt test",)
+    assert plan(run).commands[0].startswith("dbt build --select fqn:shop.marts.orders")
