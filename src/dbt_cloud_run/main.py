@@ -40,11 +40,7 @@ def main(environ: Mapping[str, str]) -> int:
         console.warning(warning)
     if settings.api_token is None:
         return _skip(console)
-    status = asyncio.run(_in_a_loop(settings, console))
-    sys.stdout.flush()
-    if status > EXIT_FAILURE:
-        os._exit(status)  # a thread may still be unpacking or zipping: nobody waits for it any more
-    return status
+    return asyncio.run(_in_a_loop(settings, console))
 
 
 def hide_secrets(console: Console, environ: Mapping[str, str]) -> None:
@@ -69,8 +65,15 @@ def hear_signals(clock: SystemClock) -> None:
 async def _in_a_loop(settings: Settings, console: Console) -> int:
     clock = SystemClock()
     hear_signals(clock)
-    with tempfile.TemporaryDirectory(prefix="dbt-cloud-run-", dir=_temporary_root(settings)) as scratch:
-        return await StepRun(settings, console, clock, Path(scratch)).run()
+    root = _temporary_root(settings)
+    with tempfile.TemporaryDirectory(prefix="dbt-cloud-run-", dir=root, ignore_cleanup_errors=True) as scratch:
+        status = await StepRun(settings, console, clock, Path(scratch)).run()
+    if (
+        status > EXIT_FAILURE
+    ):  # a thread may still be decoding, zipping or talking: the end of the loop would wait for it
+        sys.stdout.flush()
+        os._exit(status)
+    return status
 
 
 def _temporary_root(settings: Settings) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any
 from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.errors import CloudError
 from dbt_cloud_run.cloud.models import Run
+from dbt_cloud_run.errors import Interrupted
 from dbt_cloud_run.tag import Tag
 from dbt_cloud_run.trigger import find_tagged, runs_above
 
@@ -35,7 +36,8 @@ class Pending:
         """The run that it has started, as far as that can be known in so many seconds, and as long again."""
         if self.task is None:
             return None
-        with contextlib.suppress(CloudError, TimeoutError, asyncio.CancelledError):
+        # After a signal every wait in it ends with `Interrupted`: then nothing but a look can tell.
+        with contextlib.suppress(CloudError, Interrupted, TimeoutError, asyncio.CancelledError):
             async with asyncio.timeout(patience):
                 return await asyncio.shield(self.task)
         self.task.cancel()

@@ -42,6 +42,7 @@ class Publisher:
     folder: Path | None  # the `artifacts-path` in the workspace; None where there can be none
     written: set[Path] = field(default_factory=set)
     _data: ReportData | None = None
+    _told: set[str] = field(default_factory=set)  # what is said once, also if a signal comes in the middle
 
     async def publish(self, outcome: Outcome, manifest: Manifest | None, *, job_id: int | None) -> None:
         """Publish everything. Raises `Interrupted` alone."""
@@ -154,15 +155,17 @@ class Publisher:
             self.written.add(target)
 
     def _append_summary(self) -> None:
-        if not self.settings.summary:
+        if not self.settings.summary or "summary" in self._told:
             return
         from dbt_cloud_run.report.summary import render_summary, summary_budget
 
+        self._told.add("summary")
         self.console.append_summary(render_summary(self._known, summary_budget(self.console.summary_size())))
 
     def _annotate(self) -> None:
-        if not self.settings.annotations:
+        if not self.settings.annotations or "annotations" in self._told:
             return
+        self._told.add("annotations")
         from dbt_cloud_run.report.annotations import annotate
 
         found = annotate(

@@ -99,6 +99,8 @@ class StepRun:
                 self._log.note("wait is false: the run goes on in dbt Cloud.")
         except ActionError as failure:
             error = failure
+        except Interrupted:  # no end of our own: the run is to be cancelled
+            raise
         except Exception as failure:  # a fault of ours: it is reported as one, and no reason to cancel anything
             error = self._internal(failure)
         self._log.close()
