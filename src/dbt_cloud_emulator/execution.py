@@ -153,18 +153,18 @@ class Execution:
         if not words or words[0] != "dbt":
             self._log(run, step, f"Only dbt commands can be run, not {step.command!r}\n")
             return 2
-        argv = words[1:]
+        variables = self._variables(run, step)
         if run.retrying_run_id and step.command == "dbt retry":
-            argv += ["--state", str(self._retried_state(run.retrying_run_id))]
+            variables["DBT_STATE"] = str(self._retried_state(run.retrying_run_id))
         environment = self._config.environment(run.environment_id)
         step.status = Status.STARTING
         async with self._turns[database]:
             step.status, step.started_at = Status.RUNNING, utcnow()
             before = _stamp(project / "target" / "run_results.json")
             process = await self._launcher.start(
-                argv,
+                words[1:],
                 cwd=project,
-                env=self._variables(run, step),
+                env=variables,
                 output=run.step_folder(step.index) / "console.log",
                 executable=environment.dbt_executable,
             )

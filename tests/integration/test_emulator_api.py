@@ -15,7 +15,7 @@ from tests.support.dbt_project import write_tiny_project
 from tests.support.emulator import RunningEmulator, running_emulator
 from tests.support.recordings import project_recordings
 
-JOB, CI_JOB, SLOW_JOB, OTHER_JOB = 7, 8, 9, 77
+JOB, CI_JOB, SLOW_JOB, SEQUENCE_JOB, OTHER_JOB = 7, 8, 9, 11, 77
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}\+00:00")
 
 
@@ -57,6 +57,7 @@ def server(recordings: list[Path], tmp_path_factory: pytest.TempPathFactory) -> 
             {"id": CI_JOB, "name": "CI build", "job_type": "ci", **steps},
             {"id": SLOW_JOB, "name": "slow", "deactivated": True, **steps},
             {"id": 10, "name": "gone", "state": 2, **steps},
+            {"id": SEQUENCE_JOB, "name": "by turns", "replay_order": "sequence", **steps},
             {"id": OTHER_JOB, "name": "Elsewhere", "environment_id": 21, **steps},
         ],
         "behaviour": {"replay_speed": 0},
@@ -281,6 +282,18 @@ def test_native_retry_plays_the_next_recording_and_names_the_retried_run(
     assert emulator.run(run["id"], include="run_retries")["run_retries"] == [retry["id"]]
     refused = emulator.api("POST", f"runs/{run['id']}/retry/")
     assert (refused.status_code, refused.json()["data"]) == (400, "RETRY_NOT_LATEST_RUN")
+
+
+def test_recordings_by_turns_or_by_attempt(emulator: RunningEmulator) -> None:
+    def fourth_step(run: dict[str, Any]) -> str:
+        name: str = emulator.wait(run["id"])["run_steps"][3]["name"]
+        return name.removeprefix("Invoke dbt with ")
+
+    by_turns = [fourth_step(emulator.trigger(SEQUENCE_JOB)) for _ in range(3)]
+    assert by_turns == ["`dbt build`", "`dbt retry`", "`dbt build`"]
+    own = emulator.trigger(JOB, steps_override=["dbt build --select fqn:tiny.first"])
+    assert fourth_step(own) == "`dbt build --select fqn:tiny.first`"
+    assert emulator.artifact(own["id"], "run_results.json")["args"]["invocation_command"] == "dbt retry"
 
 
 def test_a_rerun_of_the_job_retries_what_failed_and_starts_anew_otherwise(

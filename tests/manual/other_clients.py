@@ -8,6 +8,7 @@ as it should be.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
@@ -41,18 +42,20 @@ def with_airflow(host: str) -> dict[str, Any]:
     """The hook of Airflow's provider: look-up by name, trigger, wait, retry, artifact of a step."""
     connection = {"conn_type": "dbt_cloud", "login": str(ACCOUNT), "password": TOKEN, "host": host}
     os.environ["AIRFLOW_CONN_DBT_CLOUD_DEFAULT"] = json.dumps(connection)
-    from airflow.providers.dbt.cloud.hooks.dbt import DbtCloudHook
+    from airflow.providers.dbt.cloud.hooks.dbt import DbtCloudHook, DbtCloudJobRunException
 
     hook = DbtCloudHook()
     found = hook.get_job_by_name(project_name="shop", environment_name="Production", job_name="Build and docs")
     if found["id"] != JOB:
         raise SystemExit(f"another job was found: {found}")
     run_id = hook.trigger_job_run(job_id=JOB, cause="airflow").json()["data"]["id"]
-    if not hook.wait_for_job_run_status(run_id, check_interval=1, timeout=120):
-        print("failed, as it does the first time:", run_id)
+    try:
+        hook.wait_for_job_run_status(run_id, check_interval=1, timeout=120)
+    except DbtCloudJobRunException as error:
+        print("failed, as it does the first time:", error)
         run_id = hook.retry_failed_job_run(job_id=JOB).json()["data"]["id"]
         hook.wait_for_job_run_status(run_id, check_interval=1, timeout=120)
-    run = hook.get_job_run(run_id, include_related=["run_steps", "job"]).json()["data"]
+    run = hook.get_job_run(run_id, include_related=["run_steps,job"]).json()["data"]
     build = next(step["index"] for step in run["run_steps"] if "deps" not in step["name"] and "dbt" in step["name"])
     results = hook.get_job_run_artifact(run_id, "run_results.json", step=build).json()
     print("artifacts:", len(hook.list_job_run_artifacts(run_id).json()["data"]))
@@ -61,15 +64,13 @@ def with_airflow(host: str) -> dict[str, Any]:
 
 def with_prefect(host: str) -> dict[str, Any]:
     """prefect-dbt: its flow that triggers, waits and retries the failed nodes by `steps_override`."""
-    from prefect_dbt.cloud import DbtCloudCredentials, DbtCloudJob
-    from prefect_dbt.cloud.jobs import run_dbt_cloud_job
+    from prefect_dbt.cloud import DbtCloudCredentials
+    from prefect_dbt.cloud.jobs import trigger_dbt_cloud_job_run_and_wait_for_completion as flow
 
     credentials = DbtCloudCredentials(api_key=TOKEN, account_id=ACCOUNT, domain=host)
-    job = DbtCloudJob(dbt_cloud_credentials=credentials, job_id=JOB, interval_seconds=1)
-    results = run_dbt_cloud_job(dbt_cloud_job=job, targeted_retries=3)
-    results = results if isinstance(results, dict) else {}
-    rows = results.get("results") or results.get("run_results") or []
-    return {"status": 10, "rows": len(rows), "which": results.get("args", {}).get("which", "")}
+    run = asyncio.run(flow(credentials, JOB, poll_frequency_seconds=1, retry_filtered_models_attempts=1))
+    print("artifacts:", len(run["artifact_paths"]))
+    return {"status": run["status"], "rows": len(run["artifact_paths"]), "which": "run " + str(run["id"])}
 
 
 def main() -> int:

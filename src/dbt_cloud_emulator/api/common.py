@@ -104,7 +104,7 @@ def _form(text: str) -> dict[str, Any]:
 
 async def require_no_body(request: Request) -> None:
     """For the endpoints that take none. Raises ApiError 400."""
-    if (await request.body()).strip() not in (b"", b"{}"):
+    if (await request.body()).strip() not in (b"", b"{}", b"null"):
         raise bad_request("This endpoint takes no body")
 
 
