@@ -6,7 +6,8 @@ Nothing here changes the verdict: what cannot be published becomes a warning tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,8 +42,10 @@ class Publisher:
     clock: Clock
     folder: Path | None  # the `artifacts-path` in the workspace; None where there can be none
     written: set[Path] = field(default_factory=set)
+    packed: dict[Path, Path] = field(default_factory=dict)  # of these files: where the same lies compressed
     _data: ReportData | None = None
     _told: set[str] = field(default_factory=set)  # what is said once, also if a signal comes in the middle
+    _telling: threading.Lock = field(default_factory=threading.Lock)
 
     async def publish(self, outcome: Outcome, manifest: Manifest | None, *, job_id: int | None) -> None:
         """Publish everything. Raises `Interrupted` alone."""
@@ -67,7 +70,8 @@ class Publisher:
 
     def write_known(self, outcome: Outcome, manifest: Manifest | None, *, job_id: int | None) -> None:
         """Set the outputs and write the small files."""
-        self._data = self._report_data(outcome, manifest, job_id)
+        uploaded = self._data.artifact if self._data else None
+        self._data = replace(self._report_data(outcome, manifest, job_id), artifact=uploaded)
         self._guard("outputs", self._set_outputs)
         if self.folder is not None and outcome.attempts:
             self._guard(ASSETS, self._write_assets)
@@ -155,12 +159,15 @@ class Publisher:
             self.written.add(target)
 
     def _append_summary(self) -> None:
-        if not self.settings.summary or "summary" in self._told:
+        if not self.settings.summary:
             return
         from dbt_cloud_run.report.summary import render_summary, summary_budget
 
-        self._told.add("summary")
-        self.console.append_summary(render_summary(self._known, summary_budget(self.console.summary_size())))
+        with self._telling:
+            if "summary" not in self._told:
+                text = render_summary(self._known, summary_budget(self.console.summary_size()))
+                self._told.add("summary")
+                self.console.append_summary(text)
 
     def _annotate(self) -> None:
         if not self.settings.annotations or "annotations" in self._told:
@@ -194,7 +201,7 @@ class Publisher:
 
         try:
             uploaded = await upload(
-                self.settings, self.console, self.clock, self.folder, self.written, self.artifact_name
+                self.settings, self.console, self.clock, self.folder, self.written, self.artifact_name, self.packed
             )
         except Interrupted:
             raise
@@ -205,6 +212,11 @@ class Publisher:
         else:
             link = ArtifactLink(id=str(uploaded.id), name=uploaded.name, url=uploaded.url)
             self._data = replace(self._known, artifact=link)
+
+    @property
+    def has_uploaded(self) -> bool:
+        """Whether the workflow artifact is there."""
+        return self._data is not None and self._data.artifact is not None
 
     @property
     def artifact_name(self) -> str:
@@ -262,14 +274,20 @@ class Publisher:
 
 
 async def upload(
-    settings: Settings, console: Console, clock: Clock, folder: Path | None, files: Iterable[Path], name: str
+    settings: Settings,
+    console: Console,
+    clock: Clock,
+    folder: Path | None,
+    files: Iterable[Path],
+    name: str,
+    packed: Mapping[Path, Path] | None = None,
 ) -> UploadedArtifact:
     """Upload these files of `folder` as a workflow artifact. Raises `ArtifactUploadError` and `Interrupted`."""
     from dbt_cloud_run.github.artifact import ArtifactFile, upload_artifact
 
     github = settings.github
     found = [
-        ArtifactFile(path, path.relative_to(folder).as_posix())
+        ArtifactFile(path, path.relative_to(folder).as_posix(), (packed or {}).get(path))
         for path in sorted(files)
         if folder is not None and path.is_relative_to(folder) and path.is_file()
     ]

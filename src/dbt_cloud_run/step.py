@@ -147,6 +147,7 @@ class StepRun:
             step_artifacts=self.settings.step_artifacts,
             are_patterns_given="artifacts" in self.settings.given,
             written=publisher.written,
+            packed=publisher.packed if self.settings.upload_artifact else None,
         )
 
     def _internal(self, failure: Exception) -> ActionError:
@@ -220,7 +221,8 @@ class StepRun:
         collector = self._runner.collector if self._runner else None
         publisher = self._make_publisher()
         publisher.publish_in_a_hurry(outcome, collector.manifest if collector else None, job_id=self._job_id)
-        self._state.files(publisher.artifact_name, publisher.folder, publisher.written)
+        if not publisher.has_uploaded:
+            self._state.files(publisher.artifact_name, publisher.folder, publisher.written)
         self._last_lines()
         return 128 + signum
 
