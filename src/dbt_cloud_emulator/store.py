@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
@@ -133,6 +134,7 @@ class RunStore:
         self._keep_runs = keep_runs
         self._runs: dict[int, Run] = {}
         self._of_job: dict[int, list[int]] = {}
+        self._active: defaultdict[int, list[Run]] = defaultdict(list)  # of each job; complete ones leave when asked for
         (state / "runs").mkdir(parents=True, exist_ok=True)
         self._load()
         highest = max([id_base, *self._runs, *(s.id for r in self._runs.values() for s in r.steps)])
@@ -145,6 +147,7 @@ class RunStore:
         """Take a run in, and forget the oldest complete replayed ones beyond the limit."""
         self._runs[run.id] = run
         self._of_job.setdefault(run.job_id, []).append(run.id)
+        self._active[run.job_id] = [*self.active(run.job_id), run]
         excess = len(self._runs) - self._keep_runs
         if excess > 0:
             stale = (r for r in self._runs.values() if r.replayed is not None and r.status.is_complete)
@@ -168,7 +171,12 @@ class RunStore:
 
     def active_before(self, run: Run) -> list[Run]:
         """Runs of the same job that came earlier and are not complete."""
-        return [other for other in self.of_job(run.job_id) if other.id < run.id and not other.status.is_complete]
+        return [other for other in self.active(run.job_id) if other.id < run.id]
+
+    def active(self, job_id: int) -> list[Run]:
+        """Runs of the job that are not complete, oldest first."""
+        self._active[job_id] = [run for run in self._active[job_id] if not run.status.is_complete]
+        return self._active[job_id]
 
     def find_step(self, step_id: int) -> tuple[Run, Step] | None:
         for run in self._runs.values():
