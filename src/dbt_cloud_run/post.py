@@ -12,7 +12,7 @@ from dbt_cloud_run.clock import SystemClock
 from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.errors import CloudError
 from dbt_cloud_run.cloud.models import Run
-from dbt_cloud_run.cloud.retrying import Reader
+from dbt_cloud_run.cloud.retrying import NEW_RUN_GRACE, Reader
 from dbt_cloud_run.errors import ActionError, Interrupted, InvalidInputsError
 from dbt_cloud_run.github.commands import Console
 from dbt_cloud_run.main import hear_signals, hide_secrets
@@ -65,6 +65,8 @@ async def _leave_no_run(settings: Settings, console: Console, clock: SystemClock
             run = await _left_behind(client, reader, saved)
             if run is None:
                 console.info("No run was left behind.")
+            elif saved.run_id is not None and not saved.proves(run):
+                console.warning(f"Run {run.id} does not say that this step started it, and is left alone: {run.href}")
             elif run.state.is_terminal:
                 console.info(f"Run {run.id} has ended: {run.state.value}.")
             else:
@@ -78,7 +80,10 @@ async def _leave_no_run(settings: Settings, console: Console, clock: SystemClock
 async def _left_behind(client: CloudClient, reader: Reader, saved: SavedState) -> Run | None:
     if saved.run_id is not None:
         run_id = saved.run_id
-        return await reader.read(lambda: client.get_run(run_id), deadline=reader.within(BUDGET))
+        new_until = reader.within(NEW_RUN_GRACE)
+        return await reader.read(
+            lambda: client.get_run(run_id, ("trigger",)), deadline=reader.within(BUDGET), tolerate_404_until=new_until
+        )
     return None if saved.write is None else await _appeared(client, reader, saved.write)
 
 

@@ -7,11 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.github.commands import Console
 from dbt_cloud_run.pending import Pending
 from dbt_cloud_run.tag import Tag, parse_tag
 
-RUN, PENDING, ENDED, FILES, PUBLISHED, TARGET = "run_id", "pending", "ended", "files", "published", "target"
+RUN, PROOF, PENDING, ENDED = "run_id", "proof", "pending", "ended"
+FILES, PUBLISHED, TARGET = "files", "published", "target"
+_RETRY_OF = "retry of "
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +34,11 @@ class State:
         self.console.save_state(PENDING, json.dumps(content))
         self.console.save_state(RUN, "")
 
-    def run(self, run_id: int, *, is_ours: bool) -> None:
-        """A run is being waited for; it is to be cancelled only if it is ours."""
-        self.console.save_state(RUN, str(run_id) if is_ours else "")
+    def run(self, run: Run, *, is_ours: bool, step_key: str) -> None:
+        """A run is being waited for; it is to be cancelled only if it is ours, and it must show that itself."""
+        proof = step_key if run.retrying_run_id is None else f"{_RETRY_OF}{run.retrying_run_id}"
+        self.console.save_state(RUN, str(run.id) if is_ours else "")
+        self.console.save_state(PROOF, proof)
         self.console.save_state(PENDING, "")
 
     def ended(self, why: str) -> None:
@@ -76,6 +81,7 @@ class SavedState:
 
     target: str
     run_id: int | None
+    proof: str
     write: SavedWrite | None
     ended: str
     files: SavedFiles | None
@@ -92,11 +98,19 @@ class SavedState:
         return cls(
             target=text(TARGET),
             run_id=int(run_id) if run_id.isascii() and run_id.isdecimal() and len(run_id) < 20 else None,
+            proof=text(PROOF),
             write=_write(text(PENDING)),
             ended=text(ENDED),
             files=_files(text(FILES)),
             is_published=text(PUBLISHED) == "true",
         )
+
+    def proves(self, run: Run) -> bool:
+        """Whether a run, which was read with its trigger, is one that this step started: it says so itself."""
+        if self.proof.startswith(_RETRY_OF):
+            return f"{_RETRY_OF}{run.retrying_run_id}" == self.proof
+        tag = parse_tag(run.trigger.cause if run.trigger else None)
+        return tag is not None and tag.key.step == self.proof
 
 
 def _write(text: str) -> SavedWrite | None:

@@ -44,6 +44,7 @@ class StepRun:
     make_client: Callable[..., CloudClient] = CloudClient
     _runner: Runner | None = None
     _job_id: int | None = None
+    _step_key: str = ""  # by which a run shows that this step started it
     _pending: Pending | None = None  # the newest write that starts a run
     _publisher: Publisher | None = None
     _is_over: bool = False  # by a decision of our own: what is left is publishing, and nothing is to be cancelled
@@ -90,7 +91,7 @@ class StepRun:
         )
         try:
             started = await starter.start()
-            self._job_id = started.job_id
+            self._job_id, self._step_key = started.job_id, started.tag.key.step
             self._runner = self._make_runner(client, reader)
             if self.settings.wait:
                 await self._runner.run(started)
@@ -110,6 +111,7 @@ class StepRun:
 
     async def _send(self, pending: Pending) -> Run:
         self._pending = pending
+        self._step_key = pending.tag.key.step if pending.tag else self._step_key
         self._state.pending(pending)
         return await pending.send()
 
@@ -130,7 +132,7 @@ class StepRun:
         )
 
     def _on_run(self, run: Run, number: int, is_ours: bool) -> None:
-        self._state.run(run.id, is_ours=is_ours and self.settings.cancel_run)
+        self._state.run(run, is_ours=is_ours and self.settings.cancel_run, step_key=self._step_key)
         self._log.started(run, number)
         self._make_publisher().set_outputs(self._tell(None), job_id=self._job_id)
 
