@@ -1,8 +1,9 @@
 # `make demo` and `make test` do all of their own set-up, in this folder alone.
 PY := .venv/bin/python
-SOURCES := src tests demo tools entrypoint.py post_entrypoint.py
+SOURCES := src tests benchmarks demo tools entrypoint.py post_entrypoint.py
+FILES := git ls-files -z --cached --others --exclude-standard --
 WORKFLOWS := .github/workflows/*.yml
-SCRIPTS := tools/setup tools/e2e/run tools/e2e/engine .ci/run
+SCRIPTS := .ci/run tools/setup tools/lock tools/e2e/run tools/e2e/engine tools/preview/run
 
 .PHONY: help setup demo test test-slow test-all check format e2e bench preview lock clean
 
@@ -27,16 +28,16 @@ test-all: setup ## both
 check: setup ## linters, types, workflow schemas, spelling, licences
 	$(PY) -m ruff check $(SOURCES)
 	$(PY) -m ruff format --check $(SOURCES)
-	$(PY) -m mypy src demo tools/licences.py entrypoint.py post_entrypoint.py
+	$(PY) -m mypy src demo tools benchmarks entrypoint.py post_entrypoint.py --exclude '^benchmarks/clients/'
 	.venv/bin/hadolint Dockerfile
 	.venv/bin/zizmor --offline --quiet --no-progress .github action.yml
 	$(PY) -m check_jsonschema -q --builtin-schema vendor.github-actions action.yml
 	$(PY) -m check_jsonschema -q --builtin-schema vendor.github-workflows $(WORKFLOWS)
 	$(PY) -m check_jsonschema -q --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(PY) -m check_jsonschema -q --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
-	$(PY) -m yamllint --strict .
+	$(FILES) '*.yml' '*.yaml' | xargs -0 $(PY) -m yamllint --strict
 	.venv/bin/shellcheck $(SCRIPTS)
-	$(PY) -m codespell_lib
+	$(FILES) | xargs -0 $(PY) -m codespell_lib
 	$(PY) tools/licences.py
 
 format: setup ## let ruff format and sort
