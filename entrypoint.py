@@ -10,4 +10,7 @@ try:
     status = main(os.environ)
 except KeyboardInterrupt:  # before the loop has taken over the signals
     status = 130
-sys.exit(status)
+try:
+    sys.stdout.flush()
+finally:
+    os._exit(status)  # the memory of a large project need not be taken apart piece by piece before it is given back

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import cache, partial
 from typing import Any
 
 from dbt_cloud_run.dbt.artifacts import Manifest, ManifestNode
@@ -108,6 +109,7 @@ def _test_counts(ledger: Ledger, manifest: Manifest) -> Mapping[str, Mapping[str
 def _upstream_keys(manifest: Manifest, adapter: str) -> Callable[[ManifestNode], tuple[str, ...]]:
     """A function from a node to the keys of what it is built from, traced through ephemeral models."""
     known: dict[str, tuple[str, ...]] = {}
+    key = cache(partial(asset_key, adapter))
 
     def keys_of(node: ManifestNode) -> tuple[str, ...]:
         keys: dict[str, None] = {}
@@ -121,7 +123,7 @@ def _upstream_keys(manifest: Manifest, adapter: str) -> Callable[[ManifestNode],
                     known[parent_id] = keys_of(parent)
                 keys.update(dict.fromkeys(known[parent_id]))
             else:
-                keys[asset_key(adapter, parent.relation_name)] = None
+                keys[key(parent.relation_name)] = None
         return tuple(keys)
 
     return keys_of

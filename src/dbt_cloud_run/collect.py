@@ -53,19 +53,33 @@ class Collector:
     step_artifacts: str  # `results`, `all` or `none`
     are_patterns_given: bool = False  # by the user: what does not exist is then worth a warning
     written: set[Path] = field(default_factory=set)
+    packed: dict[Path, Path] | None = None  # receives, for what was written, where it lies compressed; None: no use
     manifest: Manifest | None = None
+    _has_manifest: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def collect(self, run: Run, number: int, ending: Ending) -> Attempt:
         """Everything that is needed of a run that has ended. `run` carries its steps, job and trigger."""
-        downloads = Downloads(self.client, self.reader, run)
+        packing = None if self.packed is None else self.scratch / "packed"
+        if packing is not None:
+            packing.mkdir(parents=True, exist_ok=True)
+        downloads = Downloads(self.client, self.reader, run, packing)
+        self._has_manifest.clear()
         await downloads.until_saved()
         steps, *_ = await asyncio.gather(
             self._steps(downloads), self._newest_manifest(downloads), self._newest_catalog(downloads)
         )
         self._keep_sources(downloads)
         await self._others(downloads)
-        self.written.update(path for path in downloads.found.values() if path.is_relative_to(self.kept))
+        self._keep(downloads)
         return attempt_of(run, number, ending, steps=steps, warnings=tuple(downloads.warnings))
+
+    def _keep(self, downloads: Downloads) -> None:
+        written = [path for path in downloads.found.values() if path.is_relative_to(self.kept)]
+        self.written.update(written)
+        if self.packed is not None:
+            for path in written:
+                self.packed.pop(path, None)
+            self.packed.update(downloads.packed)
 
     async def _steps(self, downloads: Downloads) -> tuple[Step, ...]:
         """Every step, with its own and trusted results."""
@@ -85,6 +99,7 @@ class Collector:
         expected = has_results and (is_freshness or verb in NODE_COMMANDS - {"run-operation", "clone"})
         if not await downloads.file(name, path, step.index, expected=expected):
             return made
+        await self._has_manifest.wait()  # the largest file is decoded while nothing else takes memory
         try:
             if is_freshness:
                 head, rows = await _decoded(decode_sources, path)
@@ -104,6 +119,12 @@ class Collector:
 
     async def _newest_manifest(self, downloads: Downloads) -> None:
         """The manifest of the newest step that has one; an earlier attempt's stays where this run made none."""
+        try:
+            await self._manifest(downloads)
+        finally:
+            self._has_manifest.set()
+
+    async def _manifest(self, downloads: Downloads) -> None:
         target = (self.kept if self._is_wanted(MANIFEST) else self.scratch) / MANIFEST
         fresh = target.with_name(f".{MANIFEST}.new")
         for step in reversed(_dbt_steps(downloads.run)):
@@ -114,6 +135,8 @@ class Collector:
                     downloads.warnings.append(f"Run {downloads.run.id}: {str(error).replace(fresh.name, MANIFEST)}")
                 fresh.replace(target)
                 downloads.found[MANIFEST, step.index] = target
+                if packed := downloads.packed.pop(fresh, None):
+                    downloads.packed[target] = packed
                 return
 
     async def _newest_catalog(self, downloads: Downloads) -> None:

@@ -20,13 +20,18 @@ CANCELLED_GRACE = 15.0  # seconds in which artifacts of a cancelled run may stil
 
 @dataclass(slots=True)
 class Downloads:
-    """Downloads of one run. `warnings` says what is missing, `found` what is there: (path, step)."""
+    """Downloads of one run. `warnings` says what is missing, `found` what is there: (path, step).
+
+    With `packing`, a folder, what came compressed is kept there in that form as well; `packed` says where, by target.
+    """
 
     client: CloudClient
     reader: Reader
     run: Run
+    packing: Path | None = None
     warnings: list[str] = field(default_factory=list)
     found: dict[tuple[str, int | None], Path] = field(default_factory=dict)
+    packed: dict[Path, Path] = field(default_factory=dict)
     _deadline: float = field(init=False)
     _late_until: float = field(init=False)
     _slots: asyncio.Semaphore = field(init=False)
@@ -65,8 +70,10 @@ class Downloads:
             return False
         what = f"{path} of run {self.run.id}{'' if step is None else f', step {step},'}"
 
+        packed = self.packing / f"{self.run.id}-{step}-{path.replace('/', '-')[:100]}.gz" if self.packing else None
+
         async def once() -> DownloadedFile:
-            file = await self.client.download(self.run.id, path, target, step=step)
+            file = await self.client.download(self.run.id, path, target, step=step, packed=packed)
             if file is None or file.size == 0:
                 raise NotFound(f"There is no {what}.")
             return file
@@ -74,7 +81,7 @@ class Downloads:
         async with self._slots:
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                await self.reader.read(
+                file = await self.reader.read(
                     once,
                     deadline=self._deadline,
                     tolerate_404_until=self._late_until if expected else None,
@@ -89,6 +96,8 @@ class Downloads:
                 self.warnings.append(f"{what} could not be written: {error}")
                 return _absent(target)
         self.found[path, step] = target
+        if file.packed is not None:
+            self.packed[target] = file.packed
         return True
 
     async def listing(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
@@ -19,14 +19,21 @@ class Repository:
     exists: Callable[[str], bool]  # whether this workspace-relative path is a file of the workspace
     web_url: str | None = None  # https://github.com/owner/name
     sha: str | None = None  # the run's commit, where it is of this repository
+    _known: dict[str, str | None] = field(
+        default_factory=dict, repr=False
+    )  # file in the dbt project -> in the workspace
 
     def file_of(self, node: ManifestNode, root_package: str | None) -> str | None:
         """The node's file, relative to the workspace; None for other packages' nodes and where there is no file."""
         if not node.original_file_path or (root_package and node.package_name != root_package):
             return None
-        path = PurePosixPath(self.project_directory.replace("\\", "/") or ".") / node.original_file_path.replace(
-            "\\", "/"
-        )
+        if node.original_file_path not in self._known:
+            self._known[node.original_file_path] = self._look_up(node.original_file_path)
+        return self._known[node.original_file_path]
+
+    def _look_up(self, original_file_path: str) -> str | None:
+        project = PurePosixPath(self.project_directory.replace("\\", "/") or ".")
+        path = project / original_file_path.replace("\\", "/")
         if path.is_absolute() or ".." in path.parts:
             return None
         return str(path) if self.exists(str(path)) else None

@@ -24,7 +24,7 @@ from dbt_cloud_run.nodes import Repository
 from dbt_cloud_run.report.data import ArtifactLink, ReportData
 from dbt_cloud_run.report.outputs import build_outputs, cut_outputs, output_values
 from dbt_cloud_run.settings import Settings
-from dbt_cloud_run.view import edges_of, node_infos
+from dbt_cloud_run.view import NodeInfos, edges_of
 
 if TYPE_CHECKING:
     from dbt_cloud_run.github.artifact import UploadedArtifact
@@ -102,7 +102,7 @@ class Publisher:
             return replace(
                 data,
                 assets=assets,
-                nodes=node_infos(manifest, repository) if manifest else {},
+                nodes=NodeInfos(manifest, repository) if manifest else {},
                 edges=edges_of(manifest) if manifest else {},
                 commit_url=f"{repository.web_url}/commit/{repository.sha}" if repository.sha else None,
             )

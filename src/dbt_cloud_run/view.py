@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from dbt_cloud_run.dbt.artifacts import Manifest
+from dbt_cloud_run.dbt.artifacts import Manifest, ManifestNode
 from dbt_cloud_run.nodes import Repository, display_name, owners_of, tested_nodes
 from dbt_cloud_run.report.data import NodeInfo
 
 
-def node_infos(manifest: Manifest, repository: Repository) -> Mapping[str, NodeInfo]:
-    """Every node of the manifest as the report sees it, by unique id."""
-    root = manifest.metadata.project_name
-    infos: dict[str, NodeInfo] = {}
-    for node in manifest:
-        file = repository.file_of(node, root)
-        infos[node.unique_id] = NodeInfo(
+class NodeInfos(Mapping[str, NodeInfo]):
+    """Every node of the manifest as the report sees it, by unique id; made when it is asked for, since few are."""
+
+    def __init__(self, manifest: Manifest, repository: Repository) -> None:
+        self._manifest, self._repository = manifest, repository
+        self._known: dict[str, NodeInfo] = {}
+
+    def __getitem__(self, unique_id: str) -> NodeInfo:
+        info = self._known.get(unique_id)
+        if info is None:
+            node = self._manifest.find(unique_id)
+            if node is None:
+                raise KeyError(unique_id)
+            info = self._known[unique_id] = self._info(node)
+        return info
+
+    def __iter__(self) -> Iterator[str]:
+        return (node.unique_id for node in self._manifest)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self._manifest)
+
+    def _info(self, node: ManifestNode) -> NodeInfo:
+        file = self._repository.file_of(node, self._manifest.metadata.project_name)
+        return NodeInfo(
             unique_id=node.unique_id,
             name=display_name(node),
             resource_type=node.resource_type or node.unique_id.split(".", 1)[0],
@@ -23,19 +41,16 @@ def node_infos(manifest: Manifest, repository: Repository) -> Mapping[str, NodeI
             original_file_path=node.original_file_path or None,
             compiled_path=node.compiled_path,
             file=file,
-            url=repository.url_of(file),
+            url=self._repository.url_of(file),
             materialization=node.config.materialized if node.resource_type in ("model", "seed", "snapshot") else None,
             relation_name=node.relation_name,
-            owners=owners_of(node, manifest),
+            owners=owners_of(node, self._manifest),
             tested_nodes=tested_nodes(node),
         )
-    return infos
 
 
 def edges_of(manifest: Manifest) -> Mapping[str, tuple[str, ...]]:
     """Parent to children, tests and all."""
-    if manifest.child_map is not None:
-        return {parent: tuple(children) for parent, children in manifest.child_map.items() if children}
     edges: dict[str, list[str]] = {}
     for node in manifest:
         for parent in node.depends_on.nodes:

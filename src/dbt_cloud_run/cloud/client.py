@@ -19,6 +19,7 @@ import httpx
 from pydantic import SecretStr, ValidationError
 
 from dbt_cloud_run.clock import Clock
+from dbt_cloud_run.cloud.body import write_body
 from dbt_cloud_run.cloud.errors import NotFound, Rejected, Unreadable
 from dbt_cloud_run.cloud.models import CloudModel, Job, Named, RetryDetails, Run
 from dbt_cloud_run.cloud.transport import Transport
@@ -35,6 +36,7 @@ class DownloadedFile:
     size: int
     wire_bytes: int
     content_type: str
+    packed: Path | None = None  # the same, compressed as it came: one gzip member
 
 
 class CloudClient:
@@ -159,11 +161,14 @@ class CloudClient:
             raise Unreadable(f"The list of artifacts of run {run_id} is no list.")
         return tuple(path for path in data if isinstance(path, str))
 
-    async def download(self, run_id: int, path: str, dest: Path, *, step: int | None = None) -> DownloadedFile | None:
+    async def download(
+        self, run_id: int, path: str, dest: Path, *, step: int | None = None, packed: Path | None = None
+    ) -> DownloadedFile | None:
         """Stream one artifact to `dest`, whose folder exists; None where there is none (404).
 
         `step` is a step's index; without it the platform serves the last step's. `dest` appears only when the transfer
-        is complete. The content is not looked at: it may be empty, or not be JSON. Raises `OSError` of the disk, too.
+        is complete. The content is not looked at: it may be empty, or not be JSON. `packed` receives the body as it
+        came, if that is gzip. Raises `OSError` of the disk, too.
         """
         if any(part in ("", ".", "..") for part in path.split("/")):
             raise Rejected(f"{path!r} is no path of an artifact.")
@@ -172,17 +177,21 @@ class CloudClient:
         part = dest.with_name(f".{dest.name[:100]}.{os.urandom(6).hex()}.part")
         try:
             async with self._transport.stream(url, params=params) as response:
-                size = 0
                 with part.open("xb") as file:
-                    async for piece in response.aiter_bytes():
-                        size += file.write(piece)
+                    size, is_packed = await write_body(response, file, packed)
             part.replace(dest)
         except NotFound:
             return None
         finally:
             with contextlib.suppress(FileNotFoundError):
                 part.unlink()
-        return DownloadedFile(dest, size, response.num_bytes_downloaded, response.headers.get("content-type", ""))
+        return DownloadedFile(
+            dest,
+            size,
+            response.num_bytes_downloaded,
+            response.headers.get("content-type", ""),
+            packed if is_packed else None,
+        )
 
 
 def _params(include: Iterable[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""dbt's artifact files, decoded into the few fields that we need. All others are passed over, missing ones have defaults.
+"""dbt's artifact files, decoded into the few fields that we need; others are passed over, missing ones have defaults.
 
 Schemas: manifest v7 to v12, run-results v4 to v6, sources v3 (schemas.getdbt.com). The number does not tell the fields
 (they grow within a version), so nothing is checked against it.
@@ -60,10 +60,6 @@ class ManifestNode(_Lenient):
     path: str = ""
     original_file_path: str = ""
     fqn: list[str] = []
-    alias: str | None = None
-    identifier: str | None = None
-    database: str | None = None
-    schema: str | None = None
     relation_name: str | None = None
     version: Any = None
     latest_version: Any = None
@@ -77,13 +73,10 @@ class ManifestNode(_Lenient):
     compiled_path: str | None = None
     depends_on: DependsOn = msgspec.field(default_factory=DependsOn)
     attached_node: str | None = None
-    column_name: str | None = None
-    file_key_name: str | None = None
     test_metadata: TestMetadata | None = None
     source_name: str | None = None
     model: str | None = None  # of a unit test: the model's name
     owner: Any = None  # of an exposure or a group
-    language: str | None = None
 
     @property
     def all_tags(self) -> tuple[str, ...]:
@@ -128,9 +121,6 @@ class Manifest(_Lenient):
     functions: dict[str, ManifestNode] = {}
     groups: dict[str, ManifestNode] = {}
     selectors: dict[str, Any] = {}
-    disabled: Any = None
-    parent_map: dict[str, list[str]] | None = None
-    child_map: dict[str, list[str]] | None = None
 
     def find(self, unique_id: str) -> ManifestNode | None:
         """The node with this unique id, whatever its kind."""
@@ -156,17 +146,9 @@ class Manifest(_Lenient):
         )
 
     def parents(self, unique_id: str) -> list[str]:
-        """What this node depends on directly; from `parent_map`, or from the node itself where there is no map."""
-        if self.parent_map is not None and unique_id in self.parent_map:
-            return self.parent_map[unique_id]
+        """What this node depends on directly. The manifest's `parent_map` says the same once more."""
         node = self.find(unique_id)
         return node.depends_on.nodes if node is not None else []
-
-    def children(self, unique_id: str) -> list[str]:
-        """What depends on this node directly."""
-        if self.child_map is not None:
-            return self.child_map.get(unique_id, [])
-        return [node.unique_id for node in self if unique_id in node.depends_on.nodes]
 
 
 class _Timing(_Lenient):

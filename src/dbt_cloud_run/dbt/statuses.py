@@ -6,6 +6,7 @@ Words: dbt-core 1.3 to 1.12 (`artifacts/schemas/results.py`) and of the new engi
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import lru_cache
 
 FAILURES = frozenset(
     {"error", "fail", "runtime error", "partial success", "failed", "cancelled", "canceled", "timeout"}
@@ -29,12 +30,14 @@ class Kind(StrEnum):
     SKIPPED = "skipped"
 
 
+@lru_cache(maxsize=1024)
 def normalise(status: str) -> str:
     """One spelling for a word: lower case, blanks for underscores; `no-op` keeps its dash."""
     word = " ".join(status.lower().replace("_", " ").split())
     return {"no op": "no-op", "noop": "no-op", "partial-success": "partial success"}.get(word, word)
 
 
+@lru_cache(maxsize=1024)
 def kind(status: str) -> Kind:
     """Judge a status word. An unknown word that speaks of success is one; any other unknown word is a failure."""
     word = normalise(status)

@@ -15,6 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from dbt_cloud_run.github.packed import Stopped, write_packed
+
+__all__ = ["Archive", "ArtifactFile", "Stopped", "write_archive"]
+
 _CHUNK: Final = 1024 * 1024
 _LEVEL: Final = 6  # what the official client uses
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f":<>|*?\\]')  # in paths within an artifact, after the official client
@@ -22,10 +26,15 @@ _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f":<>|*?\\]')  # in paths within an artif
 
 @dataclass(frozen=True, slots=True)
 class ArtifactFile:
-    """A file on disk, and its path in the artifact, relative and with `/`."""
+    """A file on disk, and its path in the artifact, relative and with `/`.
+
+    `packed` is the same content as one gzip member, if there is that: its data is taken as it is, since zip files and
+    gzip share their compression. A file of another size is not what it was, and is compressed anew.
+    """
 
     path: Path
     arcname: str
+    packed: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +44,6 @@ class Archive:
     size: int
     sha256: str
     files: int
-
-
-class Stopped(Exception):  # noqa: N818 - it is no error: nobody wants the result any more
-    """`stop` was set while the zip file was being written."""
 
 
 def write_archive(
@@ -59,16 +64,16 @@ def write_archive(
             name = _FORBIDDEN.sub("_", file.arcname).lstrip("/")
             if name in names or ".." in name.split("/"):
                 on_note(f"{file.arcname} is not in the artifact: its name is taken or not allowed there.")
-            elif _write_entry(archive, file.path, name, stop):
+            elif _write_entry(archive, file, name, stop):
                 names.add(name)
             else:
                 on_note(f"{file.arcname} is not in the artifact: it cannot be read as a regular file.")
     return Archive(size=sink.size, sha256=sink.digest.hexdigest(), files=len(names))
 
 
-def _write_entry(archive: zipfile.ZipFile, path: Path, name: str, stop: threading.Event) -> bool:
+def _write_entry(archive: zipfile.ZipFile, file: ArtifactFile, name: str, stop: threading.Event) -> bool:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
             raise
@@ -81,6 +86,8 @@ def _write_entry(archive: zipfile.ZipFile, path: Path, name: str, stop: threadin
         info.compress_type = zipfile.ZIP_DEFLATED
         info.external_attr = (status.st_mode & 0xFFFF) << 16
         info.file_size = status.st_size
+        if file.packed is not None and write_packed(archive, info, file.packed, stop):
+            return True
         # The size is not known for certain before the end, and a stream cannot go back to correct its header.
         with archive.open(info, "w", force_zip64=info.file_size > zipfile.ZIP64_LIMIT // 2) as entry:
             while chunk := source.read(_CHUNK):

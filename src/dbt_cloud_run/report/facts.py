@@ -72,6 +72,11 @@ class Facts:
         found = self.data.nodes.get(unique_id)
         return found if found is not None else _named_by_id(unique_id)
 
+    def resource_type(self, unique_id: str) -> str:
+        """The same as `info` says, by the unique id alone: there may be tens of thousands to count."""
+        kind, dot, _ = unique_id.partition(".")
+        return kind if dot else "node"
+
     def owners(self, unique_id: str) -> tuple[str, ...]:
         """A node's owners; of a test without its own: those of the nodes that it tests."""
         info = self.info(unique_id)

@@ -68,7 +68,7 @@ class _Graph:
     def is_shown(self, uid: str) -> bool:
         if self._classes.get(uid) in ("failed", "recovered"):
             return True
-        return self._facts.info(uid).resource_type not in ("test", "unit_test", "operation", "sql_operation", "macro")
+        return self._facts.resource_type(uid) not in ("test", "unit_test", "operation", "sql_operation", "macro")
 
     def without_loners(self, uids: Sequence[str]) -> list[str]:
         """Those that have an edge to another one of them, and all that failed or recovered."""

@@ -95,7 +95,7 @@ def _first_entries(whole: str, entries: list[Any], room: int) -> tuple[str, int]
         return whole, len(entries)
     used, count = len("[]"), 0
     for entry in entries:
-        used += _units(_as_text([entry])) - 2 + (1 if count else 0)
+        used += len(json.dumps(entry)) + (1 if count else 0)  # it is all ASCII
         if used > room:
             break
         count += 1
@@ -105,7 +105,7 @@ def _first_entries(whole: str, entries: list[Any], room: int) -> tuple[str, int]
 def _counts(facts: Facts) -> dict[str, dict[str, int]]:
     found: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for unique_id, outcome in facts.data.outcome.ledger.outcomes.items():
-        found[facts.info(unique_id).resource_type][outcome.result.status] += 1
+        found[facts.resource_type(unique_id)][outcome.result.status] += 1
     return {resource_type: dict(sorted(found[resource_type].items())) for resource_type in sorted(found)}
 
 

@@ -56,7 +56,7 @@ def rest_is_in(facts: Facts) -> str:
 def _check_counts(facts: Facts) -> list[Block]:
     counts: dict[str, Counter[Kind]] = {}
     for uid, judged in facts.kinds.items():
-        label = _CHECKS.get(facts.info(uid).resource_type)
+        label = _CHECKS.get(facts.resource_type(uid))
         if label:
             counts.setdefault(label, Counter())[judged] += 1
     for row in facts.data.outcome.ledger.freshness:

@@ -1,0 +1,71 @@
+"""gzip data as an entry of a zip file, not compressed again: both hold the same kind of stream (RFC 1951, RFC 1952)."""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+import zipfile
+from pathlib import Path
+from typing import BinaryIO, Final
+
+_CHUNK: Final = 1024 * 1024
+_TRAILER: Final = 8  # CRC-32 and size modulo 2^32
+_HAS_CHECKSUM, _HAS_EXTRA, _HAS_NAME, _HAS_COMMENT = 2, 4, 8, 16
+
+
+class Stopped(Exception):  # noqa: N818 - it is no error: nobody wants the result any more
+    """`stop` was set while the zip file was being written."""
+
+
+def write_packed(archive: zipfile.ZipFile, info: zipfile.ZipInfo, packed: Path, stop: threading.Event) -> bool:
+    """Append the content of a gzip file with a single member as the entry `info`, whose `file_size` is known.
+
+    False, and nothing is written, if the file is none such or is about other content of another size. Raises `Stopped`.
+    """
+    target = archive.fp
+    try:
+        source = packed.open("rb")
+    except OSError:
+        return False
+    with source:
+        begin, end = _bounds(source)
+        if target is None or end <= begin:
+            return False
+        source.seek(end)
+        info.CRC, size = struct.unpack("<LL", source.read(_TRAILER))
+        if size != info.file_size % 2**32:
+            return False
+        source.seek(begin)
+        info.compress_size = end - begin
+        info.header_offset = target.tell()
+        target.write(info.FileHeader(zip64=max(info.file_size, info.compress_size) > zipfile.ZIP64_LIMIT))
+        left = info.compress_size
+        while left:
+            if stop.is_set():
+                raise Stopped
+            chunk = source.read(min(_CHUNK, left))
+            if not chunk:
+                raise OSError(f"{packed.name} became shorter while it was read")
+            left -= len(chunk)
+            target.write(chunk)
+    archive.filelist.append(info)
+    archive.NameToInfo[info.filename] = info
+    archive.start_dir = target.tell()  # where the next entry, or the directory, begins
+    return True
+
+
+def _bounds(source: BinaryIO) -> tuple[int, int]:
+    """Where the compressed stream begins and ends; (0, 0) if this is not gzip."""
+    head = source.read(10)
+    if len(head) < 10 or head[:3] != b"\x1f\x8b\x08":
+        return 0, 0
+    flags = head[3]
+    if flags & _HAS_EXTRA:
+        source.seek(int.from_bytes(source.read(2), "little"), os.SEEK_CUR)
+    for flag in (_HAS_NAME, _HAS_COMMENT):
+        while flags & flag and source.read(1) not in (b"\0", b""):
+            pass
+    if flags & _HAS_CHECKSUM:
+        source.seek(2, os.SEEK_CUR)
+    return source.tell(), source.seek(0, os.SEEK_END) - _TRAILER
