@@ -1,0 +1,122 @@
+"""The whole loop of a step within the test's process: real sockets, real files, a clock that makes waiting cheap."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import httpx
+from tests.support.action import FILES, ActionJob
+from tests.support.runner_parser import read_environment_file
+from tests.support.scaled_clock import ScaledClock
+
+from dbt_cloud_run.cloud.client import CloudClient
+from dbt_cloud_run.github.commands import Console
+from dbt_cloud_run.main import hide_secrets
+from dbt_cloud_run.settings import Settings
+from dbt_cloud_run.step import StepRun
+
+CLOSED_PORT = 9  # `discard`, at which nothing listens here
+
+
+class Refusing(httpx.AsyncBaseTransport):
+    """Sends the requests that `is_refused` says to a port at which nobody listens: the kernel refuses them."""
+
+    def __init__(self, is_refused: Callable[[httpx.Request], bool]) -> None:
+        self._is_refused = is_refused
+        self._inner = httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=16))
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self._is_refused(request):
+            request.url = request.url.copy_with(port=CLOSED_PORT)
+        return await self._inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+@dataclass
+class PlayedStep:
+    """What a step that was played in this process has left."""
+
+    status: int
+    log: str
+    files: Path
+    workspace: Path
+    clock: ScaledClock
+    seconds: float  # on the step's own clock
+
+    @cached_property
+    def outputs(self) -> dict[str, str]:
+        return read_environment_file(self.files / "output")
+
+    @cached_property
+    def state(self) -> dict[str, str]:
+        return read_environment_file(self.files / "state")
+
+    @property
+    def summary(self) -> str:
+        return (self.files / "step_summary").read_text(encoding="utf-8")
+
+
+@dataclass
+class LoopJob(ActionJob):
+    """A job whose steps are played in this process. `read_timeout` is that of one request, in real seconds."""
+
+    factor: float = 1000.0
+    read_timeout: float = 20.0
+    is_refused: Callable[[httpx.Request], bool] | None = None
+    _plays: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+
+    async def play(
+        self,
+        inputs: Mapping[str, str] | None = None,
+        *,
+        event: tuple[str, Mapping[str, Any]] | None = None,
+        attempt: int = 1,
+        variables: Mapping[str, str] | None = None,
+        signal_at: Callable[[ScaledClock], None] | None = None,
+    ) -> PlayedStep:
+        """Play a step. `signal_at` gets its clock before it begins, to interrupt it when it likes."""
+        files = self.folder / f"played-{next(self._plays)}"
+        environment = self._prepared(files, inputs or {}, event, attempt) | dict(variables or {})
+        log = io.StringIO()
+        console = Console(stream=log, environ=environment)
+        hide_secrets(console, environment)
+        settings = Settings.from_environ(environment)
+        clock = ScaledClock(self.factor)
+        if signal_at is not None:
+            signal_at(clock)
+        began = clock.monotonic()
+        with tempfile.TemporaryDirectory(dir=self.folder / "temp") as scratch:
+            try:
+                status = await StepRun(settings, console, clock, Path(scratch), self._client).run()
+            finally:
+                clock.close()
+        seconds = clock.monotonic() - began
+        return PlayedStep(status, log.getvalue(), files, self.workspace, clock, seconds)
+
+    def _prepared(
+        self, files: Path, inputs: Mapping[str, str], event: tuple[str, Mapping[str, Any]] | None, attempt: int
+    ) -> dict[str, str]:
+        files.mkdir()
+        for name in FILES:
+            (files / name).touch()
+        event_name, payload = event or ("workflow_dispatch", {})
+        (files / "event.json").write_text(json.dumps(payload), encoding="utf-8")
+        given = {**self.inputs, **inputs}
+        return self.environment(files, event_name, attempt) | {
+            f"INPUT_{name.upper()}": value for name, value in given.items()
+        }
+
+    def _client(self, *arguments: Any) -> CloudClient:
+        """As impatient as the job says, and refused by the kernel where it says so."""
+        transport = Refusing(self.is_refused) if self.is_refused is not None else None
+        return CloudClient(*arguments, connect_timeout=5.0, read_timeout=self.read_timeout, transport=transport)

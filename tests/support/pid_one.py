@@ -1,0 +1,119 @@
+"""A step as PID 1 of a PID namespace of its own, as in a container, told to stop as GitHub's runner does it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tests.support.action import FILES, POST, ROOT, STEP, ActionJob, FinishedStep, RunningStep
+from tests.support.runner_parser import read_environment_file
+
+SIGTERM_AFTER, SIGKILL_AFTER = 7.5, 2.5  # seconds, as the runner has it
+_ENTER = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
+
+
+@cache
+def why_impossible() -> str:
+    """Why there can be no PID namespace here; empty if there can."""
+    if shutil.which("unshare") is None:
+        return "there is no `unshare` here"
+    done = subprocess.run([*_ENTER, "true"], capture_output=True, text=True, timeout=30, check=False)  # noqa: S603 - util-linux
+    return "" if done.returncode == 0 else f"`unshare` cannot make a PID namespace: {done.stderr.strip()}"
+
+
+@dataclass
+class PidOne(RunningStep):
+    """A step that is PID 1 where it lives."""
+
+    @property
+    def pid(self) -> int:
+        """Its PID out here."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        deadline = time.monotonic() + 20
+        while not (found := children.read_text().split()):
+            assert time.monotonic() < deadline, "unshare has started nothing"
+            time.sleep(0.01)
+        return int(found[0])
+
+    def send(self, signum: int = signal.SIGINT) -> None:
+        os.kill(self.pid, signum)
+
+    def stop(self, first: int = signal.SIGINT) -> tuple[FinishedStep, float]:
+        """Tell it to stop as the runner does; gives what it left, and the seconds that it took.
+
+        A step that does not hear the first signal gets SIGTERM, and SIGKILL in the end.
+        """
+        began = time.monotonic()
+        pid = self.pid
+        os.kill(pid, first)
+        for signum, patience in ((signal.SIGTERM, SIGTERM_AFTER), (signal.SIGKILL, SIGKILL_AFTER)):
+            try:
+                self.process.wait(patience)
+                break
+            except subprocess.TimeoutExpired:
+                os.kill(pid, signum)
+        status = self.process.wait(10)
+        return FinishedStep(status, self.log, self.files, self.workspace, self.results), time.monotonic() - began
+
+
+@dataclass
+class ContainedJob(ActionJob):
+    """A job whose steps are each PID 1 of a namespace."""
+
+    def start(
+        self,
+        inputs: Mapping[str, str] | None = None,
+        *,
+        script: str = STEP,
+        event: tuple[str, Mapping[str, Any]] | None = None,
+        attempt: int = 1,
+        variables: Mapping[str, str] | None = None,
+    ) -> PidOne:
+        files = self.folder / f"files-{next(self._numbers)}"
+        files.mkdir()
+        for name in FILES:
+            (files / name).touch()
+        event_name, payload = event or ("workflow_dispatch", {})
+        (files / "event.json").write_text(json.dumps(payload), encoding="utf-8")
+        environment = self.environment(files, event_name, attempt) | dict(variables or {})
+        given = {**self.inputs, **(inputs or {})}
+        environment |= {f"INPUT_{name.upper()}": value for name, value in given.items()}
+        with (files / "log").open("wb") as log:
+            process = subprocess.Popen(  # noqa: S603 - our own script
+                [*_ENTER, sys.executable, "-Iu", str(ROOT / script)],
+                cwd=self.workspace,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        return PidOne(process, files, self.workspace, self.results)
+
+    def post_with(self, state: Mapping[str, str], inputs: Mapping[str, str] | None = None) -> FinishedStep:
+        """A post step with any state."""
+        variables = {f"STATE_{name}": value for name, value in state.items()}
+        return self.start(inputs, script=POST, variables=variables).finish()
+
+
+def saved_state(step: RunningStep | FinishedStep) -> dict[str, str]:
+    """The state that it has left."""
+    return read_environment_file(step.files / "state")
+
+
+@contextlib.contextmanager
+def silent_server() -> Iterator[str]:
+    """A server that takes every connection and never says a word; gives its URL."""
+    with socket.create_server(("127.0.0.1", 0), backlog=32) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
