@@ -23,6 +23,7 @@ FILES = {
     "GITHUB_ENV": "set_env_",
     "GITHUB_PATH": "add_path_",
 }
+DOCKER_SOCKET = "/var/run/docker.sock"
 INTERRUPT_SECONDS = 7.5  # from SIGINT to SIGTERM
 TERMINATE_SECONDS = 2.5  # from SIGTERM to SIGKILL of the client
 
@@ -86,7 +87,7 @@ class ContainerStep:
         environment = self.environment() | {f"STATE_{name}": value for name, value in (state or {}).items()}
         temp, name = self.folder / "temp", f"{self.name}-{Path(entrypoint).stem}"
         mounts = {
-            "/var/run/docker.sock": "/var/run/docker.sock",
+            os.environ.get("DOCKER_HOST", "").removeprefix("unix://") or DOCKER_SOCKET: DOCKER_SOCKET,
             str(temp): "/github/runner_temp",
             str(temp / "_github_home"): "/github/home",
             str(temp / "_github_workflow"): "/github/workflow",
