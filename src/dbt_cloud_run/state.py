@@ -47,8 +47,8 @@ class State:
 
     def files(self, name: str, folder: Path | None, files: Iterable[Path]) -> None:
         """What is to be uploaded, and as which artifact, if the main step does not come to it."""
-        if folder is not None:
-            written = sorted(str(path) for path in files if path.is_relative_to(folder))
+        written = sorted(str(path) for path in files if folder is not None and path.is_relative_to(folder))
+        if written:
             self.console.save_state(FILES, json.dumps({"name": name, "folder": str(folder), "files": written}))
 
     def published(self) -> None:
