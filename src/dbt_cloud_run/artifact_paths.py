@@ -6,6 +6,7 @@ import re
 from functools import lru_cache
 
 _TOKEN = re.compile(r"\*\*/|\*\*|\*|\?|\[[^\]/]+\]|.", re.DOTALL)
+_SET_SYNTAX = re.compile(r"[\\\[&~|]")  # means, or may come to mean, more in a set than itself
 
 
 def is_plain(pattern: str) -> bool:
@@ -32,6 +33,6 @@ def _translated(token: str) -> str:
     if token in known:
         return known[token]
     if token.startswith("[") and len(token) > 1:
-        body = token[1:-1].replace("\\", "\\\\")
+        body = _SET_SYNTAX.sub(r"\\\g<0>", token[1:-1]).replace("--", r"-\-")
         return f"[^{body[1:]}]" if body.startswith("!") else f"[{body}]"
     return re.escape(token)

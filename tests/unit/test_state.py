@@ -1,0 +1,144 @@
+"""What the post step makes of the state: what the main step wrote, and nothing of what it did not."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.runner_parser import read_environment_file
+
+from dbt_cloud_run.cloud.models import Run
+from dbt_cloud_run.github.commands import Console
+from dbt_cloud_run.pending import Pending
+from dbt_cloud_run.state import SavedState, State
+from dbt_cloud_run.tag import RunKey, Tag, cause_text
+
+TAG = Tag.new(RunKey("0123456789", "abcdef"))
+BASE = ("https://cloud.getdbt.com", 12)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def state(file: Path) -> State:
+    file.touch()
+    return State(Console(io.StringIO(), environ={"GITHUB_STATE": str(file)}))
+
+
+def saved(file: Path) -> SavedState:
+    return SavedState.from_environ({f"STATE_{name}": value for name, value in read_environment_file(file).items()})
+
+
+def pending(**more: Any) -> Pending:
+    async def request() -> Run:
+        raise NotImplementedError
+
+    return Pending(job_id=7, baseline_id=99, request=request, **more)
+
+
+def ours(**more: Any) -> Run:
+    return Run.model_validate({"id": 100, "trigger": {"cause": cause_text(TAG, "because")}, **more})
+
+
+def test_nothing_saved_is_nothing_to_do() -> None:
+    found = SavedState.from_environ({})
+    assert (found.run_id, found.write, found.files, found.ended, found.is_published) == (None, None, None, "", False)
+
+
+def test_a_write_on_its_way_is_found_by_its_tag(state: State, file: Path) -> None:
+    state.target(*BASE)
+    state.pending(pending(tag=TAG))
+    write = saved(file).write
+    assert write is not None
+    assert (write.job_id, write.baseline_id, write.tag, write.native_of) == (7, 99, TAG, None)
+    assert saved(file).target == "https://cloud.getdbt.com 12"
+
+
+def test_a_native_retry_on_its_way_is_found_by_what_it_retries(state: State, file: Path) -> None:
+    state.pending(pending(native_of=55))
+    write = saved(file).write
+    assert write is not None
+    assert (write.tag, write.native_of) == (None, 55)
+
+
+def test_a_run_that_is_waited_for_replaces_the_write(state: State, file: Path) -> None:
+    state.pending(pending(tag=TAG))
+    state.run(ours(), is_ours=True, step_key=TAG.key.step)
+    found = saved(file)
+    assert (found.run_id, found.write) == (100, None)
+    assert found.proves(ours())
+
+
+def test_the_next_write_replaces_the_run(state: State, file: Path) -> None:
+    state.run(ours(), is_ours=True, step_key=TAG.key.step)
+    state.pending(pending(tag=TAG))
+    assert (saved(file).run_id, saved(file).write is None) == (None, False)
+
+
+def test_a_run_of_somebody_elses_is_not_kept(state: State, file: Path) -> None:
+    state.run(ours(), is_ours=False, step_key=TAG.key.step)
+    assert saved(file).run_id is None
+
+
+def test_only_a_run_that_shows_it_itself_was_started_by_this_step(state: State, file: Path) -> None:
+    state.run(ours(), is_ours=True, step_key=TAG.key.step)
+    other = Tag.new(RunKey("9999999999", "abcdef"))
+    strangers = [{"cause": "a person"}, {"cause": cause_text(other, "")}, None]
+    assert not any(saved(file).proves(ours(trigger=trigger)) for trigger in strangers)
+
+
+def test_a_native_retry_shows_it_by_what_it_retries(state: State, file: Path) -> None:
+    retry = ours(retrying_run_id=55, trigger=None)
+    state.run(retry, is_ours=True, step_key=TAG.key.step)
+    assert saved(file).proves(retry)
+    assert not saved(file).proves(ours(retrying_run_id=56, trigger=None))
+    assert not saved(file).proves(ours())
+
+
+def test_files_are_those_in_the_folder(state: State, file: Path, tmp_path: Path) -> None:
+    inside, outside = tmp_path / "out" / "a.json", tmp_path / "b.json"
+    state.files("name", tmp_path / "out", [inside, outside])
+    state.ended("verdict")
+    state.published()
+    found = saved(file)
+    assert found.files is not None
+    assert (found.files.name, found.files.folder, found.files.files) == ("name", tmp_path / "out", (inside,))
+    assert (found.ended, found.is_published) == ("verdict", True)
+
+
+@pytest.mark.parametrize("text", ["-1", "0x10", "1e3", "٣", "9" * 20, "7; rm", "null"])
+def test_a_forged_run_is_no_run(text: str) -> None:
+    assert SavedState.from_environ({"STATE_run_id": text}).run_id is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "null", "[]", "[1,2]", '["7",99,null,null]', "7", '{"a":1,"b":2,"c":3,"d":4}']
+)
+def test_a_forged_write_is_no_write(text: str) -> None:
+    assert SavedState.from_environ({"STATE_pending": text}).write is None
+
+
+def test_a_forged_tag_is_no_tag() -> None:
+    write = SavedState.from_environ({"STATE_pending": json.dumps([7, 99, "[dcr x]", "55"])}).write
+    assert write is not None
+    assert (write.tag, write.native_of) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "null", "[]", "{}", '{"name":"n","folder":3,"files":[]}', '{"name":"n","folder":"f"}']
+)
+def test_forged_files_are_no_files(text: str) -> None:
+    assert SavedState.from_environ({"STATE_files": text}).files is None
+
+
+def test_no_override_and_no_secret_is_in_it(state: State, file: Path) -> None:
+    state.target(*BASE)
+    state.pending(pending(tag=Tag.new(RunKey("0123456789", "abcdef"))))
+    state.run(ours(), is_ours=True, step_key=TAG.key.step)
+    assert read_environment_file(file).keys() == {"target", "pending", "run_id", "proof"}
