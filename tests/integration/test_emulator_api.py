@@ -242,6 +242,7 @@ def test_jobs_are_found_by_name_and_projects_and_environments_by_v3(emulator: Ru
 def test_artifacts_by_step_and_of_the_last_step_without(emulator: RunningEmulator, run: dict[str, Any]) -> None:
     paths = emulator.data("GET", f"runs/{run['id']}/artifacts/")
     assert {"manifest.json", "run_results.json"} <= set(paths)
+    assert emulator.data("GET", f"runs/{run['id']}/artifacts/", params={"step": 1}) == paths
     of_last = emulator.artifact(run["id"], "run_results.json")
     assert of_last == emulator.artifact(run["id"], "run_results.json", step=4)
     assert of_last["metadata"]["env"]["DBT_CLOUD_RUN_ID"] == str(run["id"])

@@ -124,9 +124,9 @@ async def get_step(request: Request) -> Response:
 
 
 async def list_artifacts(request: Request) -> Response:
-    """Those of the last step, and null while there are none."""
+    """Those of the last step, and null while there are none; `step` is taken and, as on the platform, not heeded."""
     emulator, access = access_of(request)
-    query_of(request, RelatedQuery)
+    query_of(request, ArtifactQuery)
     run = run_of(request, emulator, access)
     step = artifacts.last_step(run)
     paths = artifacts.list_paths(run, step.index) if step is not None and run.artifacts_saved else []
