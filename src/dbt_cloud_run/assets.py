@@ -108,22 +108,22 @@ def _test_counts(ledger: Ledger, manifest: Manifest) -> Mapping[str, Mapping[str
 
 def _upstream_keys(manifest: Manifest, adapter: str) -> Callable[[ManifestNode], tuple[str, ...]]:
     """A function from a node to the keys of what it is built from, traced through ephemeral models."""
-    known: dict[str, tuple[str, ...]] = {}
     key = cache(partial(asset_key, adapter))
 
     def keys_of(node: ManifestNode) -> tuple[str, ...]:
         keys: dict[str, None] = {}
-        for parent_id in node.depends_on.nodes:
+        traced: set[str] = set()
+        waiting = node.depends_on.nodes[::-1]  # a stack, so that no chain is too long, and a circle ends
+        while waiting:
+            parent_id = waiting.pop()
             parent = manifest.nodes.get(parent_id) or manifest.sources.get(parent_id)
             if parent is None or parent.resource_type not in (*BUILDABLE, "source"):
                 continue
-            if parent.config.materialized == "ephemeral" or not parent.relation_name:
-                if parent_id not in known:
-                    known[parent_id] = ()  # a cycle, which dbt forbids, ends here
-                    known[parent_id] = keys_of(parent)
-                keys.update(dict.fromkeys(known[parent_id]))
-            else:
+            if parent.config.materialized != "ephemeral" and parent.relation_name:
                 keys[key(parent.relation_name)] = None
+            elif parent_id not in traced:
+                traced.add(parent_id)
+                waiting += parent.depends_on.nodes[::-1]
         return tuple(keys)
 
     return keys_of
