@@ -6,6 +6,7 @@ Nothing here changes a verdict: what is missing, late or not to be trusted becom
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,7 @@ from dbt_cloud_run.dbt.artifacts import (
 )
 from dbt_cloud_run.dbt.statuses import NODE_COMMANDS
 from dbt_cloud_run.downloads import Downloads
+from dbt_cloud_run.github.files import UnsafePathError, require_inside
 from dbt_cloud_run.model import Attempt, Ending, RunState, Step
 
 RUN_RESULTS, SOURCES, MANIFEST, CATALOG = "run_results.json", "sources.json", "manifest.json", "catalog.json"
@@ -62,7 +64,7 @@ class Collector:
         packing = None if self.packed is None else self.scratch / "packed"
         if packing is not None:
             packing.mkdir(parents=True, exist_ok=True)
-        downloads = Downloads(self.client, self.reader, run, packing)
+        downloads = Downloads(self.client, self.reader, run, self.kept, packing)
         self._has_manifest.clear()
         await downloads.until_saved()
         steps, *_ = await asyncio.gather(
@@ -119,21 +121,26 @@ class Collector:
 
     async def _newest_manifest(self, downloads: Downloads) -> None:
         """The manifest of the newest step that has one; an earlier attempt's stays where this run made none."""
+        folder = self.kept if self._is_wanted(MANIFEST) else self.scratch
+        fresh = folder / f".{MANIFEST}.new"
         try:
-            await self._manifest(downloads)
+            await self._manifest(downloads, fresh, folder / MANIFEST)
+        except OSError as error:
+            downloads.warnings.append(f"{MANIFEST} of run {downloads.run.id} could not be kept: {error}")
         finally:
             self._has_manifest.set()
+            with contextlib.suppress(OSError):
+                fresh.unlink()
 
-    async def _manifest(self, downloads: Downloads) -> None:
-        target = (self.kept if self._is_wanted(MANIFEST) else self.scratch) / MANIFEST
-        fresh = target.with_name(f".{MANIFEST}.new")
+    async def _manifest(self, downloads: Downloads, fresh: Path, target: Path) -> None:
         for step in reversed(_dbt_steps(downloads.run)):
             if await downloads.file(MANIFEST, fresh, step.index, expected=step.state is RunState.SUCCESS):
                 try:
                     self.manifest = await _decoded(decode_manifest, fresh)
                 except UnreadableArtifactError as error:
                     downloads.warnings.append(f"Run {downloads.run.id}: {str(error).replace(fresh.name, MANIFEST)}")
-                fresh.replace(target)
+                del downloads.found[MANIFEST, step.index]
+                await asyncio.to_thread(fresh.replace, target)
                 downloads.found[MANIFEST, step.index] = target
                 if packed := downloads.packed.pop(fresh, None):
                     downloads.packed[target] = packed
@@ -156,9 +163,16 @@ class Collector:
         newest = max((step for path, step in downloads.found if path == SOURCES and step), default=None)
         if newest is not None:
             target = self.kept / SOURCES
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(downloads.found[SOURCES, newest], target)
-            self.written.add(target)
+            try:
+                require_inside(self.kept, target)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                copy = target.with_name(f".{SOURCES}.new")
+                shutil.copyfile(downloads.found[SOURCES, newest], copy)
+                copy.replace(target)
+            except (OSError, UnsafePathError) as error:
+                downloads.warnings.append(f"{SOURCES} of run {downloads.run.id} could not be kept: {error}")
+            else:
+                self.written.add(target)
 
     async def _others(self, downloads: Downloads) -> None:
         """What the user's patterns ask for beyond the four, and with `all` every file of every step."""

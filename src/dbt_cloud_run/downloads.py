@@ -11,7 +11,7 @@ from dbt_cloud_run.cloud.client import CloudClient, DownloadedFile
 from dbt_cloud_run.cloud.errors import CloudError, NotFound
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import ARTIFACT_BUDGET, Reader
-from dbt_cloud_run.github.files import UnsafePathError, safe_relative
+from dbt_cloud_run.github.files import UnsafePathError, require_inside, safe_relative
 from dbt_cloud_run.model import RunState
 
 AT_ONCE = 4
@@ -28,6 +28,7 @@ class Downloads:
     client: CloudClient
     reader: Reader
     run: Run
+    kept: Path  # a real path; what is written in it stays in it
     packing: Path | None = None
     warnings: list[str] = field(default_factory=list)
     found: dict[tuple[str, int | None], Path] = field(default_factory=dict)
@@ -65,6 +66,8 @@ class Downloads:
         """Download one artifact; False when there is none, with a warning where it was expected."""
         try:
             safe_relative(path)
+            if target.is_relative_to(self.kept):
+                require_inside(self.kept, target)
         except UnsafePathError as error:
             self.warnings.append(f"An artifact of run {self.run.id} is left out: {error}.")
             return False

@@ -18,7 +18,7 @@ from dbt_cloud_run.dbt.artifacts import Manifest
 from dbt_cloud_run.errors import Interrupted
 from dbt_cloud_run.github.commands import Annotation as RunnerAnnotation
 from dbt_cloud_run.github.commands import Console
-from dbt_cloud_run.github.files import inside_workspace, own_like_workspace
+from dbt_cloud_run.github.files import inside_workspace, own_like_workspace, require_inside
 from dbt_cloud_run.model import Asset, Ending, Outcome
 from dbt_cloud_run.nodes import Repository
 from dbt_cloud_run.report.data import ArtifactLink, ReportData
@@ -155,6 +155,7 @@ class Publisher:
         if self.folder is None or not outcome.attempts or RUN_RESULTS not in self.settings.artifacts:
             return
         target = self.folder / RUN_RESULTS
+        require_inside(self.folder, target)
         if write_merged_run_results(target, outcome.ledger, outcome.attempts):
             self.written.add(target)
 
@@ -250,6 +251,7 @@ class Publisher:
         if self.folder is None:
             raise FileNotFoundError("there is no folder in the workspace to write to")
         path = self.folder / name
+        require_inside(self.folder, path)
         self.written.add(path)
         return path
 

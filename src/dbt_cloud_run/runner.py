@@ -15,7 +15,8 @@ from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.errors import CloudError, RetryRefused
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.polling import PollSchedule
-from dbt_cloud_run.cloud.retrying import READ_BUDGET, Reader
+from dbt_cloud_run.cloud.retrying import NEW_RUN_GRACE, READ_BUDGET, Reader
+from dbt_cloud_run.errors import Interrupted
 from dbt_cloud_run.model import Attempt, Ending, RetryPlan, TriggerOverrides
 from dbt_cloud_run.pending import Pending
 from dbt_cloud_run.settings import Settings
@@ -99,19 +100,31 @@ class Runner:
         ending = ending_of(run) if run.state.is_terminal else Ending.TIMED_OUT
         if self.timed_out and ending is Ending.CANCELLED:
             ending = Ending.TIMED_OUT
-        if self.collector is None:
-            self.collector = self.make_collector(run.job_definition_id or self.settings.job_id or 0)
-        attempt = await self.collector.collect(run, len(self.attempts) + 1, ending)
+        attempt = await self._collected(run, ending)
         self.attempts.append(replace(attempt, from_earlier_workflow_run=is_earlier))
         self._was_cancelled_here = is_earlier and not run.cancelled_by_another
         self.current = None
         self.events.on_attempt(self.attempts[-1])
 
+    async def _collected(self, run: Run, ending: Ending) -> Attempt:
+        number = len(self.attempts) + 1
+        try:
+            if self.collector is None:
+                self.collector = self.make_collector(run.job_definition_id or self.settings.job_id or 0)
+            return await self.collector.collect(run, number, ending)
+        except Interrupted:
+            raise
+        except Exception as error:  # whatever is odd in what a run left, the run ended as it did
+            what = f"What run {run.id} left could not be looked at ({type(error).__name__}: {error})."
+            return attempt_of(run, number, ending, warnings=(what,))
+
     async def _whole(self, run: Run) -> Run:
         """The run with its steps and relations; as it is known, with a note, where dbt Cloud does not answer."""
-        deadline = self.reader.within(READ_BUDGET)
+        deadline, new_until = self.reader.within(READ_BUDGET), self.reader.within(NEW_RUN_GRACE)
         try:
-            return await self.reader.read(lambda: self.client.get_run(run.id, WHOLE_RUN), deadline=deadline)
+            return await self.reader.read(
+                lambda: self.client.get_run(run.id, WHOLE_RUN), deadline=deadline, tolerate_404_until=new_until
+            )
         except CloudError as error:
             self._note(f"The steps of run {run.id} could not be read: {error.message}")
             return run

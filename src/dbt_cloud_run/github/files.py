@@ -57,6 +57,18 @@ def inside_workspace(workspace: Path, relative: str | PurePosixPath) -> Path:
     return real
 
 
+def require_inside(root: Path, path: Path) -> None:
+    """See to it, right before writing, that the folder of `path` is still in `root`, a real path (see above).
+
+    A checkout, or a step that runs at the same time, may have put a symbolic link on the way.
+
+    Raises:
+        UnsafePathError: it is not.
+    """
+    if not Path(os.path.realpath(path.parent)).is_relative_to(root):
+        raise UnsafePathError(f"'{path.name}' would leave the folder of the artifacts through a symbolic link")
+
+
 def own_like_workspace(paths: Iterable[Path], workspace: Path) -> None:
     """Give what we wrote in the workspace, folders and their content included, to the owner of the workspace.
 
