@@ -2,6 +2,8 @@
 
 With DBT_CLOUD_API_TOKEN, DBT_CLOUD_ACCOUNT_ID and DBT_CLOUD_JOB_ID set (and DBT_CLOUD_HOST, where the account is not on
 cloud.getdbt.com), the same happens against the real account.
+
+    python -m demo [FOLDER]      what is made goes to FOLDER, whose old content goes; else to demo-output/
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from demo.page import render
 from demo.results_service import serve
 from demo.runner import ROOT, Runner
 
-FOLDER = ROOT / "demo-output"
+FOLDER = Path(sys.argv[1]).resolve() if sys.argv[1:] else ROOT / "demo-output"
 NIGHTLY_JOB = "1002"  # of the emulator's own account: source freshness, build, docs
 
 

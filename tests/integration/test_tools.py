@@ -1,0 +1,99 @@
+"""The project's own tools, as processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import ssl
+import subprocess
+import sys
+import threading
+import urllib.request
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Answer(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = b"over tls"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_loopback_server_can_be_offered_over_tls(tmp_path: Path) -> None:
+    server = HTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    command = [sys.executable, "-u", str(ROOT / "tools/expose.py"), "--ca", str(tmp_path / "ca.pem")]
+    command += ["--to", f"127.0.0.1:{server.server_port}", "--address", "127.0.0.1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().removeprefix("listening on ").strip()
+            context = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+            opener = urllib.request.build_opener(
+                urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+            )
+            with opener.open(url, timeout=10) as answer:
+                assert answer.read() == b"over tls"
+        finally:
+            process.terminate()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def bare_copy(tmp_path: Path) -> Path:
+    """What `tools/setup` reads, in a folder with a space in its name."""
+    folder = tmp_path / "a copy"
+    for name in ("tools/setup", "requirements/dev.txt", "pyproject.toml"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
+def setup_with_pythons(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
+    """Run `tools/setup` where every Python is this shell script."""
+    programs = folder / "programs"
+    programs.mkdir()
+    for name in ("cat", "cksum", "dirname", "pwd", "sed", "sh", "rm"):
+        (programs / name).symlink_to(shutil.which(name) or name)
+    for name in ("python3.13", "python3.12", "python3.11", "python3", "python"):
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (programs / name).chmod(0o755)
+    environment = {"PATH": str(programs), "HOME": ""}
+    return subprocess.run([folder / "tools/setup"], env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+
+
+def test_setup_says_so_when_no_python_fits(bare_copy: Path) -> None:
+    done = setup_with_pythons(bare_copy, "exit 1")
+    assert done.returncode == 1
+    assert "Python 3.11, 3.12 or 3.13 is needed" in done.stderr
+    assert not (bare_copy / ".venv").exists()
+
+
+def test_setup_says_so_when_venv_is_missing(bare_copy: Path) -> None:
+    done = setup_with_pythons(bare_copy, 'case "$2" in *venv*) exit 1 ;; *) exit 0 ;; esac')
+    assert done.returncode == 1
+    assert "python3-venv" in done.stderr
+
+
+def test_setup_does_nothing_where_nothing_has_changed(bare_copy: Path) -> None:
+    (bare_copy / ".venv/bin").mkdir(parents=True)
+    (bare_copy / ".venv/bin/python").symlink_to(sys.executable)
+    files = [bare_copy / name for name in ("requirements/dev.txt", "pyproject.toml", "tools/setup")]
+    content = b"".join(path.read_bytes() for path in files)
+    checksum = subprocess.run(["cksum"], input=content, capture_output=True, check=True).stdout.decode()  # noqa: S607
+    (bare_copy / ".venv/.ready").write_text(f"{checksum}{bare_copy}\n")
+    done = subprocess.run(  # noqa: S603
+        [bare_copy / "tools/setup"], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
