@@ -43,6 +43,10 @@ _WITHOUT_ARTIFACTS = ("deps", "clean", "debug")
 T = TypeVar("T")
 
 
+class _TooLargeError(UnreadableArtifactError):
+    """The file may well be what its name says, but is not decoded."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Collector:
     """Collects attempt after attempt; knows which files it has written, and the newest manifest."""
@@ -139,6 +143,10 @@ class Collector:
                     self.manifest = await _decoded(decode_manifest, fresh)
                 except UnreadableArtifactError as error:
                     downloads.warnings.append(f"Run {downloads.run.id}: {str(error).replace(fresh.name, MANIFEST)}")
+                    if not isinstance(error, _TooLargeError):  # it is none: an earlier step's is better than it
+                        del downloads.found[MANIFEST, step.index]
+                        downloads.packed.pop(fresh, None)
+                        continue
                 del downloads.found[MANIFEST, step.index]
                 await asyncio.to_thread(fresh.replace, target)
                 downloads.found[MANIFEST, step.index] = target
@@ -217,7 +225,7 @@ async def _decoded(decode: Callable[[Path], T], path: Path) -> T:
     def within_the_limit() -> T:
         size = path.stat().st_size
         if size > LARGEST_DECODED:
-            raise UnreadableArtifactError(f"{path.name} is too large to be read: {size} bytes")
+            raise _TooLargeError(f"{path.name} is too large to be read: {size} bytes")
         return decode(path)
 
     return await asyncio.to_thread(within_the_limit)

@@ -1,0 +1,312 @@
+"""A run's artifacts over a real socket: late, missing, stale, foreign, or no JSON at all; and none a reason to fail."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.cloud_server import CloudServer, FakeClock, Fault
+
+from dbt_cloud_run.cloud.models import Run
+from dbt_cloud_run.cloud.retrying import ARTIFACT_BUDGET, Reader
+from dbt_cloud_run.collect import Collector
+from dbt_cloud_run.downloads import CANCELLED_GRACE
+from dbt_cloud_run.model import Attempt, Ending
+
+RUN = 500
+DONE = "Done. PASS=1 WARN=0 ERROR=1"
+BUILD = "dbt build"
+
+
+def results(
+    *, which: str = "build", invocation: str = "i1", begun: int = 1, run_id: object = RUN, **rows: str
+) -> bytes:
+    """A `run_results.json` made so many seconds after the run's start."""
+    nodes = [{"unique_id": f"model.p.{name}", "status": status} for name, status in (rows or {"a": "success"}).items()]
+    env = {} if run_id is None else {"DBT_CLOUD_RUN_ID": str(run_id)}
+    metadata = {"generated_at": moment(begun), "invocation_id": invocation, "env": env}
+    return json.dumps({"metadata": metadata, "args": {"which": which}, "results": nodes}).encode()
+
+
+def manifest(name: str = "p") -> bytes:
+    return json.dumps({"metadata": {"project_name": name}, "nodes": {}}).encode()
+
+
+def moment(seconds: float) -> str:
+    return (FakeClock().utcnow() + timedelta(seconds=seconds)).isoformat()
+
+
+def made_step(index: int, command: str, status: int = 10, **more: Any) -> dict[str, Any]:
+    return {"index": index, "name": f"Invoke dbt with `{command}`", "status": status, "started_at": moment(0), **more}
+
+
+def run_of(*steps: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {
+        "id": RUN,
+        "status": 10,
+        "finished_at": moment(0),
+        "artifacts_saved": True,
+        "run_steps": list(steps),
+        **more,
+    }
+
+
+class World:
+    """One server, one collector, one attempt."""
+
+    def __init__(self, folder: Path) -> None:
+        self.kept, self.scratch = folder / "kept", folder / "scratch"
+        self.clock = FakeClock()
+        self.files: dict[tuple[int, str, int | None], bytes] = {}
+        self.prepare: Callable[[CloudServer], None] = lambda _: None
+        self.requests: list[tuple[str, str]] = []
+        self.written: set[str] = set()
+        self.manifest_name: str | None = None
+
+    def add(self, path: str, step: int, content: bytes) -> None:
+        self.files[RUN, path, step] = content
+
+    def collect(self, run: dict[str, Any], ending: Ending = Ending.SUCCESS, **options: Any) -> Attempt:
+        async def collected() -> Attempt:
+            async with CloudServer() as server, server.client(self.clock) as client:
+                server.files = self.files
+                server.add_run(**{**run, "cause": ""})
+                self.prepare(server)
+                usual: dict[str, Any] = {"patterns": ("manifest.json", "run_results.json"), "step_artifacts": "results"}
+                collector = Collector(
+                    client=client,
+                    reader=Reader(self.clock),
+                    kept=self.kept,
+                    scratch=self.scratch,
+                    **(usual | options),
+                )
+                attempt = await collector.collect(Run.model_validate(run), 1, ending)
+                self.requests = [(request.path, request.query.get("step", "")) for request in server.requests]
+                self.written = {path.relative_to(self.kept).as_posix() for path in collector.written}
+                metadata = collector.manifest.metadata if collector.manifest else None
+                self.manifest_name = metadata.project_name if metadata else None
+                return attempt
+
+        return asyncio.run(collected())
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def statuses(attempt: Attempt) -> list[dict[str, str] | None]:
+    return [
+        None if step.results is None else {node.unique_id: node.status for node in step.results.nodes}
+        for step in attempt.steps
+    ]
+
+
+# -- as it should be
+
+
+def test_each_step_has_its_own_results(world: World) -> None:
+    world.add("run_results.json", 4, results(which="seed", invocation="i1", s="success"))
+    world.add("run_results.json", 5, results(which="run", invocation="i2", a="success"))
+    world.add("manifest.json", 5, manifest("newest"))
+    world.add("manifest.json", 4, manifest("older"))
+    attempt = world.collect(run_of(made_step(4, "dbt seed"), made_step(5, "dbt run")))
+    assert statuses(attempt) == [{"model.p.s": "success"}, {"model.p.a": "success"}]
+    assert attempt.warnings == ()
+    assert world.manifest_name == "newest"
+    assert world.written == {"manifest.json", "runs/500/step-4/run_results.json", "runs/500/step-5/run_results.json"}
+
+
+def test_setup_steps_and_steps_that_never_ran_are_not_asked_for(world: World) -> None:
+    world.add("run_results.json", 4, results(a="error"))
+    clone = {"index": 1, "name": "Clone git repository", "status": 10}
+    skipped = made_step(5, "dbt run", 30, status_humanized="Skipped")
+    world.collect(run_of(clone, made_step(3, "dbt deps"), made_step(4, BUILD, 20, logs=DONE), skipped), Ending.ERROR)
+    assert {step for path, step in world.requests if "artifacts" in path} == {"4"}
+
+
+def test_with_none_the_results_are_read_and_not_kept(world: World) -> None:
+    world.add("run_results.json", 4, results())
+    world.add("manifest.json", 4, manifest())
+    attempt = world.collect(run_of(made_step(4, BUILD)), step_artifacts="none")
+    assert statuses(attempt) == [{"model.p.a": "success"}]
+    assert world.written == {"manifest.json"}
+
+
+def test_freshness_is_read_from_its_own_file_and_kept_on_top(world: World) -> None:
+    rows = [{"unique_id": "source.p.s.t", "status": "warn", "max_loaded_at_time_ago_in_s": 5.0}]
+    world.add("sources.json", 3, json.dumps({"metadata": {"generated_at": moment(1)}, "results": rows}).encode())
+    attempt = world.collect(run_of(made_step(3, "dbt source freshness")), patterns=("sources.json",))
+    assert [(row.unique_id, row.status) for row in attempt.steps[0].freshness] == [("source.p.s.t", "warn")]
+    assert world.written == {"sources.json", "runs/500/step-3/sources.json"}
+
+
+# -- not to be trusted
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (results(run_id=499), "those of run 499"),
+        (results(begun=-60), "before the step began"),
+        (results(which="test"), "`dbt test`"),
+        (b"null", "cannot be read"),
+        (b"<html><title>Sign in</title></html>", "cannot be read"),
+        (results()[:-20], "cannot be read"),
+        (b'{"results": {"a": 1}}', "cannot be read"),
+        (b"[]", "cannot be read"),
+        (b"\xff\xfe\x00", "cannot be read"),
+    ],
+    ids=["foreign", "stale", "another command's", "null", "html", "cut", "shape", "list", "bytes"],
+)
+def test_what_is_not_the_steps_own_is_kept_and_not_used(world: World, content: bytes, reason: str) -> None:
+    world.add("run_results.json", 4, content)
+    world.add("manifest.json", 4, manifest())
+    attempt = world.collect(run_of(made_step(4, BUILD)))
+    assert statuses(attempt) == [None]
+    assert reason in (attempt.steps[0].distrusted or "")
+    assert any("step 4" in warning and reason in warning for warning in attempt.warnings)
+    assert (world.kept / "runs/500/step-4/run_results.json").read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [results(run_id=None), results(begun=0), results(which="retry")])
+def test_what_nothing_speaks_against_is_used(world: World, content: bytes) -> None:
+    world.add("run_results.json", 4, content)
+    world.add("manifest.json", 4, manifest())
+    attempt = world.collect(run_of(made_step(4, BUILD)))
+    assert statuses(attempt) == [{"model.p.a": "success"}]
+    assert attempt.warnings == ()
+
+
+def test_a_file_that_an_earlier_step_left_behind_is_that_steps(world: World) -> None:
+    """A step that died before it wrote anything is served what lies in the target folder."""
+    left = results(which="build", invocation="i1")
+    for index in (4, 5):
+        world.add("run_results.json", index, left)
+        world.add("manifest.json", index, manifest())
+    attempt = world.collect(run_of(made_step(4, BUILD), made_step(5, BUILD, 20)), Ending.ERROR)
+    assert statuses(attempt) == [{"model.p.a": "success"}, None]
+    assert "earlier step" in (attempt.steps[1].distrusted or "")
+
+
+def test_a_manifest_that_cannot_be_read_is_told_and_the_one_before_it_is_used(world: World) -> None:
+    for index in (4, 5):
+        world.add("run_results.json", index, results(invocation=f"i{index}"))
+    world.add("manifest.json", 4, manifest("older"))
+    world.add("manifest.json", 5, b"null")
+    attempt = world.collect(run_of(made_step(4, BUILD), made_step(5, BUILD)))
+    assert world.manifest_name == "older"
+    assert json.loads((world.kept / "manifest.json").read_bytes())["metadata"]["project_name"] == "older"
+    assert any("manifest.json" in warning for warning in attempt.warnings)
+
+
+def test_a_manifest_that_is_too_large_is_kept_and_not_decoded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dbt_cloud_run.collect.LARGEST_DECODED", 500)
+    world.add("run_results.json", 4, results())
+    large = manifest("x" * 600)
+    world.add("manifest.json", 4, large)
+    attempt = world.collect(run_of(made_step(4, BUILD)))
+    assert world.manifest_name is None
+    assert (world.kept / "manifest.json").read_bytes() == large
+    assert any("too large" in warning for warning in attempt.warnings)
+    assert statuses(attempt) == [{"model.p.a": "success"}]
+
+
+# -- late or missing
+
+
+def test_artifacts_that_are_still_being_saved_are_waited_for(world: World) -> None:
+    run = run_of(made_step(4, BUILD), artifacts_saved=False)
+    world.add("manifest.json", 4, manifest())
+
+    def prepare(server: CloudServer) -> None:
+        def saved_after_some_looks() -> None:
+            if len(world.clock.sleeps) == 4:
+                server.runs[0]["artifacts_saved"] = True
+                world.add("run_results.json", 4, results())
+
+        world.clock.on_sleep = saved_after_some_looks
+
+    world.prepare = prepare
+    attempt = world.collect(run)
+    assert statuses(attempt) == [{"model.p.a": "success"}]
+    assert attempt.warnings == ()
+    assert len(world.clock.sleeps) == 4
+
+
+def test_a_file_that_appears_late_is_waited_for(world: World) -> None:
+    world.add("manifest.json", 4, manifest())
+    world.prepare = lambda server: server.fault("GET", "run_results.json", Fault(404, times=3))
+    world.add("run_results.json", 4, results())
+    attempt = world.collect(run_of(made_step(4, BUILD), finished_at=moment(1000)))
+    assert statuses(attempt) == [{"model.p.a": "success"}]
+    assert attempt.warnings == ()
+
+
+def test_what_never_comes_is_told_once_and_costs_a_limited_time(world: World) -> None:
+    before = world.clock.now
+    run = run_of(made_step(4, BUILD), artifacts_saved=False, finished_at=moment(1000))
+    attempt = world.collect(run)
+    assert statuses(attempt) == [None]
+    assert sum("run_results.json" in warning for warning in attempt.warnings) == 1
+    assert ARTIFACT_BUDGET * 0.8 <= world.clock.now - before <= ARTIFACT_BUDGET + 31
+    assert list(world.kept.rglob("*.json")) == []
+
+
+def test_less_is_waited_for_after_a_cancelled_run(world: World) -> None:
+    before = world.clock.now
+    run = run_of(made_step(4, BUILD, 30), status=30, artifacts_saved=False, finished_at=moment(1000))
+    world.collect(run, Ending.CANCELLED)
+    assert world.clock.now - before <= CANCELLED_GRACE + 1
+
+
+def test_nothing_is_waited_for_where_the_run_ended_long_ago(world: World) -> None:
+    run = run_of(made_step(4, BUILD), artifacts_saved=False, finished_at=moment(-3600))
+    attempt = world.collect(run)
+    assert world.clock.sleeps == []
+    assert any("run_results.json" in warning for warning in attempt.warnings)
+
+
+def test_a_failed_step_without_results_is_no_surprise(world: World) -> None:
+    before = world.clock.now
+    attempt = world.collect(run_of(made_step(4, BUILD, 20, logs="Compilation Error")), Ending.ERROR)
+    assert attempt.warnings == ()
+    assert world.clock.now == before
+
+
+def test_an_empty_answer_is_no_file(world: World) -> None:
+    world.add("run_results.json", 4, b"")
+    world.add("manifest.json", 4, manifest())
+    attempt = world.collect(run_of(made_step(4, BUILD)))
+    assert any("is missing" in warning for warning in attempt.warnings)
+    assert world.written == {"manifest.json"}
+    assert not (world.kept / "runs/500/step-4/run_results.json").exists()
+
+
+def test_a_server_that_fails_for_a_while_is_asked_again(world: World) -> None:
+    world.add("run_results.json", 4, results())
+    world.add("manifest.json", 4, manifest())
+    world.prepare = lambda server: server.fault("GET", "artifacts", Fault(503, times=3))
+    attempt = world.collect(run_of(made_step(4, BUILD)))
+    assert statuses(attempt) == [{"model.p.a": "success"}]
+
+
+def test_a_server_that_fails_for_good_costs_the_artifacts_alone(world: World) -> None:
+    world.prepare = lambda server: server.fault("GET", "artifacts", Fault(500, times=float("inf")))
+    attempt = world.collect(run_of(made_step(4, BUILD)))
+    assert (attempt.run_id, statuses(attempt)) == (RUN, [None])
+    assert all("could not be downloaded" in warning for warning in attempt.warnings)
+    assert attempt.warnings
+
+
+def test_a_path_that_leads_elsewhere_is_left_out(world: World, tmp_path: Path) -> None:
+    world.add("manifest.json", 4, manifest())
+    world.add("run_results.json", 4, results())
+    attempt = world.collect(run_of(made_step(4, BUILD)), patterns=("manifest.json", "x/../../../evil.json"))
+    assert any("left out" in warning for warning in attempt.warnings)
+    assert not list(tmp_path.rglob("evil.json"))
