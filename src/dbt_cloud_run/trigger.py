@@ -221,6 +221,7 @@ class _Write:
 
     async def once(self) -> Run:
         """The run that the write started."""
+        await self._keep_still()
         while True:
             try:
                 return await self._send()
@@ -239,6 +240,17 @@ class _Write:
             if found is not None:
                 self.note(f"Run {found.id} had been started all the same, and is taken up.")
                 return found
+
+    async def _keep_still(self) -> None:
+        """A 429 to any other request holds this one back, too: the limit is the account's."""
+        pause = self._reader.rate_limit.pause()
+        if pause <= 0:
+            return
+        if self._clock.monotonic() + pause > self._deadline:
+            held = RateLimited(f"dbt Cloud's rate limit holds for {pause:.0f} s more.")
+            raise self._not_started(held, "that is longer than the time left")
+        self.note(f"dbt Cloud's rate limit holds for {pause:.0f} s more: waiting.")
+        await self._clock.sleep(pause)
 
     async def _wait_out(self, error: RateLimited) -> None:
         self._failures += 1

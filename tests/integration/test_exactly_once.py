@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from tests.support.cloud_server import JOB, TOKEN, CloudServer, FakeClock, Fault, refusing
 
-from dbt_cloud_run.cloud.errors import NotStarted, Rejected, RetryRefused, Unauthorized, Unconfirmed
+from dbt_cloud_run.cloud.errors import NotStarted, RateLimited, Rejected, RetryRefused, Unauthorized, Unconfirmed
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.errors import Interrupted
@@ -348,5 +348,24 @@ def test_the_server_s_words_are_in_the_error_without_the_token() -> None:
         scene.server.fault("POST", RUN_PATH, Fault(400))
         with pytest.raises(Rejected, match=r"Scripted\. token \*\*\*"):
             await scene.start()
+
+    in_scene(play)
+
+
+def test_a_cooldown_of_another_request_holds_the_trigger_back() -> None:
+    async def play(scene: Scene) -> None:
+        reader = Reader(scene.clock)
+        reader.rate_limit.observe(RateLimited("Too many requests."))
+        async with scene.server.client(scene.clock) as client:
+            await trigger_once(
+                client, JOB, TriggerOverrides(), "nightly", scene.tag, scene.failed, clock=scene.clock, reader=reader
+            )
+            assert scene.clock.sleeps == [pytest.approx(300)]
+            reader.rate_limit.observe(RateLimited("Too many requests."))
+            with pytest.raises(NotStarted, match="longer than the time left"):
+                await retry_natively_once(
+                    client, scene.failed, JOB, clock=scene.clock, reader=reader, deadline=scene.clock.monotonic() + 120
+                )
+        assert scene.started == 1
 
     in_scene(play)
