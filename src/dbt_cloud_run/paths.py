@@ -37,10 +37,11 @@ def resolve_inside(relative: str, workspace: Path) -> Path:
     try:
         root = workspace.resolve()
         path = (root / relative).resolve()
+        loops = any(part.is_symlink() for part in (path, *path.parents))  # what Python 3.13 leaves of a loop
     except (OSError, RuntimeError, ValueError) as error:
         raise OutsideWorkspaceError(f"cannot be resolved ({type(error).__name__})") from None
     if path != root and root not in path.parents:
         raise OutsideWorkspaceError("leads out of the workspace through a symbolic link")
-    if any(part.is_symlink() for part in (path, *path.parents)):  # what Python 3.13 leaves of a loop
+    if loops:
         raise OutsideWorkspaceError("leads to a symbolic link that points to itself")
     return path
