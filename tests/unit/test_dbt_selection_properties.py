@@ -35,7 +35,7 @@ def _failed_set(draw: st.DataObject, selector: Selector, verb: str) -> frozenset
     return frozenset(failed)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(content=projects(), verb=st.sampled_from(VERBS), data=st.data())
 def test_a_failed_set_is_named_exactly_for_dbt_itself(content: dict[str, Any], verb: str, data: st.DataObject) -> None:
     selector = Selector(ours(content))
@@ -112,7 +112,7 @@ def terms(draw: st.DrawFn) -> str:
 selections = st.lists(st.lists(terms(), min_size=1, max_size=2).map(",".join), max_size=3)
 
 
-@settings(max_examples=250)
+@settings(max_examples=80)
 @given(
     content=projects(),
     select=selections,
@@ -131,7 +131,7 @@ def test_a_selection_means_what_dbt_makes_of_it(
     assert found == expected, sorted(found ^ expected)
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(content=projects(), verb=st.sampled_from(["build", "test", "run"]), select=selections, data=st.data())
 def test_an_old_selection_is_narrowed_exactly(
     content: dict[str, Any], verb: str, select: list[str], data: st.DataObject
