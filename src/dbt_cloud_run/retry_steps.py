@@ -11,7 +11,7 @@ from dbt_cloud_run.dbt.commands import DbtCommand, parse_command, runs_operation
 from dbt_cloud_run.dbt.criteria import UndecidableError
 from dbt_cloud_run.dbt.failures import judge, judge_log
 from dbt_cloud_run.dbt.naming import ExactSelection, name_exactly, narrow_exactly
-from dbt_cloud_run.dbt.selection import Selector, executed, is_ephemeral, tested_model
+from dbt_cloud_run.dbt.selection import Selector, executed, is_ephemeral, model_of
 from dbt_cloud_run.dbt.statuses import Kind, is_failure, is_skipped, kind
 from dbt_cloud_run.model import (
     NodeResult,
@@ -248,7 +248,7 @@ class _StepPlanner:
         orphans = [
             node
             for node in needs.retried
-            if node.unique_id.startswith("unit_test.") and tested_model(self._selector, node.unique_id) in gone
+            if node.unique_id.startswith("unit_test.") and model_of(self._selector, node.unique_id) in gone
         ]
         kept = tuple(node for node in needs.retried if node not in orphans)
         lost = tuple(replace(node, reason=f"{node.reason}; its model is not run again") for node in orphans)
@@ -304,7 +304,10 @@ def _rewrite(selector: Selector, command: DbtCommand, wanted: frozenset[str]) ->
         return "its nodes cannot be named exactly", None
     if len(line) <= MAX_COMMAND_LENGTH:
         return "", line
-    line = _render(command, narrow_exactly(selector, wanted, command))
+    narrowed = narrow_exactly(selector, wanted, command)
+    if narrowed is not None and narrowed.exclude == command.selection.exclude:
+        return "none of its nodes succeeded", None
+    line = _render(command, narrowed)
     if line is not None and len(line) <= MAX_COMMAND_LENGTH:
         return "", line
     return f"the names of its nodes would be longer than {MAX_COMMAND_LENGTH} characters", None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from dbt_cloud_run.dbt.selection import Selector, tested_model
+from dbt_cloud_run.dbt.selection import Selector, model_of
 
 _TESTS = frozenset({"test", "unit_test"})
 
@@ -27,7 +27,7 @@ def blocked_by(selector: Selector, failures: Collection[str], verb: str) -> froz
 
 def _held_by_test(selector: Selector, test: str) -> frozenset[str]:
     if selector.nodes[test].resource_type == "unit_test":
-        model = tested_model(selector, test)
+        model = model_of(selector, test)
         return frozenset() if model is None else frozenset({model})
     parents = selector.parents(test)
     if not parents:

@@ -231,7 +231,7 @@ def executed(selector: Selector, selected: frozenset[str], command: DbtCommand) 
     return frozenset(
         unique_id
         for unique_id in found
-        if selector.nodes[unique_id].resource_type != "unit_test" or tested_model(selector, unique_id) in there
+        if selector.nodes[unique_id].resource_type != "unit_test" or model_of(selector, unique_id) in there
     )
 
 
@@ -239,6 +239,6 @@ def is_ephemeral(node: ManifestNode) -> bool:
     return node.resource_type == "model" and node.config.materialized == "ephemeral"
 
 
-def tested_model(selector: Selector, unit_test: str) -> str | None:
+def model_of(selector: Selector, unit_test: str) -> str | None:
     """The model that a unit test is about."""
     return next(iter(selector.parents(unit_test)), None)
