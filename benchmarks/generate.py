@@ -106,7 +106,9 @@ def write_project(folder: Path, models: int, *, catalog: bool = False) -> None:
             _write_catalog(project, tables, file)
 
 
-def _write_manifest(project: Project, manifest: TextIO, results: TextIO) -> list[tuple[str, list[tuple[str, str, str]]]]:
+def _write_manifest(
+    project: Project, manifest: TextIO, results: TextIO
+) -> list[tuple[str, list[tuple[str, str, str]]]]:
     tables: list[tuple[str, list[tuple[str, str, str]]]] = []
     results.write(json.dumps({"metadata": metadata("run-results/v6")})[:-1] + ', "results": [')
     manifest.write(json.dumps({"metadata": metadata("manifest/v12", is_manifest=True)})[:-1] + ', "nodes": {')

@@ -79,9 +79,7 @@ def action() -> tuple[Path, Path]:
     _run(str(ROOT / "tools" / "setup"), str(folder), str(ROOT / "requirements" / "action.txt"))
     shutil.rmtree(app, ignore_errors=True)
     app.mkdir(parents=True)
-    shutil.copytree(
-        ROOT / "src" / "dbt_cloud_run", app / "dbt_cloud_run", ignore=shutil.ignore_patterns("__pycache__")
-    )
+    shutil.copytree(ROOT / "src" / "dbt_cloud_run", app / "dbt_cloud_run", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "entrypoint.py", app)
     python = folder / "bin" / "python"
     site = Path(_run(str(python), "-Ic", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())

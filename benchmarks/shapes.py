@@ -71,14 +71,22 @@ def columns_of(columns: Sequence[Column]) -> dict[str, Any]:
 
 
 def model_node(
-    unique_id: str, folder: str, group: str, text: str, columns: Sequence[Column], parents: list[str], rng: random.Random
+    unique_id: str,
+    folder: str,
+    group: str,
+    text: str,
+    columns: Sequence[Column],
+    parents: list[str],
+    rng: random.Random,
 ) -> dict[str, Any]:
     name = name_of(unique_id)
     path = f"{folder}/{group}/{name}.sql"
     raw, compiled = _sql(parents, columns)
     meta = {"owner": f"{group}@{SHOP}.example", "tier": rng.choice(("gold", "silver", "bronze")), "pii": False}
     tags = [folder, rng.choice(("daily", "hourly", "weekly"))]
-    materialized = {"staging": "view", "intermediate": "ephemeral" if rng.random() < 0.1 else "table"}.get(folder, "table")
+    materialized = {"staging": "view", "intermediate": "ephemeral" if rng.random() < 0.1 else "table"}.get(
+        folder, "table"
+    )
     return {
         **_head(unique_id, "model", path, f"models/{path}", [SHOP, folder, group, name]),
         "checksum": {"name": "sha256", "checksum": sha256(raw.encode()).hexdigest()},
@@ -209,7 +217,9 @@ def source_node(source: str, table: str, columns: Sequence[Column]) -> dict[str,
 
 
 def exposure_node(name: str, parents: list[str], text: str) -> dict[str, Any]:
-    head = _head(f"exposure.{SHOP}.{name}", "exposure", "marts/_use.yml", "models/marts/_use.yml", [SHOP, "marts", name])
+    head = _head(
+        f"exposure.{SHOP}.{name}", "exposure", "marts/_use.yml", "models/marts/_use.yml", [SHOP, "marts", name]
+    )
     return {
         **{key: value for key, value in head.items() if key not in ("database", "schema", "alias")},
         "type": "dashboard",
@@ -246,7 +256,9 @@ def group_node(name: str) -> dict[str, Any]:
 
 def macro_node(words: str, number: int) -> dict[str, Any]:
     name = f"macro_{number}"
-    body = "\n".join(f"  {{% set {words}_{n} = adapter.dispatch('{words}', 'dbt')(relation, {n}) %}}" for n in range(12))
+    body = "\n".join(
+        f"  {{% set {words}_{n} = adapter.dispatch('{words}', 'dbt')(relation, {n}) %}}" for n in range(12)
+    )
     return {
         "name": name,
         "resource_type": "macro",
@@ -267,14 +279,14 @@ def macro_node(words: str, number: int) -> dict[str, Any]:
     }
 
 
-def result_row(
-    unique_id: str, status: str, compiled: str, relation: str | None, rng: random.Random
-) -> dict[str, Any]:
+def result_row(unique_id: str, status: str, compiled: str, relation: str | None, rng: random.Random) -> dict[str, Any]:
     seconds = round(rng.lognormvariate(0.5, 1.0), 6)
     begun = NOW - timedelta(seconds=rng.uniform(120, 1700))
     is_model = unique_id.startswith("model.")
     rows = rng.randrange(2_000_000)
-    response = {"_message": f"SELECT {rows}", "code": "SELECT", "rows_affected": rows} if is_model else {"_message": "OK"}
+    response = (
+        {"_message": f"SELECT {rows}", "code": "SELECT", "rows_affected": rows} if is_model else {"_message": "OK"}
+    )
     return {
         "status": status,
         "timing": [
@@ -337,7 +349,15 @@ def _head(
 
 
 def _config(tags: list[str], meta: dict[str, Any], group: str | None) -> dict[str, Any]:
-    return {"enabled": True, "alias": None, "schema": None, "database": None, "tags": tags, "meta": meta, "group": group}
+    return {
+        "enabled": True,
+        "alias": None,
+        "schema": None,
+        "database": None,
+        "tags": tags,
+        "meta": meta,
+        "group": group,
+    }
 
 
 _MODEL_CONFIG: dict[str, Any] = {

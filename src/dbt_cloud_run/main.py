@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import signal
 import sys
@@ -31,8 +30,6 @@ SECRETS = (
 
 def main(environ: Mapping[str, str]) -> int:
     """Run the step. Gives 0, 1, or 130 and 143 after SIGINT and SIGTERM."""
-    # Hundreds of thousands of small values are made and kept: looking through the old ones again finds nothing.
-    gc.set_threshold(50_000, 20, 1_000)
     console = Console(environ=environ)
     hide_secrets(console, environ)
     try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict, InstanceOf, SecretStr
 
 from dbt_cloud_run.errors import InputProblem, InvalidInputsError
 from dbt_cloud_run.github.context import GitHubContext
@@ -40,7 +40,7 @@ class Settings(BaseModel):
     reuse: Literal["never", "same-commit"]
     resume: Literal["unfinished", "all", "off"]
     cause: str
-    overrides: TriggerOverrides
+    overrides: InstanceOf[TriggerOverrides]
     pull_request: Literal["auto", "on", "off"]
     targeted_retries: int
     retry_on: Literal["transient", "any"]
@@ -64,7 +64,7 @@ class Settings(BaseModel):
     pr_comment: Literal["false", "true", "on-failure"]
     github_token: SecretStr | None
     strategy_job_index: str | None
-    github: GitHubContext
+    github: InstanceOf[GitHubContext]
     given: frozenset[str] = frozenset()  # the names of the inputs whose value is not the default's
     unknown_inputs: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()  # what is odd, but stops nothing

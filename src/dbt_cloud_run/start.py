@@ -18,7 +18,6 @@ from dbt_cloud_run.resume import ResumeAction, ResumeDecision, decide_resume, fi
 from dbt_cloud_run.settings import Settings
 from dbt_cloud_run.tag import RunKey, Tag, run_key
 from dbt_cloud_run.trigger import StartList, start_list, trigger_once
-from dbt_cloud_run.waiting import WHOLE_RUN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +133,8 @@ class Starter:
         return replace(begin, run=run, is_ours=False, overrides=run.overrides, notes=(note,))
 
     async def _take_up(self, run_id: int) -> Started:
+        from dbt_cloud_run.waiting import WHOLE_RUN
+
         deadline = self.reader.within(READ_BUDGET)
         run = await self.reader.read(lambda: self.client.get_run(run_id, WHOLE_RUN), deadline=deadline)
         job_id = run.job_definition_id or self.settings.job_id

@@ -20,7 +20,6 @@ from dbt_cloud_run.github.commands import ANNOTATION_LIMIT, Console
 from dbt_cloud_run.model import Ending, Outcome
 from dbt_cloud_run.pending import Pending
 from dbt_cloud_run.run_log import RunLog
-from dbt_cloud_run.runner import Events, Runner
 from dbt_cloud_run.settings import Settings
 from dbt_cloud_run.start import Starter
 from dbt_cloud_run.state import State
@@ -28,6 +27,7 @@ from dbt_cloud_run.state import State
 if TYPE_CHECKING:
     from dbt_cloud_run.collect import Collector
     from dbt_cloud_run.publish import Publisher
+    from dbt_cloud_run.runner import Runner
 
 EXIT_FAILURE = 1
 LAST_WORD = 2.0  # seconds for one request after a signal; the platform grants 7.5 before it asks again
@@ -116,6 +116,8 @@ class StepRun:
         return await pending.send()
 
     def _make_runner(self, client: CloudClient, reader: Reader) -> Runner:
+        from dbt_cloud_run.runner import Events, Runner  # not before it is needed: the trigger goes out first
+
         return Runner(
             settings=self.settings,
             client=client,

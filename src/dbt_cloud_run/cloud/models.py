@@ -87,7 +87,8 @@ Ints = Annotated[tuple[int, ...] | None, BeforeValidator(_items), _Lenient]
 class CloudModel(BaseModel):
     """Base of all: immutable, and deaf to what it does not know."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
+    # The first answer is soon enough to build what reads it: by then the first request is on its way.
+    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=(), defer_build=True)
 
 
 class Trigger(CloudModel):

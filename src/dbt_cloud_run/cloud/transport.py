@@ -8,7 +8,6 @@ import os
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import quote, urlsplit
 
@@ -17,36 +16,14 @@ from pydantic import SecretStr
 
 from dbt_cloud_run import __version__
 from dbt_cloud_run.cloud.answers import error_for, unwrap
+from dbt_cloud_run.cloud.certificates import tls_context
 from dbt_cloud_run.cloud.errors import Ambiguous, CloudError, NotReceived, Unreadable
 from dbt_cloud_run.errors import ConfigError
 
 MAX_JSON_BYTES = 64 * 1024 * 1024  # of an answer that is read into memory; artifacts go to disk
 _KEEP_ALIVE_SECONDS = 90.0  # longer than the longest interval between two polls
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
-_CA_FILES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _NOT_RECEIVED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
-
-
-def tls_context(environ: Mapping[str, str]) -> ssl.SSLContext:
-    """Always verifying: by the CA bundle that `SSL_CERT_FILE`, `REQUESTS_CA_BUNDLE` or the like names, or the public.
-
-    Raises `ConfigError` if the file cannot be used.
-    """
-    for name in (*_CA_FILES, "SSL_CERT_DIR"):
-        value = environ.get(name)
-        if not value:
-            continue
-        path = Path(value)
-        try:
-            if path.is_dir():
-                return ssl.create_default_context(capath=value)
-            return ssl.create_default_context(cafile=value)
-        except OSError as error:  # ssl.SSLError is one, too
-            raise ConfigError(
-                f"{name} names {value}, which cannot be used as a CA bundle ({error.strerror or error}).",
-                "Give the path of a PEM file as the container sees it, or unset the variable.",
-            ) from error
-    return httpx.create_ssl_context()
 
 
 class Transport:
