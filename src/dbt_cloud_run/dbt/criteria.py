@@ -35,7 +35,8 @@ RESOURCE_TYPES = frozenset(
         "function",
     }
 )
-_NAMED = frozenset({"exposure", "metric", "saved_query", "semantic_model", "unit_test"})
+NAMED = frozenset({"exposure", "metric", "saved_query", "semantic_model", "unit_test"})
+"""Resource types with a method of their own name."""
 _CONFIGS = frozenset({"materialized", "enabled", "group", "severity", "access", "tags", "meta", "store_failures"})
 
 
@@ -118,7 +119,7 @@ def predicate(criterion: Criterion, project_name: str | None) -> Predicate:
     method, value = criterion.method, criterion.value
     if method == "config":
         return _config(criterion.arguments, value)
-    if method in _NAMED:
+    if method in NAMED:
         return _named(method, value)
     simple = _SIMPLE.get(method)
     if simple is None:
@@ -216,7 +217,7 @@ def _config(path: tuple[str, ...], value: str) -> Predicate:
         raise UndecidableError(f"`config.{'.'.join(path)}` is not read from the manifest")
 
     def matches(node: ManifestNode) -> bool:
-        if node.resource_type in _NAMED or node.resource_type == "function":
+        if node.resource_type in NAMED or node.resource_type == "function":
             return False
         found: Any = getattr(node.config, path[0])
         for key in path[1:]:
@@ -235,7 +236,7 @@ _SIMPLE: Mapping[str, Callable[[str], Predicate]] = {
     "tag": lambda value: lambda node: any(fnmatchcase(tag, value) for tag in node.all_tags),
     "group": lambda value: (
         lambda node: (
-            node.resource_type not in _NAMED - {"metric"}
+            node.resource_type not in NAMED - {"metric"}
             and bool(node.config.group)
             and fnmatchcase(str(node.config.group), value)
         )

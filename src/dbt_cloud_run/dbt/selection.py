@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from dbt_cloud_run.dbt.artifacts import Manifest, ManifestNode
 from dbt_cloud_run.dbt.commands import DbtCommand, Selection
 from dbt_cloud_run.dbt.criteria import (
+    NAMED,
     WILDCARDS,
     Criterion,
     UndecidableError,
@@ -63,7 +64,9 @@ class Selector:
         }
         self._parents: dict[str, frozenset[str]] = {}
         self._children: dict[str, set[str]] = defaultdict(set)
-        for unique_id in self.nodes:
+        self._by_type: dict[str, list[str]] = defaultdict(list)
+        for unique_id, node in self.nodes.items():
+            self._by_type[node.resource_type].append(unique_id)
             parents = frozenset(manifest.parents(unique_id)) & self.nodes.keys()
             self._parents[unique_id] = parents
             for parent in parents:
@@ -78,7 +81,7 @@ class Selector:
         return frozenset(self._children.get(unique_id, ()))
 
     def of_types(self, types: Collection[str]) -> frozenset[str]:
-        return frozenset(unique_id for unique_id, node in self.nodes.items() if node.resource_type in types)
+        return frozenset(unique_id for resource_type in types for unique_id in self._by_type[resource_type])
 
     def select(self, selection: Selection) -> frozenset[str]:
         """The selected unique ids; raises `UndecidableError` where the manifest alone does not tell."""
@@ -181,7 +184,8 @@ class Selector:
         if criterion.method == "path":
             return nodes_under(criterion.value, self.nodes.values(), self.manifest.metadata.project_name)
         matches = predicate(criterion, self.manifest.metadata.project_name)
-        return frozenset(unique_id for unique_id, node in self.nodes.items() if matches(node))
+        candidates = self._by_type[criterion.method] if criterion.method in NAMED else self.nodes.keys()
+        return frozenset(unique_id for unique_id in candidates if matches(self.nodes[unique_id]))
 
     def _by_fqn(self, value: str) -> frozenset[str]:
         leaves, pairs, prefixes = self._fqn_index
