@@ -75,6 +75,8 @@ class RunLog:
         self.close()
         said = f": {attempt.status_message}" if attempt.status_message and not attempt.steps else ""
         self.console.info(f"Attempt {attempt.number}: run {attempt.run_id} ended: {attempt.ending.value}{said}")
+        if attempt.warnings:  # one annotation for all: there is room for ten
+            self.console.warning("\n".join(attempt.warnings), title=f"What run {attempt.run_id} left is incomplete")
         for step in attempt.steps:
             if step.state is RunState.ERROR and step.log:
                 title = f"Attempt {attempt.number}: log of the failed step {step.index}, {_name(step)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +98,7 @@ class SavedState:
         run_id = text(RUN)
         return cls(
             target=text(TARGET),
-            run_id=int(run_id) if run_id.isascii() and run_id.isdecimal() and len(run_id) < 20 else None,
+            run_id=int(run_id) if re.fullmatch(r"[1-9][0-9]{0,18}", run_id) else None,
             proof=text(PROOF),
             write=_write(text(PENDING)),
             ended=text(ENDED),
@@ -108,7 +109,7 @@ class SavedState:
     def proves(self, run: Run) -> bool:
         """Whether a run, which was read with its trigger, is one that this step started: it says so itself."""
         if self.proof.startswith(_RETRY_OF):
-            return f"{_RETRY_OF}{run.retrying_run_id}" == self.proof
+            return run.retrying_run_id is not None and f"{_RETRY_OF}{run.retrying_run_id}" == self.proof
         tag = parse_tag(run.trigger.cause if run.trigger else None)
         return tag is not None and tag.key.step == self.proof
 
