@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 
 NATIVE_LOOKS = 3  # at `can_retry`, which may change for some seconds after the end
 NATIVE_PAUSE = 5.0
+REFUSED_FOR_GOOD = (
+    "RETRY_UNSUPPORTED_CMD",
+    "RETRY_UNSUPPORTED_VERSION",
+    "RETRY_NOT_LATEST_RUN",
+    "RETRY_NOT_FAILED_RUN",
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -252,6 +258,8 @@ class Runner:
             if run.can_retry:
                 return None
             reason = run.retry_not_supported_reason or reason
+            if reason in REFUSED_FOR_GOOD:
+                break
         return reason
 
     def _delay(self) -> float:

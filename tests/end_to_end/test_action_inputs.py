@@ -138,7 +138,7 @@ def scenes(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
     folder = tmp_path_factory.mktemp("inputs")
     cache_of = pytestconfig.cache
     assert cache_of is not None
-    flaky, broken = (recorded(cache_of, folder, command) for command in (FLAKY_BUILD, BROKEN_RUN))
+    flaky, broken = recorded(cache_of, folder, FLAKY_BUILD, BROKEN_RUN)
     jobs = [job(job_id, FLAKY_BUILD, replay=flaky) for job_id in REPLAYED]
     jobs += [job(job_id, BROKEN_RUN, replay=broken) for job_id in BROKEN]
     jobs += [job(job_id, "dbt build", deactivated=True) for job_id in QUEUED_JOBS]

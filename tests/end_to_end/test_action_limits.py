@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 from tests.support.action import ActionJob, FinishedStep, RunningStep
 from tests.support.action_project import FLAKY_BUILD, GREEN_BUILD, action_world, job, recorded
 from tests.support.emulator import RunningEmulator
+
+from dbt_cloud_run.runner import NATIVE_PAUSE
 
 SHA = "1" * 40
 # Runs of these go on for minutes: the recordings are replayed slowly.
@@ -38,7 +41,7 @@ def slow(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) 
     """An emulator in which recorded runs take hundreds of seconds."""
     folder, cache = tmp_path_factory.mktemp("slow"), pytestconfig.cache
     assert cache is not None
-    green = recorded(cache, folder, GREEN_BUILD)
+    [green] = recorded(cache, folder, GREEN_BUILD)
     jobs = [job(i, GREEN_BUILD, replay=green) for i in (CANCELLED, TIMED_OUT, TAKEN_UP, LEFT, BUSY, NOT_WAITED)]
     jobs += [job(SUPERSEDED, GREEN_BUILD, replay=green, job_type="ci")]
     jobs += [job(OWN_LIMIT, GREEN_BUILD, replay=green, execution={"timeout_seconds": 1})]
@@ -50,10 +53,10 @@ def slow(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) 
 def fast(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder, cache = tmp_path_factory.mktemp("fast"), pytestconfig.cache
     assert cache is not None
-    flaky = recorded(cache, folder, FLAKY_BUILD)
+    [flaky] = recorded(cache, folder, FLAKY_BUILD)
     jobs = [job(job_id, FLAKY_BUILD, replay=flaky) for job_id in (REFUSED, NATIVE, COMPANY)]
     jobs += [job(OLD, FLAKY_BUILD, replay=flaky, dbt_version="1.5.0")]
-    with action_world(folder, jobs, behaviour={"replay_speed": 2}, tokens=TOKENS) as made:
+    with action_world(folder, jobs, behaviour={"replay_speed": 4, "can_retry_delay": 2}, tokens=TOKENS) as made:
         yield made
 
 
@@ -194,7 +197,7 @@ def test_a_job_that_dies_leaves_no_run_behind(slow: World) -> None:
 # -- dbt Cloud's own retry
 
 
-def test_the_native_strategy_lets_dbt_cloud_retry(ended: Ended, fast: World) -> None:
+def test_the_native_strategy_lets_dbt_cloud_retry_as_soon_as_it_is_willing(ended: Ended, fast: World) -> None:
     step = ended(NATIVE)
     assert (step.status, step.outputs["status"], step.outputs["attempts"]) == (0, "success", "2"), step.log
     first, second = runs_of(fast, NATIVE)
@@ -218,6 +221,9 @@ def test_where_dbt_cloud_refuses_the_nodes_are_retried_and_the_reason_is_shown(
     assert reason in step.summary.replace("\\_", "_")
     posts = fast[0].requests("POST", f"/runs/{first['id']}/retry/")
     assert len(posts) == (1 if job_id == REFUSED else 0), "it is asked only where `can_retry` says so"
+    if job_id == OLD:
+        waited = datetime.fromisoformat(second["created_at"]) - datetime.fromisoformat(first["finished_at"])
+        assert waited < 2 * timedelta(seconds=NATIVE_PAUSE), "a reason that does not pass is not asked for again"
 
 
 # -- other runs of the same job

@@ -23,7 +23,7 @@ World = tuple[RunningEmulator, ActionJob]
 def world(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder, cache = tmp_path_factory.mktemp("starts"), pytestconfig.cache
     assert cache is not None
-    flaky, green = recorded(cache, folder, FLAKY_BUILD), recorded(cache, folder, GREEN_BUILD)
+    flaky, green = recorded(cache, folder, FLAKY_BUILD, GREEN_BUILD)
     jobs = [job(job_id, FLAKY_BUILD, replay=flaky) for job_id in (FAILED, NOT_REUSED, RESUMED)]
     jobs += [
         job(job_id, GREEN_BUILD, replay=green)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -78,14 +79,16 @@ def variables(**values: Any) -> str:
     return f"--vars '{json.dumps(values)}'"
 
 
-def recorded(cache: pytest.Cache, folder: Path, command: str, runs: int = 2) -> list[str]:
-    """Recordings of this command on the project, for a job's `replay`: its first run and native retries of it."""
-    project = folder / "recorded"
-    if not project.exists():
-        write_action_project(project)
-    name = f"tiny-{command.split()[-1]}"
-    found = project_recordings(cache, name, project, ["--job", "1001", "--runs", str(runs), "--steps", command])
-    return [str(path) for path in found]
+def recorded(cache: pytest.Cache, folder: Path, *commands: str) -> list[list[str]]:
+    """For each command the recordings of a job that runs it, for `replay`: the first run and its native retry."""
+    project = write_action_project(folder / "recorded")
+
+    def record(command: str) -> list[str]:
+        arguments = ["--job", "1001", "--runs", "2", "--steps", command]
+        return [str(path) for path in project_recordings(cache, f"tiny-{command.split()[-1]}", project, arguments)]
+
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(record, commands))
 
 
 @contextmanager
