@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import itertools
 import json
@@ -120,3 +121,12 @@ class LoopJob(ActionJob):
         """As impatient as the job says, and refused by the kernel where it says so."""
         transport = Refusing(self.is_refused) if self.is_refused is not None else None
         return CloudClient(*arguments, connect_timeout=5.0, read_timeout=self.read_timeout, transport=transport)
+
+
+async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Look every 10 ms whether it is so."""
+    for _ in range(int(seconds * 100)):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"not so in {seconds} s")
