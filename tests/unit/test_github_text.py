@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -89,3 +91,10 @@ def test_a_cut_is_within_the_limit_in_the_units_of_the_runner(text: str, limit: 
 def test_a_cut_prefers_the_end_of_a_word() -> None:
     assert cut("one two three four", 12) == "one two…"
     assert cut("😀" * 10, 5) == "😀😀…"
+
+
+@pytest.mark.parametrize("run", ["\xa0", "\u3000", "\x1b[0m", " ", "#", ":", "é", "#é", "\x1b]", "\t\xa0"])
+def test_no_text_takes_long_to_be_made_harmless(run: str) -> None:
+    began = time.monotonic()
+    assert_no_command(f"{run * 20_000}x:")
+    assert time.monotonic() - began < 5

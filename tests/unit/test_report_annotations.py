@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -107,3 +108,22 @@ def test_long_messages_fit_and_say_that_they_were_cut() -> None:
     assert annotation.message.endswith("see the job summary.")
     one_word = failing("y" * 20_000)
     assert len(one_word.message) <= MESSAGE_LIMIT
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "at " * 40_000,
+        "Database Error in model a " * 4_000,
+        "A Error in a " * 8_000,
+        "A" * 100_000,
+        f"{HEADER}\n  line {'9' * 5_000}",
+        f"error at models/marts/dim_customers.sql:{'9' * 5_000}",
+    ],
+)
+def test_no_message_takes_long_or_fails(message: str) -> None:
+    began = time.monotonic()
+    assert failing(message).line is None
+    broken = Step(index=4, name="dbt build", command="dbt build", state=RunState.ERROR, log=message)
+    assert len(found(shop(attempt(1, broken), ending=Ending.ERROR), files={})) == 1
+    assert time.monotonic() - began < 5

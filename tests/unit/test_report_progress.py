@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from tests.support import report_scenarios as scenarios
 
 from dbt_cloud_run.model import RetryPlan
@@ -77,3 +79,10 @@ def test_the_result_in_a_few_lines() -> None:
     assert "  failed: model.shop.dim_customers" in lines
     assert "  recovered: model.shop.fct_orders" in lines
     assert len(result_lines(scenarios.large(400, failing=100))) < 30
+
+
+def test_no_log_takes_long_to_be_read() -> None:
+    began = time.monotonic()
+    read_progress("06:00:00  1 of 2 START " + " " * 20_000 + "x")
+    read_progress("06:00:00  1 of 2 START " + "[" * 20_000 + "x")
+    assert time.monotonic() - began < 1

@@ -24,7 +24,8 @@ _ESCAPE = re.compile(
     r"|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
 _SKIPPED = rf"(?:{_SGR}|[^\x00-\x7f])*"  # what may be weightless: more than that is broken up, never less
-_COMMAND_START = re.compile(rf"(?:{_SGR}|\s|[^\x00-\x7f])*:(?={_SKIPPED}:)")
+# One set of characters: two that overlap would be tried in every combination, on a line of foreign blanks for ever.
+_COMMAND_START = re.compile(rf"(?:{_SGR}|[\s\x80-\U0010ffff])*:(?={_SKIPPED}:)")
 _COMMAND_ANYWHERE = re.compile(rf"#(?={_SKIPPED}#{_SKIPPED}\[)")
 _COLOUR = re.compile(_SGR)
 

@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 MESSAGE_LIMIT = 3_800
 """Characters; the platform cuts a message at 4,096."""
 
-_PATH = r"(?P<path>[\w./ -]+\.(?:sql|py|ya?ml|csv|md))"
-_HEADER = re.compile(rf"\A[A-Z][A-Za-z ]* Error in \w+ [^\n(]*\({_PATH}\)")
-_POINTED = re.compile(rf"(?:-->|\bat) {_PATH}:(?P<line>\d+)(?::\d+)?")
-_JINJA_LINE = re.compile(r"^[ \t]+line (?P<line>\d+)[ \t]*$", re.MULTILINE)
+# Every repetition has a bound: a message may be long, and is somebody else's.
+_PATH = r"(?P<path>[\w./ -]{1,300}\.(?:sql|py|ya?ml|csv|md))"
+_KIND = r"[A-Z][A-Za-z ]{0,40} Error"
+_HEADER = re.compile(rf"\A{_KIND} in \w{{1,60}} [^\n(]{{0,600}}\({_PATH}\)")
+_ERROR = re.compile(rf"{_KIND}(?: in \w{{1,60}} [^\n(]{{0,600}}\([^)\n]{{1,300}}\))?\n(?:[ \t]+.*\n?|\n)*")
+_POINTED = re.compile(rf"(?:-->|\bat) {_PATH}:(?P<line>\d{{1,7}})\b")
+_JINJA_LINE = re.compile(r"^[ \t]+line (?P<line>\d{1,7})[ \t]*$", re.MULTILINE)
 _QUOTED_LINE = re.compile(r"^[ \t]*LINE \d+: ?(?P<code>.*\S)[ \t]*$", re.MULTILINE)
 _SHORTEST_QUOTE = 6  # characters of code that say enough to be looked for
 
@@ -147,7 +150,7 @@ def _of_source(facts: Facts, files: _Files, row: FreshnessResult, level: Annotat
 def _of_step(facts: Facts, files: _Files, step: Step) -> Annotation:
     """A step that failed before nodes ran: where dbt names the file that it could not compile, that file."""
     log = plain(step.log)
-    error = re.search(r"[A-Z][A-Za-z ]* Error(?: in \w+ [^\n(]*\([^)\n]+\))?\n(?:[ \t]+.*\n?|\n)*", log)
+    error = _ERROR.search(log)
     message = error.group().strip() if error else (facts.data.outcome.message or "The step failed.")
     header = _HEADER.match(message)
     file = files.of_project(header["path"]) if header else None

@@ -26,6 +26,7 @@ _NODE_LINE = re.compile(
 _NEW_INVOCATION = re.compile(r"Running with dbt|\bConcurrency: \d+ threads")
 _DOTS = re.compile(r"\s*\.{2,}.*|\s*\[[^\]]*\]\s*$")
 _RUNNING_SHOWN = 3
+_NAME_SEEN = 500  # characters of a line in which a node's name is sought
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ def result_lines(data: ReportData) -> list[str]:
 
 def _name(rest: str) -> str:
     """`sql table model dev.orders .... [RUN]` -> `orders`; a test's name has no schema, a unit test's its model."""
-    words = _DOTS.sub("", rest).split()
+    words = _DOTS.sub("", rest[:_NAME_SEEN]).split()
     return words[-1].rpartition(".")[2] or words[-1] if words else ""
 
 
