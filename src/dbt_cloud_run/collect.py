@@ -38,6 +38,7 @@ STALE_BY = timedelta(seconds=1)  # how much earlier than its step a file may say
 
 _SPECIAL = (RUN_RESULTS, SOURCES, MANIFEST, CATALOG)
 _NEVER_RAN = (RunState.SKIPPED, RunState.QUEUED)
+_WITH_RESULTS = NODE_COMMANDS - {"run-operation", "clone"} | {"retry"}  # always, when they come to an end
 _WITHOUT_ARTIFACTS = ("deps", "clean", "debug")
 
 T = TypeVar("T")
@@ -102,7 +103,7 @@ class Collector:
         name = SOURCES if is_freshness else RUN_RESULTS
         path = self._step_folder(downloads.run.id, step.index) / name
         has_results = step.state is RunState.SUCCESS or _tells_of_results(step.log)
-        expected = has_results and (is_freshness or verb in NODE_COMMANDS - {"run-operation", "clone"})
+        expected = has_results and (is_freshness or verb in _WITH_RESULTS)
         if not await downloads.file(name, path, step.index, expected=expected):
             return made
         await self._has_manifest.wait()  # the largest file is decoded while nothing else takes memory

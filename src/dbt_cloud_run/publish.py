@@ -168,7 +168,10 @@ class Publisher:
             if "summary" not in self._told:
                 text = render_summary(self._known, summary_budget(self.console.summary_size()))
                 self._told.add("summary")
-                self.console.append_summary(text)
+                if text:
+                    self.console.append_summary(text)
+                else:
+                    self._warn(f"The job summary is full already, so nothing was added. The report is in {SUMMARY}.")
 
     def _annotate(self) -> None:
         if not self.settings.annotations or "annotations" in self._told:
