@@ -15,7 +15,7 @@ VOID = {"br", "img", "hr", "input"}
 MENTION = re.compile(r"(?<![\w`])@[A-Za-z0-9]", re.ASCII)
 REFERENCE = re.compile(r"#\d|\bGH-\d", re.IGNORECASE | re.ASCII)
 BARE_LINK = re.compile(r"(?:https?|ftp)://\S|\bwww\.\w|[\w.+-]+@[\w-]+\.\w", re.IGNORECASE | re.ASCII)
-EMOJI = re.compile(r":[a-z0-9_+-]*[a-z][a-z0-9_+-]*:", re.IGNORECASE | re.ASCII)
+EMOJI = re.compile(r":(?:[a-z0-9_+-]*[a-z][a-z0-9_+-]*|[+-]1|100|1234):", re.IGNORECASE | re.ASCII)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import networkx
@@ -27,7 +28,7 @@ FLOWCHART = re.compile(
 NAME = r"(?:[^\W]|[ /,.\-]|#\d+;)+"
 GANTT = re.compile(
     rf"gantt|  dateFormat [\w :.\-]+|  axisFormat [%\w:]+|  section {NAME}"
-    rf"|  {NAME} :(?:crit, |done, )?\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{{3}}, \d+ms"
+    rf"|  \u200b{NAME} :(?:crit, |done, )?\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{{3}}, \d+ms"
 )
 
 
@@ -70,6 +71,17 @@ def test_charts_stay_within_the_limits(data: ReportData) -> None:
     section = timeline(Facts(data))
     assert section is not None
     assert sum(", " in line for line in diagram(section.whole())) <= BAR_LIMIT
+
+
+@pytest.mark.parametrize("name", ["gantt", "title", "section", "click", "call", "excludes weekends", "2024-01-01"])
+def test_a_task_named_like_a_statement_is_a_task(name: str) -> None:
+    data = scenarios.green()
+    named = {uid: replace(info, name=name) for uid, info in data.nodes.items()}
+    section = timeline(Facts(replace(data, nodes=named)))
+    assert section is not None
+    tasks = [line for line in diagram(section.whole()) if line.endswith("ms")]
+    assert tasks
+    assert not any(re.match(r"\s*[A-Za-z0-9]", line) for line in tasks)
 
 
 def test_failures_and_their_neighbours_come_first() -> None:

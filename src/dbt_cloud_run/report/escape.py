@@ -32,7 +32,7 @@ _UNDERSCORE = "\x01"
 _ESCAPED = "\x02"  # the character after it loses its power to begin a block
 _HAIR_SPACE = "&#8202;"
 _BREAKS = re.compile(
-    r"@|/(?=/)|\#(?=\w)|(?i:GH-)(?=\d)|(?i:www)(?=\.)|:(?=[0-9_+-]*[A-Za-z][\w+-]*:)",
+    r"@|/(?=/)|\#(?=\w)|(?i:GH-)(?=\d)|(?i:www)(?=\.)|:(?=(?:[0-9_+-]*[A-Za-z][\w+-]*|[+-]1|100|1234):)",
 )
 _LONE_UNDERSCORE = re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _LINE_START = re.compile(r"(?:\d+(?=[.)])|(?=[-+=:]))")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 BAR_LIMIT = 30
 _PATH_SHOWN = 14
+_NO_KEYWORD = "\u200b"  # before a task's name: as a line of the chart `title x` or `click x` would be a statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,8 @@ def _gantt(facts: Facts, critical: frozenset[str]) -> str:
             tag = "crit, " if is_failure(node.status) else "" if node.unique_id in critical else "done, "
             began = f"{node.started_at:%Y-%m-%d %H:%M:%S.%f}"[:-3]
             took = max(round(node.execution_seconds * 1000), 1)
-            lines.append(f"  {escape.mermaid(facts.info(node.unique_id).name, 40)} :{tag}{began}, {took}ms")
+            name = _NO_KEYWORD + escape.mermaid(facts.info(node.unique_id).name, 40)
+            lines.append(f"  {name} :{tag}{began}, {took}ms")
     which = f" of attempt {attempt.number}" if len(charted) > 1 else ""
     of = f"the {len(slowest)} slowest of {plural(len(bars), 'node')}" if len(bars) > len(slowest) else "all nodes"
     legend = "Red: failed; grey: done; the darker bars are the critical path. Times are UTC."
