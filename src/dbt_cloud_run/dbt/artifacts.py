@@ -17,6 +17,8 @@ import msgspec
 from dbt_cloud_run.dbt.statuses import normalise
 from dbt_cloud_run.model import FreshnessResult, NodeResult, StepResults
 
+_LONGEST = 1e12  # seconds; a source that never was loaded may be dated to the year 1
+
 T = TypeVar("T")
 
 
@@ -241,7 +243,7 @@ def decode_run_results(path: Path) -> tuple[RunResultsHead, StepResults]:
         which=head.which,
         invocation_id=head.invocation_id,
         generated_at=head.generated_at,
-        elapsed_seconds=decoded.elapsed_time,
+        elapsed_seconds=_seconds(decoded.elapsed_time),
         nodes=tuple(_node_result(row, position) for position, row in enumerate(decoded.results) if row.unique_id),
         selected_fail_fast=decoded.args.fail_fast is True,
     )
@@ -266,9 +268,14 @@ def parse_time(text: str | None) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):  # the latter: in UTC it would be of the year 0 or 10000
         return None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _seconds(value: float | None) -> float | None:
+    """A duration that can be counted with; None for what is none, such as infinity."""
+    return max(value, 0.0) if value is not None and value < _LONGEST else None
 
 
 def _decode(path: Path, shape: type[T]) -> T:
@@ -288,7 +295,7 @@ def _node_result(row: _ResultRow, position: int) -> NodeResult:
         status=normalise(row.status or "unknown"),
         message=None if row.message is None else str(row.message),
         failures=row.failures if isinstance(row.failures, int) else None,
-        execution_seconds=max(row.execution_time or 0.0, 0.0),
+        execution_seconds=_seconds(row.execution_time) or 0.0,
         thread_id=row.thread_id or "",
         started_at=parse_time(execute.started_at) if execute else None,
         completed_at=parse_time(execute.completed_at) if execute else None,
@@ -312,6 +319,6 @@ def _freshness(row: _FreshnessRow) -> FreshnessResult:
         status=normalise(row.status),
         message=str(row.error) if row.error else None,
         max_loaded_at=parse_time(row.max_loaded_at),
-        age_seconds=row.max_loaded_at_time_ago_in_s,
+        age_seconds=_seconds(row.max_loaded_at_time_ago_in_s),
         criteria=", ".join(criteria) or None,
     )
