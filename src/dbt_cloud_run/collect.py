@@ -102,8 +102,7 @@ class Collector:
         is_freshness = verb == "source freshness"
         name = SOURCES if is_freshness else RUN_RESULTS
         path = self._step_folder(downloads.run.id, step.index) / name
-        has_results = step.state is RunState.SUCCESS or _tells_of_results(step.log)
-        expected = has_results and (is_freshness or verb in _WITH_RESULTS)
+        expected = _has_results(step) and (is_freshness or verb in _WITH_RESULTS)
         if not await downloads.file(name, path, step.index, expected=expected):
             return made
         await self._has_manifest.wait()  # the largest file is decoded while nothing else takes memory
@@ -139,7 +138,7 @@ class Collector:
 
     async def _manifest(self, downloads: Downloads, fresh: Path, target: Path) -> None:
         for step in reversed(_dbt_steps(downloads.run)):
-            if await downloads.file(MANIFEST, fresh, step.index, expected=step.state is RunState.SUCCESS):
+            if await downloads.file(MANIFEST, fresh, step.index, expected=_has_results(step)):
                 try:
                     self.manifest = await _decoded(decode_manifest, fresh)
                 except UnreadableArtifactError as error:
@@ -265,6 +264,6 @@ def _unused(index: int, run_id: int, reason: str) -> str:
     return f"The results of step {index} of run {run_id} are not used: {reason}."
 
 
-def _tells_of_results(log: str) -> bool:
-    """Whether a failed step's log shows that it came as far as running nodes, and so has written results."""
-    return "Done. PASS=" in log or "Finished running" in log
+def _has_results(step: RunStep) -> bool:
+    """Whether it came as far as running nodes, and so has left results: it succeeded, or its log shows it."""
+    return step.state is RunState.SUCCESS or "Done. PASS=" in step.log or "Finished running" in step.log

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dbt_cloud_run.cloud.client import CloudClient, DownloadedFile
-from dbt_cloud_run.cloud.errors import CloudError, NotFound
+from dbt_cloud_run.cloud.errors import CloudError, NotFound, Unreadable
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import ARTIFACT_BUDGET, Reader
 from dbt_cloud_run.github.files import UnsafePathError, require_inside, safe_relative
 from dbt_cloud_run.model import RunState
 
 AT_ONCE = 4
+_EDGE = 1024  # bytes
+_BLANK = b" \t\r\n\xef\xbb\xbf"  # with the mark of the byte order
 CANCELLED_GRACE = 15.0  # seconds in which artifacts of a cancelled run may still appear
 
 
@@ -79,6 +82,9 @@ class Downloads:
             file = await self.client.download(self.run.id, path, target, step=step, packed=packed)
             if file is None or file.size == 0:
                 raise NotFound(f"There is no {what}.")
+            if path.endswith(".json") and not await asyncio.to_thread(_looks_like_json, target):
+                error = f"What dbt Cloud served as {what} is not JSON."
+                raise Unreadable(error) if expected else NotFound(error)
             return file
 
         async with self._slots:
@@ -110,6 +116,15 @@ class Downloads:
         except CloudError as error:
             self.warnings.append(f"The artifacts of run {self.run.id} could not be listed: {error.message}")
             return ()
+
+
+def _looks_like_json(file: Path) -> bool:
+    """Whether it begins and ends as objects and lists do; a proxy's page, `null` and the half of a file do not."""
+    with file.open("rb") as content:
+        begin = content.read(_EDGE)
+        content.seek(max(content.seek(0, os.SEEK_END) - _EDGE, 0))
+        end = content.read()
+    return begin.lstrip(_BLANK)[:1] + end.rstrip()[-1:] in (b"{}", b"[]")
 
 
 def _absent(target: Path) -> bool:

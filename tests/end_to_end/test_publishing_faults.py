@@ -90,6 +90,19 @@ def test_an_artifact_that_cannot_be_had_is_a_warning(
     assert step.outputs["nodes-total"] == ("0" if path == RESULTS else "28")
 
 
+@pytest.mark.parametrize("kind", ["missing", "null", "not JSON", "empty", "half transferred", "half of the JSON"])
+@pytest.mark.parametrize("path", [RESULTS, MANIFEST], ids=["run results", "manifest"])
+def test_an_artifact_that_comes_right_in_the_end_is_used(
+    path: str, kind: str, emulator: RunningEmulator, tmp_path: Path
+) -> None:
+    emulator.add_fault(path=path, **MISSING[kind], times=2)
+    step = publish(job_for(emulator, tmp_path, job_id=str(job_id(1, "bad"))))
+    assert step.outputs["attempts"] == "2"
+    steps = emulator.run(int(step.outputs["run-id"]))["trigger"]["steps_override"]
+    assert "--select" in steps[0]  # so the plan has seen the results and the manifest
+    assert "incomplete" not in step.log
+
+
 def test_late_artifacts_are_waited_for(emulator: RunningEmulator, tmp_path: Path) -> None:
     emulator.behave(artifacts_delay=0.05)  # 50 s on the clock of the step
     step = publish(job_for(emulator, tmp_path))
