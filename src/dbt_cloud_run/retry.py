@@ -66,9 +66,13 @@ def plan_retry(
     return _plan(_with_freshness(steps), attempt)
 
 
-def can_go_native(plan: RetryPlan) -> bool:
-    """Whether dbt Cloud's own retry, which leaves nothing out, would do what the plan does."""
-    return bool(plan.commands) and not plan.leaves_out
+def commands_from_failure(attempt: Attempt) -> tuple[str, ...]:
+    """The commands from the first one on that did not succeed; none where all did."""
+    asked = align(attempt).asked
+    for number, one in enumerate(asked):
+        if one.step is None or one.step.state is not RunState.SUCCESS:
+            return tuple(later.command for later in asked[number:])
+    return ()
 
 
 def _plan(steps: Sequence[PlannedStep], attempt: Attempt) -> RetryPlan:

@@ -102,12 +102,17 @@ class Runner:
         await self._look_back(run, is_earlier=started.is_earlier(run))
 
     async def _look_back(self, run: Run, *, is_earlier: bool = False) -> None:
+        from dbt_cloud_run.retry import commands_from_failure
+
         run = await self._whole(run)
         ending = ending_of(run) if run.state.is_terminal else Ending.TIMED_OUT
         if self.timed_out and ending is Ending.CANCELLED:
             ending = Ending.TIMED_OUT
-        attempt = await self._collected(run, ending)
-        self.attempts.append(replace(attempt, from_earlier_workflow_run=is_earlier))
+        attempt = replace(await self._collected(run, ending), from_earlier_workflow_run=is_earlier)
+        if run.retrying_run_id is not None and self.attempts and self.attempts[-1].run_id == run.retrying_run_id:
+            # dbt Cloud gives its retry the job's whole list of commands, and runs the rest of it.
+            attempt = replace(attempt, asked=commands_from_failure(self.attempts[-1]) or attempt.asked)
+        self.attempts.append(attempt)
         self._was_cancelled_here = is_earlier and not run.cancelled_by_another
         self.current = None
         self.events.on_attempt(self.attempts[-1])

@@ -37,7 +37,7 @@ from tests.support.retry_attempts import (
 
 from dbt_cloud_run import retry_steps
 from dbt_cloud_run.model import Attempt, NodeResult, PlannedStep, RetryPlan, RunState, StepAction
-from dbt_cloud_run.retry import can_go_native, plan_retry
+from dbt_cloud_run.retry import plan_retry
 
 OK, FAILED, CANCELLED, SKIPPED = RunState.SUCCESS, RunState.ERROR, RunState.CANCELLED, RunState.SKIPPED
 COMPILE_LOG = """Encountered an error:
@@ -86,7 +86,6 @@ def test_failed_and_skipped_nodes_are_run_again_and_nothing_else() -> None:
     assert reasons[uid(REPORT)] == f"skipped because of {uid(ORDERS)}"
     assert not made.leaves_out
     assert not made.is_whole
-    assert can_go_native(made)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +169,6 @@ def test_a_deterministic_failure_and_what_it_blocks_are_left_out_and_close_the_g
     assert names(first.left_out) == {uid(NOT_NULL), uid(REPORT), uid(DASHBOARD), uid(SNAP)}
     assert later.action is StepAction.DROP
     assert made.leaves_out
-    assert not can_go_native(made)
     assert len(made.commands) == 1
     reason = next(node.reason for node in first.left_out if node.unique_id == uid(REPORT))
     assert reason == f"skipped because of {uid(NOT_NULL)}, which is not run again"

@@ -6,7 +6,7 @@ import pytest
 from tests.support.retry_attempts import ORDERS, OTHER, RAW, REPORT, RESET, attempt, project, row, step, uid
 
 from dbt_cloud_run.model import Attempt, Ending, RetryPlan, RunState
-from dbt_cloud_run.retry import plan_retry
+from dbt_cloud_run.retry import commands_from_failure, plan_retry
 
 OK, FAILED, CANCELLED, SKIPPED = RunState.SUCCESS, RunState.ERROR, RunState.CANCELLED, RunState.SKIPPED
 
@@ -125,3 +125,12 @@ def test_dbt_clouds_own_retry_is_planned_on() -> None:
     )
     assert plan(run).commands[1:] == ("dbt test",)
     assert plan(run).commands[0].startswith("dbt build --select fqn:shop.marts.orders")
+
+
+def test_dbt_clouds_own_retry_begins_at_the_step_that_failed() -> None:
+    asked = ("dbt seed", "dbt run", "dbt test")
+    run = attempt(asked, step(4, "dbt seed"), step(5, "dbt run", FAILED), step(6, "dbt test", SKIPPED))
+    assert commands_from_failure(run) == ("dbt run", "dbt test")
+    unlisted = attempt(asked, step(4, "dbt seed"), step(5, "dbt run", FAILED))
+    assert commands_from_failure(unlisted) == ("dbt run", "dbt test")
+    assert commands_from_failure(attempt(("dbt run",), step(4, "dbt run"))) == ()
