@@ -155,6 +155,7 @@ class ActionJob:
     results: ResultsService | None = None
     variables: Mapping[str, str] = field(default_factory=dict)  # of every step's environment
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    _started: list[RunningStep] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for name in ("workspace", "home", "temp"):
@@ -216,7 +217,15 @@ class ActionJob:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        return RunningStep(process, files, self.workspace, self.results)
+        self._started.append(RunningStep(process, files, self.workspace, self.results))
+        return self._started[-1]
+
+    def close(self) -> None:
+        """End the steps that no test has waited for."""
+        for step in self._started:
+            if step.process.poll() is None:
+                step.process.kill()
+                step.process.wait()
 
     def environment(self, files: Path, event_name: str, attempt: int) -> dict[str, str]:
         """What a container action gets, without its inputs."""

@@ -113,7 +113,10 @@ def action_world(
     with running_emulator(config=config) as emulator, ResultsService() as results:
         workflow = ActionJob(folder / "runner", inputs_for(emulator), results)
         write_action_project(workflow.workspace)
-        yield emulator, workflow
+        try:
+            yield emulator, workflow
+        finally:
+            workflow.close()
 
 
 def commit(folder: Path, message: str) -> str:
