@@ -78,13 +78,17 @@ class Downloads:
 
         packed = self.packing / f"{self.run.id}-{step}-{path.replace('/', '-')[:100]}.gz" if self.packing else None
 
+        odd: DownloadedFile | None = None  # the last that came, if it is not what it should be
+
         async def once() -> DownloadedFile:
+            nonlocal odd
+            odd = None
             file = await self.client.download(self.run.id, path, target, step=step, packed=packed)
             if file is None or file.size == 0:
                 raise NotFound(f"There is no {what}.")
-            if path.endswith(".json") and not await asyncio.to_thread(_looks_like_json, target):
-                error = f"What dbt Cloud served as {what} is not JSON."
-                raise Unreadable(error) if expected else NotFound(error)
+            if expected and path.endswith(".json") and not await asyncio.to_thread(_looks_like_json, target):
+                odd = file
+                raise Unreadable(f"What dbt Cloud served as {what} is not JSON.")
             return file
 
         async with self._slots:
@@ -96,6 +100,8 @@ class Downloads:
                     tolerate_404_until=self._late_until if expected else None,
                 )
             except CloudError as error:
+                if odd is not None:  # it stays so: it is kept as it was served, and whoever reads it will say so
+                    return self._is_there(path, step, target, odd)
                 is_absent = isinstance(error, NotFound) or isinstance(error.__cause__, NotFound)
                 if expected or not is_absent:
                     why = "is missing" if is_absent else f"could not be downloaded: {error.message}"
@@ -104,6 +110,9 @@ class Downloads:
             except OSError as error:
                 self.warnings.append(f"{what} could not be written: {error}")
                 return _absent(target)
+        return self._is_there(path, step, target, file)
+
+    def _is_there(self, path: str, step: int | None, target: Path, file: DownloadedFile) -> bool:
         self.found[path, step] = target
         if file.packed is not None:
             self.packed[target] = file.packed

@@ -7,8 +7,6 @@ The emulator replays recorded real runs, and a cooldown runs on a scaled clock. 
 from __future__ import annotations
 
 import asyncio
-import math
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,19 @@ from typing import Any
 import httpx
 import pytest
 from tests.support.emulator import RunningEmulator, running_emulator
-from tests.support.fault_matrix import FAULTS, FOREVER, ONCE, ROWS, Cell, Result, Row, cells_of, table
+from tests.support.fault_matrix import (
+    FAULTS,
+    FOREVER,
+    ONCE,
+    ROWS,
+    Cell,
+    Refusals,
+    Result,
+    Row,
+    cells_of,
+    faults_of,
+    table,
+)
 from tests.support.loop import LoopJob
 from tests.support.recordings import shop_recordings
 from tests.support.replayed import configuration, job_id, slim
@@ -117,30 +127,9 @@ class Stage:
         return [run for run in runs if run["account_id"] == account]
 
     async def _set_faults(self, cell: Cell, account: int) -> list[int]:
-        row, prefix = cell.row, f"/accounts/{account}(?=/).*"
-        faults = [{**fault, "path": prefix + fault["path"]} for fault in row.first]
-        if cell.fault.family != "refused":
-            where = {"method": row.method, "path": prefix + row.path, "query": row.query, "after": row.after}
-            faults.append({**where, "times": cell.times, **cell.fault.effect})
+        faults = faults_of(cell, account)
         answer = await self._admin.post("/__emulator__/faults", json=faults)
         return [fault["id"] for fault in answer.json()]
-
-
-class Refusals:
-    """Which requests of a play are refused."""
-
-    def __init__(self, cell: Cell) -> None:
-        self._row, self._last = cell.row, math.inf if cell.times is FOREVER else cell.row.after + cell.times
-        self.seen = 0
-
-    def __call__(self, request: httpx.Request) -> bool:
-        row, url = self._row, request.url
-        if request.method != row.method or not re.search(row.path, url.path):
-            return False
-        if not re.search(row.query, url.query.decode()):
-            return False
-        self.seen += 1
-        return row.after < self.seen <= self._last
 
 
 RESULTS: dict[Cell, Result] = {}

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+import httpx
 
 ONCE, TWICE, FOREVER = 1, 2, None
 TIMES = (ONCE, TWICE, FOREVER)
@@ -184,6 +188,33 @@ def cells_of(row: Row) -> list[Cell]:
     """The whole row."""
     cells = [Cell(row, fault, times) for fault in FAULTS for times in TIMES]
     return cells + [Cell(row, fault, ONCE) for fault in AFTER if row.is_write]
+
+
+def faults_of(cell: Cell, account: int) -> list[dict[str, Any]]:
+    """What the emulator is told."""
+    row, prefix = cell.row, f"/accounts/{account}(?=/).*"
+    faults = [{**fault, "path": prefix + fault["path"]} for fault in row.first]
+    if cell.fault.family != "refused":
+        where = {"method": row.method, "path": prefix + row.path, "query": row.query, "after": row.after}
+        faults.append({**where, "times": cell.times, **cell.fault.effect})
+    return faults
+
+
+class Refusals:
+    """Which requests of a play are refused."""
+
+    def __init__(self, cell: Cell) -> None:
+        self._row, self._last = cell.row, math.inf if cell.times is FOREVER else cell.row.after + cell.times
+        self.seen = 0
+
+    def __call__(self, request: httpx.Request) -> bool:
+        row, url = self._row, request.url
+        if request.method != row.method or not re.search(row.path, url.path):
+            return False
+        if not re.search(row.query, url.query.decode()):
+            return False
+        self.seen += 1
+        return row.after < self.seen <= self._last
 
 
 def table(results: Mapping[Cell, Result]) -> str:
