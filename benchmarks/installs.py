@@ -1,4 +1,4 @@
-"""The environments that are compared: the action's, as its image has it, and each peer's, with the pins of this file."""
+"""The environments that are compared: the action's, as in its image, and each peer's, with the pins of this file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PEERS = (
         "prefect-dbt",
         # prefect asks for a fastapi that its own server does not start with.
         (("prefect-dbt==0.7.25", "prefect", "dbt-core<1.12"), ("fastapi==0.139.0",)),
-        "from prefect_dbt.cloud import DbtCloudCredentials, DbtCloudJob; from prefect_dbt.cloud.jobs import run_dbt_cloud_job",
+        "from prefect_dbt.cloud import DbtCloudJob; from prefect_dbt.cloud.jobs import run_dbt_cloud_job",
     ),
     Peer(
         "dbtc",
@@ -51,7 +51,7 @@ PEERS = (
 
 @cache
 def peer(name: str) -> tuple[Path | None, str]:
-    """The interpreter of a peer's environment, made on the first call, and its version; or None, and why there is none."""
+    """The interpreter of a peer's environment, made on the first call, and its version; or None, and why not."""
     wanted = next(one for one in PEERS if one.name == name)
     folder = ENVIRONMENTS / name
     python, ready = folder / "bin" / "python", folder / ".ready"
@@ -74,7 +74,7 @@ def peer(name: str) -> tuple[Path | None, str]:
 
 @cache
 def action() -> tuple[Path, Path]:
-    """The interpreter with the action's own packages alone, and the entry point, laid out and compiled as in the image."""
+    """The interpreter with the action's packages alone, and the entry point; laid out and compiled as in the image."""
     folder, app = ENVIRONMENTS / "action", WORK / "app"
     _run(str(ROOT / "tools" / "setup"), str(folder), str(ROOT / "requirements" / "action.txt"))
     shutil.rmtree(app, ignore_errors=True)

@@ -158,7 +158,7 @@ def serve(folder: Path) -> None:
         authority.cert_pem.write_to_path(file.name)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         print(f"listening on https://127.0.0.1:{server.server_port}\n{file.name}", flush=True)
-        with open(0) as stdin:  # noqa: PTH123 - standard input
+        with open(0) as stdin:
             stdin.read()
 
 

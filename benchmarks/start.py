@@ -1,4 +1,4 @@
-"""From the start of the process to its first bytes on the wire, against the bare imports of a client, and of the peers."""
+"""From the start of the process to its first bytes on the wire, against the bare imports of a client."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from demo.runner import Runner
+
 from benchmarks import installs
 from benchmarks.measure import ROOT, Measured, Spread, environment, measured, table
 from benchmarks.server import TOKEN
-from demo.runner import Runner
 
 BASELINE = "import httpx, pydantic; httpx.AsyncClient()"
 GOAL = 1.5
@@ -26,7 +27,7 @@ def first_bytes() -> float:
         runner = Runner(folder=Path(folder), inputs=inputs, services={})
         runner.prepare()
         runner.workspace.mkdir()
-        env = {name: value for name, value in runner.environment().items() if name not in ("SSL_CERT_FILE",)}
+        env = {name: value for name, value in runner.environment().items() if name != "SSL_CERT_FILE"}
         began = time.monotonic()
         with subprocess.Popen(  # noqa: S603 - our own
             [python, "-Iu", entrypoint], env=env, cwd=runner.workspace, stdout=subprocess.DEVNULL
@@ -77,5 +78,6 @@ def report(rounds: int = 15) -> str:
             else [peer.name, said, "–"]
         )
     ratios = sorted(mine / reference for mine, reference in zip(ours, base, strict=True))
-    verdict = f"The median of the {rounds} ratios of neighbouring runs is {ratios[len(ratios) // 2]:.2f} (goal: at most {GOAL})."
+    middle = ratios[len(ratios) // 2]
+    verdict = f"The median of the {rounds} ratios of neighbouring runs is {middle:.2f} (goal: at most {GOAL})."
     return table(("", "seconds (least to most)", "÷ bare imports"), rows) + f"\n{verdict}\n"

@@ -1,0 +1,44 @@
+"""The projects of the benchmarks are what dbt would have written: dbt's own classes read them, and lose nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from benchmarks.generate import digest, write_project
+from dbt_cloud_run.dbt.artifacts import decode_manifest, decode_run_results
+
+
+def test_dbt_reads_them(tmp_path: Path) -> None:
+    from dbt.artifacts.schemas.catalog import CatalogArtifact
+    from dbt.artifacts.schemas.manifest import WritableManifest
+    from dbt.artifacts.schemas.run import RunResultsArtifact
+
+    write_project(tmp_path, 40, catalog=True)
+    content = {path.name: json.loads(path.read_text()) for path in tmp_path.iterdir()}
+    manifest = content["manifest.json"]
+    read = WritableManifest.from_dict(manifest)
+    again = read.to_dict(omit_none=False)
+    assert {name: sorted(manifest[name]) for name in again if name in manifest} == {
+        name: sorted(again[name]) for name in again if name in manifest
+    }
+    model, source = next(iter(manifest["nodes"])), next(iter(manifest["sources"]))
+    assert set(manifest["nodes"][model]) <= set(again["nodes"][model])
+    assert set(manifest["sources"][source]) == set(again["sources"][source])
+    RunResultsArtifact.validate(content["run_results.json"])
+    assert len(RunResultsArtifact.from_dict(content["run_results.json"]).results) == len(manifest["nodes"])
+    assert len(CatalogArtifact.from_dict(content["catalog.json"]).nodes) == 40
+
+
+def test_they_are_projects_of_depth_and_the_same_every_time(tmp_path: Path) -> None:
+    write_project(tmp_path / "a", 60)
+    write_project(tmp_path / "b", 60)
+    assert digest(tmp_path / "a") == digest(tmp_path / "b")
+    manifest = decode_manifest(tmp_path / "a" / "manifest.json")
+    _, results = decode_run_results(tmp_path / "a" / "run_results.json")
+    assert {node.unique_id for node in results.nodes} == set(manifest.nodes)
+    models = [node for node in manifest if node.resource_type == "model"]
+    assert len(models) == 60
+    known = set(manifest.nodes) | set(manifest.sources)
+    assert all(parent in known for node in models for parent in node.depends_on.nodes)
+    assert max(len(node.depends_on.nodes) for node in models) >= 3
