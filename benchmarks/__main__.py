@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 
 from benchmarks import installs, noticing, noticing_real, publish, retry, start, whole
 from benchmarks.measure import ROOT, WORK, machine
-from benchmarks.texts import HEAD, INTRODUCTIONS, NOTES
+from benchmarks.texts import HEAD, INTRODUCTIONS, NOTES, TITLES
 
 PARTS: dict[str, Callable[[bool], str]] = {
     "publish": lambda quick: publish.report((100, 1_000, 10_000) if quick else publish.SIZES, 1 if quick else 3),
@@ -47,11 +47,13 @@ def main() -> int:
 def write() -> None:
     """Put the parts that were measured together."""
     sections = [HEAD, _versions()]
-    for name, (title, introduction) in INTRODUCTIONS.items():
+    for name, title in TITLES.items():
         path = WORK / "results" / f"{name}.md"
         measured = path.read_text() if path.exists() else "Not measured yet.\n"
         sections.append(
-            "\n\n".join(part for part in (f"## {title}", introduction, measured.strip(), NOTES[name]) if part)
+            "\n\n".join(
+                part for part in (f"## {title}", INTRODUCTIONS[name].strip(), measured.strip(), NOTES[name]) if part
+            )
         )
     (ROOT / "benchmarks" / "RESULTS.md").write_text("\n\n".join(sections).rstrip() + "\n")
 

@@ -284,6 +284,7 @@ def result_row(unique_id: str, status: str, compiled: str, relation: str | None,
     begun = NOW - timedelta(seconds=rng.uniform(120, 1700))
     is_model = unique_id.startswith("model.")
     rows = rng.randrange(2_000_000)
+    said = "Got 3 results, configured to warn if != 0" if status == "warn" else None
     response = (
         {"_message": f"SELECT {rows}", "code": "SELECT", "rows_affected": rows} if is_model else {"_message": "OK"}
     )

@@ -85,10 +85,8 @@ def _measure_one(scratch: Path, name: str, publishes: bool, seconds: float, figu
         figures.calls.append(calls)
         figures.sizes.append(size)
         figures.peaks.append(played.process.peak)
-    print(
-        f"  {name:<12} {'all' if publishes else 'verdict':<8} {figures.overhead[-1]:6.2f} s beyond dbt's, {calls} calls",
-        flush=True,
-    )
+    what = f"{name:<12} {'all' if publishes else 'verdict':<8}"
+    print(f"  {what} {figures.overhead[-1]:6.2f} s beyond dbt's, {calls} calls", flush=True)
 
 
 def _dbt_seconds(emulated: Emulator) -> float:

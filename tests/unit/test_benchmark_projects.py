@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from benchmarks.generate import digest, write_project
+
 from dbt_cloud_run.dbt.artifacts import decode_manifest, decode_run_results
 
 
