@@ -149,7 +149,7 @@ class Collector:
                         continue
                 del downloads.found[MANIFEST, step.index]
                 await asyncio.to_thread(fresh.replace, target)
-                downloads.found[MANIFEST, step.index] = target
+                downloads.found[MANIFEST, None] = target  # a step's own copy may be kept beside it
                 if packed := downloads.packed.pop(fresh, None):
                     downloads.packed[target] = packed
                 return
@@ -196,7 +196,7 @@ class Collector:
                 downloads.file(path, self._step_folder(downloads.run.id, step.index) / path, step.index)
                 for step in _dbt_steps(downloads.run)
                 for path in dict.fromkeys((*_SPECIAL, *listed))
-                if (path, step.index) not in downloads.found or path == MANIFEST
+                if (path, step.index) not in downloads.found
             ]
         found = await asyncio.gather(*jobs)
         if self.are_patterns_given:

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dbt_cloud_run.clock import SystemClock
-from dbt_cloud_run.errors import ActionError, InvalidInputsError
+from dbt_cloud_run.errors import InvalidInputsError
 from dbt_cloud_run.github.commands import Console
-from dbt_cloud_run.model import Ending
+from dbt_cloud_run.model import Ending, FailureKind, Outcome
 from dbt_cloud_run.settings import Settings
 from dbt_cloud_run.step import EXIT_FAILURE, StepRun
 
@@ -35,11 +35,11 @@ def main(environ: Mapping[str, str]) -> int:
     try:
         settings = Settings.from_environ(environ)
     except InvalidInputsError as error:
-        return _refuse(console, error)
+        return _refuse(console, error, environ)
     for warning in settings.warnings:
         console.warning(warning)
     if settings.api_token is None:
-        return _skip(console)
+        return _skip(console, settings)
     return asyncio.run(_in_a_loop(settings, console))
 
 
@@ -82,28 +82,31 @@ def _temporary_root(settings: Settings) -> str | None:
     return str(folder) if folder is not None and os.access(folder, os.W_OK) else None
 
 
-def _refuse(console: Console, error: InvalidInputsError) -> int:
+def _refuse(console: Console, error: InvalidInputsError, environ: Mapping[str, str]) -> int:
     console.error(str(error), title="dbt Cloud: inputs")
-    _set_first_outputs(console, error, Ending.ERROR)
+    with_summary = environ.get("INPUT_SUMMARY", "").strip().lower() != "false"
+    _publish_first(console, Ending.ERROR, error.kind, error.message, with_summary=with_summary)
     return EXIT_FAILURE
 
 
-def _skip(console: Console) -> int:
+def _skip(console: Console, settings: Settings) -> int:
     from dbt_cloud_run.settings import WHY_MISSING
 
-    console.notice(f"Skipped: api-token {WHY_MISSING}", title="dbt Cloud: skipped")
-    _set_first_outputs(console, None, Ending.SKIPPED)
+    why = f"api-token {WHY_MISSING}"
+    console.notice(f"Skipped: {why}", title="dbt Cloud: skipped")
+    _publish_first(console, Ending.SKIPPED, FailureKind.NONE, why, with_summary=settings.summary)
     return 0
 
 
-def _set_first_outputs(console: Console, error: ActionError | None, ending: Ending) -> None:
-    """Every output of a step that never spoke to dbt Cloud."""
-    from dbt_cloud_run.model import FailureKind, Outcome
+def _publish_first(console: Console, ending: Ending, kind: FailureKind, message: str, *, with_summary: bool) -> None:
+    """Every output of a step that never spoke to dbt Cloud, and the reason in the job summary."""
     from dbt_cloud_run.report.data import ReportData
     from dbt_cloud_run.report.outputs import build_outputs
+    from dbt_cloud_run.report.summary import render_summary, summary_budget
 
-    kind = error.kind if error else FailureKind.NONE
-    outcome = Outcome(ending=ending, failure_kind=kind, message=error.message if error else None)
+    data = ReportData(outcome=Outcome(ending=ending, failure_kind=kind, message=message))
     with contextlib.suppress(OSError):
-        for name, value in build_outputs(ReportData(outcome=outcome)).items():
+        for name, value in build_outputs(data).items():
             console.set_output(name, value)
+        if with_summary:
+            console.append_summary(render_summary(data, summary_budget(console.summary_size())))

@@ -9,16 +9,18 @@ import asyncio
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dbt_cloud_run.artifact_paths import matches
 from dbt_cloud_run.assets import materializations
 from dbt_cloud_run.clock import Clock
 from dbt_cloud_run.dbt.artifacts import Manifest
 from dbt_cloud_run.errors import Interrupted
 from dbt_cloud_run.github.commands import Annotation as RunnerAnnotation
 from dbt_cloud_run.github.commands import Console
-from dbt_cloud_run.github.files import inside_workspace, own_like_workspace, require_inside
+from dbt_cloud_run.github.files import inside_workspace, is_file, own_like_workspace, require_inside
 from dbt_cloud_run.model import Asset, Ending, Outcome
 from dbt_cloud_run.nodes import Repository
 from dbt_cloud_run.report.data import ArtifactLink, ReportData
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 LARGEST_SOURCE = 1024 * 1024  # bytes of a model's file that is searched for a line
 ASSETS, RESULT, SUMMARY, RUN_RESULTS = "assets.json", "result.json", "summary.md", "run_results.json"
+DBT_FILES = (RUN_RESULTS, "manifest.json", "catalog.json", "sources.json")
 
 
 @dataclass(slots=True)
@@ -83,6 +86,10 @@ class Publisher:
         self._data = self._report_data(outcome, None, job_id)
         self._guard("outputs", self._set_outputs)
 
+    def clear(self) -> None:
+        """Remove what an earlier step left under dbt's names: where this one has none, it would pass for its own."""
+        self._guard("removal of earlier files", self._remove_earlier)
+
     # -- what the report is made of
 
     def _report_data(self, outcome: Outcome, manifest: Manifest | None, job_id: int | None) -> ReportData:
@@ -116,7 +123,7 @@ class Publisher:
         web_url = f"{github.server_url}/{github.repository}" if github.repository else None
         return Repository(
             project_directory=self.settings.project_directory,
-            exists=lambda path: (workspace / path).is_file(),
+            exists=partial(is_file, workspace),
             web_url=web_url,
             sha=run_sha,
         )
@@ -152,12 +159,23 @@ class Publisher:
         from dbt_cloud_run.report.files import write_merged_run_results
 
         outcome = self._known.outcome
-        if self.folder is None or not outcome.attempts or RUN_RESULTS not in self.settings.artifacts:
+        if self.folder is None or not outcome.attempts or not self._is_wanted(RUN_RESULTS):
             return
         target = self.folder / RUN_RESULTS
         require_inside(self.folder, target)
         if write_merged_run_results(target, outcome.ledger, outcome.attempts):
             self.written.add(target)
+
+    def _remove_earlier(self) -> None:
+        if self.folder is None:
+            return
+        for path in [self.folder / name for name in DBT_FILES if self._is_wanted(name)]:
+            if path not in self.written and path.is_file():
+                require_inside(self.folder, path)
+                path.unlink()
+
+    def _is_wanted(self, name: str) -> bool:
+        return any(matches(name, pattern) for pattern in self.settings.artifacts)
 
     def _append_summary(self) -> None:
         if not self.settings.summary:

@@ -136,7 +136,9 @@ class StepRun:
     def _on_run(self, run: Run, number: int, is_ours: bool) -> None:
         self._state.run(run, is_ours=is_ours and self.settings.cancel_run, step_key=self._step_key)
         self._log.started(run, number)
-        self._make_publisher().set_outputs(self._tell(None), job_id=self._job_id)
+        publisher = self._make_publisher()
+        publisher.clear()
+        publisher.set_outputs(self._tell(None), job_id=self._job_id)
 
     def _make_collector(self, client: CloudClient, reader: Reader) -> Collector:
         from dbt_cloud_run.collect import Collector

@@ -43,6 +43,7 @@ def refused(world: tuple[RunningEmulator, ActionJob], inputs: dict[str, str], ki
     assert len(emulator.runs()) == before
     assert (step.outputs["status"], step.outputs["failure-kind"]) == ("error", kind)
     assert (step.outputs["run-id"], step.outputs["attempts"], step.outputs["run-ids"]) == ("", "0", "[]")
+    assert step.summary.startswith("### ❌ Failed")
     return step
 
 
@@ -133,6 +134,10 @@ def test_without_a_token_and_told_to_skip_it_ends_green(world: tuple[RunningEmul
     assert (step.outputs["status"], step.outputs["failure-kind"]) == ("skipped", "")
     [notice] = step.annotations("notice")
     assert "fork" in notice.data
+    assert step.summary.startswith("### ⏭️ Skipped")
+    assert "fork" in step.summary
+    quiet = world[1].run({"api-token": "", "on-missing-token": "skip", "summary": "false"})
+    assert quiet.summary == ""
 
 
 def test_an_unknown_input_is_told_and_stops_nothing(world: tuple[RunningEmulator, ActionJob]) -> None:

@@ -122,6 +122,14 @@ def test_each_step_has_its_own_results(world: World) -> None:
     assert world.written == {"manifest.json", "runs/500/step-4/run_results.json", "runs/500/step-5/run_results.json"}
 
 
+def test_with_all_the_newest_manifest_is_still_ours(world: World) -> None:
+    world.add("run_results.json", 4, results())
+    world.add("manifest.json", 4, manifest())
+    world.collect(run_of(made_step(4, BUILD)), step_artifacts="all")
+    assert world.written == {"manifest.json", *(f"runs/500/step-4/{name}.json" for name in ("manifest", "run_results"))}
+    assert (world.kept / "manifest.json").read_bytes() == manifest()
+
+
 def test_setup_steps_and_steps_that_never_ran_are_not_asked_for(world: World) -> None:
     world.add("run_results.json", 4, results(a="error"))
     clone = {"index": 1, "name": "Clone git repository", "status": 10}

@@ -263,7 +263,7 @@ def test_the_summary_is_appended_in_utf8_with_line_feeds(tmp_path: Path) -> None
     assert out.summary_size() == 10
     assert out.append_summary("Größe\r\n\r\nof dbtc_0123456789 \udc80")
     assert out.append_summary("end\n\n")
-    assert path.read_bytes().decode() == "# earlier\nGröße\n\nof *** ?\nend\n"
+    assert path.read_bytes().decode() == "# earlier\n\n\nGröße\n\nof *** ?\n\n\nend\n"
 
 
 def test_a_summary_that_the_platform_would_drop_is_not_written(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbt_cloud_run.github.artifact import safe_artifact_name
-from dbt_cloud_run.github.files import UnsafePathError, inside_workspace, own_like_workspace, safe_relative
+from dbt_cloud_run.github.files import UnsafePathError, inside_workspace, is_file, own_like_workspace, safe_relative
 
 UNSAFE = ["", "/etc/passwd", "//x", "..", "a/../..", "a/../b", "../x", "a\\b", "a\x00b", "a\nb", "x" * 256, "\ud800"]
 
@@ -107,3 +107,9 @@ def test_what_root_wrote_belongs_to_the_owner_of_the_workspace(workspace: Path, 
 )
 def test_artifact_names(name: str, safe: str) -> None:
     assert safe_artifact_name(name) == safe
+
+
+def test_names_that_no_file_system_takes_are_no_files(tmp_path: Path) -> None:
+    (tmp_path / "model.sql").touch()
+    assert is_file(tmp_path, "model.sql")
+    assert not any(is_file(tmp_path, name) for name in ("models", "x" * 300, "a/" * 3_000, "nul\0", "\ud800"))

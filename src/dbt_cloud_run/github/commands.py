@@ -200,8 +200,9 @@ class Console:
     def append_summary(self, markdown: str) -> bool:
         """Append to the job summary; False (with a warning) where that fails or would lose the whole summary."""
         text = self._redacted(markdown).replace("\r\n", "\n").replace("\r", "\n").rstrip("\n") + "\n"
-        data = text.encode("utf-8", "replace")
-        size = self.summary_size() + len(data)
+        before = self.summary_size()
+        data = ("\n\n" if before else "").encode() + text.encode("utf-8", "replace")  # what is there may end anywhere
+        size = before + len(data)
         if size > SUMMARY_LIMIT:
             self.warning(
                 f"The job summary is left out: with it there would be {size} bytes, and GitHub takes {SUMMARY_LIMIT}."

@@ -69,6 +69,14 @@ def require_inside(root: Path, path: Path) -> None:
         raise UnsafePathError(f"'{path.name}' would leave the folder of the artifacts through a symbolic link")
 
 
+def is_file(workspace: Path, relative: str) -> bool:
+    """Whether the workspace has such a file; never an error, whatever the name is."""
+    try:
+        return (workspace / relative).is_file()
+    except (OSError, ValueError):  # longer than a name can be, or with a NUL
+        return False
+
+
 def own_like_workspace(paths: Iterable[Path], workspace: Path) -> None:
     """Give what we wrote in the workspace, folders and their content included, to the owner of the workspace.
 
