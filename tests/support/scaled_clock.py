@@ -14,20 +14,24 @@ from dbt_cloud_run.errors import Interrupted
 
 
 class ScaledClock(SystemClock):
-    """Takes the place of the system's clock. `slept` is how long was waited, in seconds of this clock."""
+    """Takes the place of the system's clock. `slept` is how long was waited, in seconds of this clock.
+
+    It never runs past the moment at which the next sleeper is to wake: a busy machine costs no time on it.
+    """
 
     def __init__(self, factor: float = 1000.0) -> None:
         super().__init__()
         self._factor = factor
-        self._sleepers = 0
-        self._since = 0.0
-        self._gained = 0.0
+        self._ends: list[float] = []
+        self._real = self._scaled = time.monotonic()  # the last moment at which a sleep began or ended
+        self._interruption: asyncio.Task[int] | None = None
         self.slept: list[float] = []
 
     def monotonic(self) -> float:
-        now = time.monotonic()
-        running = (now - self._since) * (self._factor - 1) if self._sleepers else 0.0
-        return now + self._gained + running
+        elapsed = time.monotonic() - self._real
+        if not self._ends:
+            return self._scaled + elapsed
+        return min(self._scaled + elapsed * self._factor, max(min(self._ends), self._scaled))
 
     def utcnow(self) -> datetime:
         return datetime.now(UTC)
@@ -37,33 +41,26 @@ class ScaledClock(SystemClock):
             raise Interrupted(self.signum)
         self.slept.append(seconds)
         end = self.monotonic() + seconds
-        self._enter()
+        self._mark()
+        self._ends.append(end)
         try:
             while not self.signum and (left := end - self.monotonic()) > 0:
                 await asyncio.wait([self._waiter()], timeout=left / self._factor)
         finally:
-            self._leave()
+            self._mark()
+            self._ends.remove(end)
         if self.signum:
             raise Interrupted(self.signum)
-
-    def _waiter(self) -> asyncio.Task[int]:
-        if self._interruption is None or self._interruption.done():
-            self._interruption = asyncio.ensure_future(self.interrupted())
-        return self._interruption
-
-    _interruption: asyncio.Task[int] | None = None
 
     def close(self) -> None:
         """Nobody sleeps any more."""
         if self._interruption is not None:
             self._interruption.cancel()
 
-    def _enter(self) -> None:
-        if not self._sleepers:
-            self._since = time.monotonic()
-        self._sleepers += 1
+    def _mark(self) -> None:
+        self._scaled, self._real = self.monotonic(), time.monotonic()
 
-    def _leave(self) -> None:
-        self._sleepers -= 1
-        if not self._sleepers:
-            self._gained += (time.monotonic() - self._since) * (self._factor - 1)
+    def _waiter(self) -> asyncio.Task[int]:
+        if self._interruption is None or self._interruption.done():
+            self._interruption = asyncio.ensure_future(self.interrupted())
+        return self._interruption
