@@ -26,6 +26,7 @@ SECRETS = (
     "INPUT_GITHUB_TOKEN",
     "ACTIONS_RUNTIME_TOKEN",
 )
+_PREFIX = "dbt-cloud-run-"
 
 
 def main(environ: Mapping[str, str]) -> int:
@@ -65,21 +66,31 @@ def hear_signals(clock: SystemClock) -> None:
 async def _in_a_loop(settings: Settings, console: Console) -> int:
     clock = SystemClock()
     hear_signals(clock)
-    root = _temporary_root(settings)
-    with tempfile.TemporaryDirectory(prefix="dbt-cloud-run-", dir=root, ignore_cleanup_errors=True) as scratch:
+    try:
+        folder = _temporary_folder(settings)
+    except OSError as error:
+        return _stop(console, settings, f"No temporary folder can be made in the container: {error}.")
+    with folder as scratch:
         status = await StepRun(settings, console, clock, Path(scratch)).run()
-    if (
-        status > EXIT_FAILURE
-    ):  # a thread may still be decoding, zipping or talking: the end of the loop would wait for it
+    if status > EXIT_FAILURE:  # after a signal nobody waits for a thread that is still decoding, zipping or talking
         sys.stdout.flush()
         os._exit(status)
     return status
 
 
-def _temporary_root(settings: Settings) -> str | None:
-    # Runners before 2.329 name a folder that does not exist in the container.
-    folder = settings.github.runner_temp
-    return str(folder) if folder is not None and os.access(folder, os.W_OK) else None
+def _temporary_folder(settings: Settings) -> tempfile.TemporaryDirectory[str]:
+    # Runners before 2.329 name a folder that does not exist in the container; or its disk is full.
+    root = settings.github.runner_temp
+    try:
+        return tempfile.TemporaryDirectory(prefix=_PREFIX, dir=root, ignore_cleanup_errors=True)
+    except OSError:
+        return tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True)
+
+
+def _stop(console: Console, settings: Settings, message: str) -> int:
+    console.error(message, title="dbt Cloud")
+    _publish_first(console, Ending.ERROR, FailureKind.CONFIG, message, with_summary=settings.summary)
+    return EXIT_FAILURE
 
 
 def _refuse(console: Console, error: InvalidInputsError, environ: Mapping[str, str]) -> int:

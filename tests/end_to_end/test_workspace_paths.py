@@ -252,6 +252,15 @@ def test_a_huge_artifact_is_streamed_and_a_huge_log_is_cut(recordings: list[Path
         assert len(failed.summary) < 1_000_000
 
 
+def test_a_temporary_folder_of_the_runner_that_is_not_there_is_replaced(
+    emulator: RunningEmulator, tmp_path: Path
+) -> None:
+    nowhere = dict.fromkeys(("RUNNER_TEMP", "TMPDIR"), str(tmp_path / "no" / "where"))
+    step = ActionJob(tmp_path / "job", inputs=inputs(emulator)).run(variables=nowhere)
+    assert step.status == 0, step.log
+    assert step.outputs["status"] == "success"
+
+
 # -- isolation
 
 PLANTED = ("json", "httpx", "asyncio", "pydantic", "dbt_cloud_run", "sitecustomize", "usercustomize", "github")
