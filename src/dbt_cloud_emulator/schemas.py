@@ -54,7 +54,9 @@ class TriggerBody(BaseModel):
 
 
 def _items(value: Any) -> Any:
-    """`[1,2]` in JSON or as Python writes it, or `1,2`."""
+    """`[1,2]` in JSON or as Python writes it, or `1,2`; or the parameter given once for each item."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
     if not isinstance(value, str):
         return value
     text = value.strip()
@@ -79,10 +81,14 @@ Range = Annotated[list[datetime], BeforeValidator(_moments), Field(min_length=2,
 State = Literal["active", "deleted", "all", "1", "2"]
 
 
-class RelatedQuery(BaseModel):
-    """What every read takes."""
+class NoQuery(BaseModel):
+    """What the writes take: no parameter."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+class RelatedQuery(NoQuery):
+    """What every read takes."""
 
     include_related: Names = Field(default_factory=list)
 
@@ -157,6 +163,13 @@ class EnvironmentsQuery(ProjectsQuery):
     type: str | None = None
     deployment_type: str | None = None
     dbt_version: str | None = None
+
+
+LISTS = frozenset({"created_at__range", "dbt_version__in", "finished_at__range", "pk__in"}) | {
+    "project_id__in",
+    "status__in",
+}
+"""The parameters that are arrays: by the description's default style, they may be given once for each item."""
 
 
 def parse(model: type[Model], values: Any) -> Model:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -179,16 +180,24 @@ def test_a_bad_trigger_starts_nothing(emulator: RunningEmulator, body: bytes, de
     assert len(emulator.runs()) == before
 
 
-def test_a_form_is_taken_too(emulator: RunningEmulator) -> None:
-    form = {
-        "cause": "f",
-        "threads_override": "3",
-        "generate_docs_override": "false",
-        "steps_override": ["dbt run", "dbt test"],
+@pytest.mark.parametrize("is_multipart", [False, True])
+def test_a_form_is_taken_too(emulator: RunningEmulator, *, is_multipart: bool) -> None:
+    fields = [
+        ("cause", "fünf"),
+        ("threads_override", "3"),
+        ("generate_docs_override", "false"),
+        ("steps_override", "dbt run"),
+        ("steps_override", "dbt test"),
+    ]
+    form: dict[str, Any] = {
+        "content": urlencode(fields),
+        "headers": {"Content-Type": "application/x-www-form-urlencoded"},
     }
-    run_id = emulator.data("POST", f"jobs/{JOB}/run/", data=form)["id"]
+    if is_multipart:
+        form = {"files": [(name, (None, value)) for name, value in fields]}
+    run_id = emulator.data("POST", f"jobs/{JOB}/run/", **form)["id"]
     trigger = emulator.run(run_id)["trigger"]
-    assert (trigger["threads_override"], trigger["generate_docs_override"]) == (3, False)
+    assert (trigger["cause"], trigger["threads_override"], trigger["generate_docs_override"]) == ("fünf", 3, False)
     assert trigger["steps_override"] == ["dbt run", "dbt test"]
 
 
@@ -196,9 +205,19 @@ def test_endpoints_without_a_body_refuse_one(emulator: RunningEmulator, run: dic
     assert emulator.api("POST", f"runs/{run['id']}/retry/", json={"cause": "x"}).status_code == 400
 
 
-@pytest.mark.parametrize("query", [{"created_at__gte": "x"}, {"limit": 101}, {"include_related": "steps"}])
+@pytest.mark.parametrize(
+    "query", [{"created_at__gte": "x"}, {"limit": 101}, {"include_related": "steps"}, {"status": [10, 20]}]
+)
 def test_unknown_query_parameters_are_400(emulator: RunningEmulator, query: dict[str, Any]) -> None:
     assert emulator.api("GET", "runs/", params=query).status_code == 400
+
+
+def test_writes_take_no_query_parameter(emulator: RunningEmulator, run: dict[str, Any]) -> None:
+    before = len(emulator.runs())
+    for path in (f"jobs/{JOB}/rerun/", f"runs/{run['id']}/retry/", f"runs/{run['id']}/cancel/"):
+        assert emulator.api("POST", path, params={"step": 4}).status_code == 400
+    assert emulator.api("POST", f"jobs/{JOB}/run/", json={"cause": "c"}, params={"step": 4}).status_code == 400
+    assert len(emulator.runs()) == before
 
 
 def test_every_filter_of_the_run_list(emulator: RunningEmulator, run: dict[str, Any]) -> None:
@@ -215,6 +234,7 @@ def test_every_filter_of_the_run_list(emulator: RunningEmulator, run: dict[str, 
     assert ids(pk__in=f"[{run['id']},{newer['id']}]") == [newer["id"], run["id"]]
     assert set(ids(status=20)) >= {run["id"], newer["id"]}
     assert ids(status__in="[10,30]", id__gt=run["id"] - 1) == []
+    assert ids(pk__in=[run["id"], newer["id"]]) == [newer["id"], run["id"]]  # the parameter once for each
     assert ids(project_id=11) == ids(environment_id=22) == ids(project_id__in="[12]") == []
     moments = json.dumps([newer["created_at"], "2100-01-01"])
     assert ids(created_at__range=moments) == [newer["id"]]

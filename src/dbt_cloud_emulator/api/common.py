@@ -6,6 +6,7 @@ import json
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from email import message_from_bytes
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -18,7 +19,7 @@ from dbt_cloud_emulator.engine import Engine
 from dbt_cloud_emulator.errors import bad_request, not_found
 from dbt_cloud_emulator.faults import Faults
 from dbt_cloud_emulator.render import Renderer
-from dbt_cloud_emulator.schemas import Model, PageQuery, parse
+from dbt_cloud_emulator.schemas import LISTS, Model, NoQuery, PageQuery, parse
 from dbt_cloud_emulator.store import Run, RunStore
 from dbt_cloud_emulator.timing import utcnow
 
@@ -67,18 +68,26 @@ def respond_page(items: Sequence[Any], total: int, query: PageQuery, account_id:
 
 
 def query_of(request: Request, model: type[Model]) -> Model:
-    """The query parameters. Raises ApiError 400 for one that is unknown, not valid or given twice."""
-    values = request.query_params.multi_items()
-    if len(dict(values)) != len(values):
+    """The query parameters. Raises ApiError 400 for one that is unknown, not valid, or twice there and no list."""
+    given = request.query_params
+    values: dict[str, Any] = {name: given.getlist(name) if name in LISTS else given[name] for name in given}
+    if any(len(given.getlist(name)) > 1 for name in given if name not in LISTS):
         raise bad_request("A query parameter was given twice")
-    return parse(model, dict(values))
+    return parse(model, values)
+
+
+def require_no_query(request: Request) -> None:
+    """For the writes, none of which takes a parameter. Raises ApiError 400."""
+    query_of(request, NoQuery)
 
 
 async def body_of(request: Request) -> Any:
     """The body as JSON, or as a form, whose words become what they look like. Raises ApiError 400."""
-    content = await request.body()
-    if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-        return _form(content.decode("utf-8", errors="replace"))
+    content, kind = await request.body(), request.headers.get("content-type", "")
+    if kind.startswith("application/x-www-form-urlencoded"):
+        return _form(parse_qsl(content.decode("utf-8", errors="replace"), keep_blank_values=True))
+    if kind.startswith("multipart/form-data"):
+        return _form(_parts(kind, content))
     try:
         body = json.loads(content)
     except ValueError as error:
@@ -88,9 +97,20 @@ async def body_of(request: Request) -> Any:
     return body
 
 
-def _form(text: str) -> dict[str, Any]:
+def _parts(kind: str, content: bytes) -> list[tuple[str, str]]:
+    message = message_from_bytes(b"Content-Type: %s\r\n\r\n%s" % (kind.encode(), content))
+    fields: list[tuple[str, str]] = []
+    for part in message.walk():
+        value = part.get_payload(decode=True)
+        if isinstance(value, bytes):
+            name = part.get_param("name", header="content-disposition")
+            fields.append((str(name), value.decode(errors="replace")))
+    return fields
+
+
+def _form(fields: list[tuple[str, str]]) -> dict[str, Any]:
     body: dict[str, Any] = {}
-    for name, value in parse_qsl(text, keep_blank_values=True):
+    for name, value in fields:
         if name == "steps_override":
             body.setdefault(name, []).append(value)
         elif name.endswith("_id") or name in ("threads_override", "timeout_seconds_override"):

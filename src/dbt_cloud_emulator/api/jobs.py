@@ -12,6 +12,7 @@ from dbt_cloud_emulator.api.common import (
     job_of,
     query_of,
     require_no_body,
+    require_no_query,
     respond,
     respond_page,
 )
@@ -64,6 +65,7 @@ async def trigger_run(request: Request) -> Response:
     emulator, access = access_of(request)
     job = job_of(request, emulator, access)
     access.require_write()
+    require_no_query(request)
     body = parse(TriggerBody, await body_of(request))
     trigger = Trigger(actor=access.token.name, **body.model_dump(exclude_unset=True))
     if job.job_type == "ci" and emulator.config.behaviour.ci_needs_pull_request:
@@ -78,6 +80,7 @@ async def rerun_job(request: Request) -> Response:
     emulator, access = access_of(request)
     job = job_of(request, emulator, access)
     access.require_write()
+    require_no_query(request)
     await require_no_body(request)
     latest = emulator.store.latest(job.id)
     if latest is not None and emulator.engine.refusal(latest) is None:

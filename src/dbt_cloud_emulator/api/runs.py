@@ -9,7 +9,15 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from dbt_cloud_emulator import artifacts
-from dbt_cloud_emulator.api.common import access_of, query_of, require_no_body, respond, respond_page, run_of
+from dbt_cloud_emulator.api.common import (
+    access_of,
+    query_of,
+    require_no_body,
+    require_no_query,
+    respond,
+    respond_page,
+    run_of,
+)
 from dbt_cloud_emulator.errors import ApiError, bad_request, not_found
 from dbt_cloud_emulator.schemas import RUN_RELATED, ArtifactQuery, RelatedQuery, RunsQuery
 from dbt_cloud_emulator.store import Run
@@ -81,6 +89,7 @@ async def cancel_run(request: Request) -> Response:
     emulator, access = access_of(request)
     run = run_of(request, emulator, access)
     access.require_write()
+    require_no_query(request)
     await require_no_body(request)
     code = emulator.config.behaviour.cancel_complete_status
     if run.status.is_complete and code >= 400:
@@ -95,6 +104,7 @@ async def retry_run(request: Request) -> Response:
     emulator, access = access_of(request)
     run = run_of(request, emulator, access)
     access.require_write()
+    require_no_query(request)
     await require_no_body(request)
     reason = emulator.engine.refusal(run)
     if reason is not None:
