@@ -9,11 +9,13 @@ import signal
 import sys
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from dbt_cloud_run.clock import SystemClock
 from dbt_cloud_run.errors import InvalidInputsError
 from dbt_cloud_run.github.commands import Console
+from dbt_cloud_run.github.streams import without_raising
 from dbt_cloud_run.model import Ending, FailureKind, Outcome
 from dbt_cloud_run.settings import Settings
 from dbt_cloud_run.step import EXIT_FAILURE, StepRun
@@ -33,6 +35,10 @@ def main(environ: Mapping[str, str]) -> int:
     """Run the step. Gives 0, 1, or 130 and 143 after SIGINT and SIGTERM."""
     console = Console(environ=environ)
     hide_secrets(console, environ)
+    return without_raising(console, partial(_run, console, environ), EXIT_FAILURE)
+
+
+def _run(console: Console, environ: Mapping[str, str]) -> int:
     try:
         settings = Settings.from_environ(environ)
     except InvalidInputsError as error:

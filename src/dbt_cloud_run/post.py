@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 
 from dbt_cloud_run.clock import SystemClock
 from dbt_cloud_run.cloud.client import CloudClient
@@ -15,6 +16,7 @@ from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import NEW_RUN_GRACE, Reader
 from dbt_cloud_run.errors import ActionError, Interrupted, InvalidInputsError
 from dbt_cloud_run.github.commands import Console
+from dbt_cloud_run.github.streams import without_raising
 from dbt_cloud_run.main import hear_signals, hide_secrets
 from dbt_cloud_run.pending import find_started
 from dbt_cloud_run.settings import Settings
@@ -30,6 +32,10 @@ def main(environ: Mapping[str, str]) -> int:
     """Run the post step. Always 0: the job's result is not decided here."""
     console = Console(environ=environ)
     hide_secrets(console, environ)
+    return without_raising(console, partial(_run, console, environ), 0)
+
+
+def _run(console: Console, environ: Mapping[str, str]) -> int:
     saved = SavedState.from_environ(environ)
     is_over = bool(saved.ended) or (saved.run_id is None and saved.write is None)
     if is_over and (saved.files is None or saved.is_published):

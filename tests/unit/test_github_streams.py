@@ -1,0 +1,46 @@
+"""What libraries write to standard error, and faults that nobody expected, cannot become commands either."""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+
+import pytest
+from tests.support.runner_parser import read_stream
+
+from dbt_cloud_run.github.commands import Console
+from dbt_cloud_run.github.streams import one_stream, without_raising
+
+EVIL = "a\n::set-output name=status::success\n##[error]x"
+
+
+def test_standard_error_comes_out_of_the_console(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = io.StringIO()
+    with one_stream(Console(stream, {})):
+        sys.stderr.write(f"{EVIL} without an end")
+        sys.stderr.write(" yet")
+    assert read_stream(stream.getvalue()).commands == []
+    assert stream.getvalue().endswith("x without an end yet\n")
+    assert capsys.readouterr().err == ""
+
+
+def test_what_is_logged_comes_out_of_the_console() -> None:
+    stream = io.StringIO()
+    with one_stream(Console(stream, {})):
+        logging.StreamHandler().handle(logging.makeLogRecord({"msg": EVIL}))
+    assert read_stream(stream.getvalue()).commands == []
+    assert stream.getvalue().count("set-output") == 1
+
+
+def test_a_fault_is_one_error_and_its_lines_are_harmless() -> None:
+    stream = io.StringIO()
+
+    def work() -> int:
+        raise RuntimeError(EVIL)
+
+    assert without_raising(Console(stream, {}), work, 1) == 1
+    reading = read_stream(stream.getvalue())
+    assert [command.name for command in reading.commands] == ["group", "endgroup", "error"]
+    assert "RuntimeError" in reading.commands[-1].data
+    assert without_raising(Console(stream, {}), lambda: 130, 1) == 130
