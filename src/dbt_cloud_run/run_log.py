@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from dbt_cloud_run.clock import Clock
 from dbt_cloud_run.cloud.models import Run, RunStep
 from dbt_cloud_run.github.commands import Console
 from dbt_cloud_run.model import Attempt, RetryPlan, RunState, Step
 
+if TYPE_CHECKING:
+    from dbt_cloud_run.report.progress import Progress
+
 LONGEST_NAME = 100  # characters shown of a step's command
 LOG_TAIL = 20_000  # characters of a running step's log in which its progress is sought
+SIGN_OF_LIFE = 60.0  # seconds after which a running step is told of again although nothing new is known of it
 
 
 @dataclass(slots=True)
@@ -26,6 +31,7 @@ class RunLog:
     clock: Clock
     _state: RunState | None = None
     _steps: dict[int, RunState] = field(default_factory=dict)
+    _told: dict[int, tuple[Progress | None, float]] = field(default_factory=dict)  # of each step: what, and when
     _blocked_by: tuple[int, ...] = ()
     _group: ExitStack = field(default_factory=ExitStack)
 
@@ -35,7 +41,7 @@ class RunLog:
 
     def started(self, run: Run, number: int) -> None:
         """An attempt begins; its group is open until it ends."""
-        self._state, self._steps, self._blocked_by = None, {}, ()
+        self._state, self._steps, self._told, self._blocked_by = None, {}, {}, ()
         self.close()
         self.console.info(f"Attempt {number}: run {run.id} {run.href or ''}".rstrip())
         self._group.enter_context(self.console.group(f"Attempt {number}: while run {run.id} goes on"))
@@ -59,8 +65,12 @@ class RunLog:
         before = self._steps.get(step.index)
         self._steps[step.index] = step.state
         if step.state is RunState.RUNNING:
-            taken = (self.clock.utcnow() - step.started_at).total_seconds() if step.started_at else elapsed
             progress = read_progress(step.log[-LOG_TAIL:])
+            told, told_at = self._told.get(step.index, (None, -SIGN_OF_LIFE))
+            if progress == told and elapsed - told_at < SIGN_OF_LIFE:
+                return
+            self._told[step.index] = progress, elapsed
+            taken = (self.clock.utcnow() - step.started_at).total_seconds() if step.started_at else elapsed
             line = progress_line(step.index, _name(step), max(taken, 0.0), progress)
             self.console.info(f"{_since(elapsed)}  {line}")
         elif step.state is not before and step.state not in (RunState.QUEUED, RunState.STARTING):
