@@ -96,9 +96,13 @@ def test_a_stale_source_is_an_error_on_its_file() -> None:
     data = shop(attempt(1, check), ending=Ending.ERROR)
     nodes = dict(data.nodes)
     source = nodes["source.shop.raw.orders"]
-    nodes[source.unique_id] = replace(source, original_file_path="models/sources.yml")
-    (annotation,) = found(replace(data, nodes=nodes), files={"models/sources.yml": ""})
-    assert (annotation.kind, annotation.file) == (AnnotationKind.ERROR, "models/sources.yml")
+    path = "models/sources.yml"
+    nodes[source.unique_id] = replace(source, original_file_path=path, file=path)
+    (annotation,) = found(replace(data, nodes=nodes), files={path: ""})
+    assert (annotation.kind, annotation.file) == (AnnotationKind.ERROR, path)
+    nodes[source.unique_id] = replace(source, original_file_path=path, package_name="installed")
+    (annotation,) = found(replace(data, nodes=nodes), files={path: ""})
+    assert annotation.file is None, "a package has a file of this name, too"
     assert annotation.message == "last loaded 55h 33m ago"
 
 

@@ -102,6 +102,14 @@ def test_the_longest_lists_are_cut_and_reported() -> None:
     assert str(cuts[0]).startswith("output `assets` holds the first ")
 
 
+def test_thousands_of_status_words_and_an_endless_address_are_left_out() -> None:
+    outputs = build_outputs(scenarios.green())
+    counts = json.dumps({"model": {f"status {number} {'x' * 90}": 1 for number in range(9_000)}})
+    kept, cuts = cut_outputs({**outputs, "counts": counts, "run-url": "https://x/" + "y" * 900_000})
+    assert (kept["counts"], kept["run-url"], kept["assets"]) == ("{}", "", outputs["assets"])
+    assert [str(cut) for cut in cuts] == ["output `run-url` is left out", "output `counts` is left out"]
+
+
 entries = st.lists(st.text(max_size=30), max_size=60)
 
 

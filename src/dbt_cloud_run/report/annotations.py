@@ -68,13 +68,9 @@ def annotate(
     freshness = data.outcome.ledger.freshness
     errors = [_of_step(facts, files, step) for _, step in facts.failed_steps]
     errors += [_of_node(facts, files, found, AnnotationKind.ERROR) for found in facts.failed]
-    errors += [
-        _of_source(facts, files, row, AnnotationKind.ERROR) for row in freshness if kind(row.status) is Kind.FAILED
-    ]
+    errors += [_of_source(facts, row, AnnotationKind.ERROR) for row in freshness if kind(row.status) is Kind.FAILED]
     warned = [_of_node(facts, files, found, AnnotationKind.WARNING) for found in facts.warned]
-    warned += [
-        _of_source(facts, files, row, AnnotationKind.WARNING) for row in freshness if kind(row.status) is Kind.WARNED
-    ]
+    warned += [_of_source(facts, row, AnnotationKind.WARNING) for row in freshness if kind(row.status) is Kind.WARNED]
     return errors + warned
 
 
@@ -138,13 +134,12 @@ def _file(info: NodeInfo, files: _Files, message: str) -> tuple[str | None, str 
     return info.file, info.original_file_path
 
 
-def _of_source(facts: Facts, files: _Files, row: FreshnessResult, level: AnnotationKind) -> Annotation:
+def _of_source(facts: Facts, row: FreshnessResult, level: AnnotationKind) -> Annotation:
     info = facts.info(row.unique_id)
     age = f"last loaded {duration(row.age_seconds)} ago" if row.age_seconds is not None else ""
     said = "; ".join(part for part in (plain(row.message or "").strip(), age, row.criteria) if part)
-    file = info.file or files.of_project(info.original_file_path)
     title = one_line(f"source {info.name}: freshness {row.status}", 200)
-    return Annotation(level, _short(said or "The source is not fresh."), file, None, title)
+    return Annotation(level, _short(said or "The source is not fresh."), info.file, None, title)
 
 
 def _of_step(facts: Facts, files: _Files, step: Step) -> Annotation:

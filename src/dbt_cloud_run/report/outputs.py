@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 OUTPUT_LIMIT = 400_000
 """UTF-16 units of all outputs together. The platform allows 1 MB a job, counted in UTF-16; others need room too."""
 
+OTHER_LIMIT = 20_000
+"""UTF-16 units of an output that is no list. What is longer (thousands of status words, say) is left out as a whole."""
+
 LIST_OUTPUTS = ("run-ids", "failed-owners", "failed-nodes", "recovered-nodes", "assets")
 
 
@@ -31,6 +34,8 @@ class CutOutput:
     total: int
 
     def __str__(self) -> str:
+        if self.name not in LIST_OUTPUTS:
+            return f"output `{self.name}` is left out"
         return f"output `{self.name}` holds the first {self.kept:,} of {self.total:,} entries"
 
 
@@ -77,9 +82,11 @@ def cut_outputs(outputs: Mapping[str, str], limit: int = OUTPUT_LIMIT) -> tuple[
 
     Short lists stay whole: the room that they do not need goes to the long ones. What is left is valid JSON.
     """
-    room = limit - sum(_units(name) + _units(value) for name, value in outputs.items() if name not in LIST_OUTPUTS)
+    endless = [name for name, value in outputs.items() if name not in LIST_OUTPUTS and _units(value) > OTHER_LIMIT]
+    kept = {**outputs, **{name: "{}" if name == "counts" else "" for name in endless}}
+    cuts = [CutOutput(name, 0, 1) for name in endless]
+    room = limit - sum(_units(name) + _units(value) for name, value in kept.items() if name not in LIST_OUTPUTS)
     lists = sorted((name for name in LIST_OUTPUTS if name in outputs), key=lambda name: _units(outputs[name]))
-    kept, cuts = dict(outputs), []
     for position, name in enumerate(lists):
         share = max(room, 0) // (len(lists) - position) - _units(name)
         entries = json.loads(outputs[name])
