@@ -21,7 +21,7 @@ def matches(path: str, pattern: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    parts = [_translated(token) for token in _TOKEN.findall(pattern.removeprefix("./").removeprefix("target/"))]
+    parts = [_translated(token) for token in _TOKEN.findall(pattern)]
     try:
         return re.compile("".join(parts), re.DOTALL)
     except re.error:  # such as the range [z-a]: then it can only be meant literally

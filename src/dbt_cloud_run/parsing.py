@@ -111,8 +111,8 @@ def commands(text: str) -> tuple[str, ...]:
 
 
 def artifact_paths(text: str) -> tuple[str, ...]:
-    """Paths or globs under dbt's target folder, one a line, each once."""
-    parsed = tuple(dict.fromkeys(entry.removeprefix("./") for entry in lines(text)))
+    """Paths or globs under dbt's target folder, one a line, each once; `target/` itself may be left out."""
+    parsed = tuple(dict.fromkeys(entry.removeprefix("./").removeprefix("target/") for entry in lines(text)))
     if any(not entry or entry.startswith("/") or ".." in entry.split("/") for entry in parsed):
         raise BadValueError("must hold paths inside of dbt's target folder, one a line, such as manifest.json")
     return parsed

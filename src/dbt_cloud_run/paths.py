@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 
 class OutsideWorkspaceError(ValueError):
-    """A path leaves the workspace; the message says how."""
+    """A path is no folder in the workspace, and cannot become one; the message says why."""
 
 
 def workspace_relative(text: str, workspace: Path) -> str:
@@ -33,15 +33,21 @@ def workspace_relative(text: str, workspace: Path) -> str:
 
 
 def resolve_inside(relative: str, workspace: Path) -> Path:
-    """Give the real path of `relative`; it need not exist. Raises `OutsideWorkspaceError` if a symlink leads out."""
+    """Give the real path of `relative`; it need not exist.
+
+    Raises `OutsideWorkspaceError` if a symlink leads out, and if a file is where a folder would have to be.
+    """
     try:
         root = workspace.resolve()
         path = (root / relative).resolve()
         loops = any(part.is_symlink() for part in (path, *path.parents))  # what Python 3.13 leaves of a loop
+        is_blocked = any(part.exists() and not part.is_dir() for part in (path, *path.parents))
     except (OSError, RuntimeError, ValueError) as error:
         raise OutsideWorkspaceError(f"cannot be resolved ({type(error).__name__})") from None
     if path != root and root not in path.parents:
         raise OutsideWorkspaceError("leads out of the workspace through a symbolic link")
+    if is_blocked:
+        raise OutsideWorkspaceError("is a file, or lies below one")
     if loops:
         raise OutsideWorkspaceError("leads to a symbolic link that points to itself")
     return path

@@ -281,6 +281,15 @@ def test_a_folder_behind_a_symbolic_link_out_of_the_workspace(tmp_path: Path) ->
     assert problems(MINIMUM | {"artifacts-path": "loop/x"}, GITHUB_WORKSPACE=str(workspace))
 
 
+@pytest.mark.parametrize("name", ["artifacts-path", "project-directory"])
+@pytest.mark.parametrize("path", ["file", "file/below", "link"])
+def test_a_file_where_a_folder_would_have_to_be(name: str, path: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    found = problems(MINIMUM | {name: path}, GITHUB_WORKSPACE=str(tmp_path))
+    assert "is a file" in found[name]
+
+
 def test_underscores_are_taken_for_dashes_and_dashes_win() -> None:
     environ = {"INPUT_API_TOKEN": TOKEN, "INPUT_ACCOUNT_ID": "1", "INPUT_JOB_ID": "3", "INPUT_JOB-ID": "2"}
     assert Settings.from_environ(environ).job_id == 2
