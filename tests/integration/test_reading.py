@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -97,6 +98,26 @@ def test_a_read_outlives_every_passing_fault(scene: Play, what: str, times: floa
             if what == "download":
                 assert scene.target.read_bytes() == ARTIFACT
                 assert list(scene.folder.iterdir()) == [scene.target]
+
+    scene(body)
+
+
+@pytest.mark.parametrize("has_read", [True, False])
+def test_a_host_that_was_never_known_is_not_waited_for_long(
+    scene: Play, monkeypatch: pytest.MonkeyPatch, *, has_read: bool
+) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    async def body(scene: Scene) -> None:
+        if has_read:
+            await scene.read("list")
+        monkeypatch.setattr(socket, "getaddrinfo", unknown)
+        async with CloudClient("https://cloud.misspelt.example", ACCOUNT, SecretStr(TOKEN), scene.clock) as client:
+            scene.client = client
+            with pytest.raises(Unreachable, match="Check `host`"):
+                await scene.read("list", 180.0)
+        assert sum(scene.clock.sleeps) == pytest.approx(180 if has_read else 20)
 
     scene(body)
 

@@ -55,6 +55,10 @@ class NotReceived(CloudError):
     is_transient = True
 
 
+class UnknownHost(NotReceived):
+    """The name servers know no such host."""
+
+
 class Ambiguous(CloudError):
     """No answer, or one that does not tell: timeout, reset, 408, 5xx. A write may have taken effect."""
 

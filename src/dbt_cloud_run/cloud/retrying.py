@@ -12,9 +12,10 @@ from typing import NoReturn, TypeVar
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from dbt_cloud_run.clock import Clock
-from dbt_cloud_run.cloud.errors import CloudError, NotFound, RateLimited, Unreachable
+from dbt_cloud_run.cloud.errors import CloudError, NotFound, RateLimited, UnknownHost, Unreachable
 
 READ_BUDGET = 180.0  # seconds for reads before the trigger
+UNKNOWN_HOST_BUDGET = 20.0  # seconds; once a request has got through, an unknown host is a fault like any other
 ARTIFACT_BUDGET = 90.0  # seconds for artifacts, from the end of the run
 NEW_RUN_GRACE = 60.0  # seconds in which a new run may still be answered with 404
 COOLDOWN = 300.0  # seconds that a 429 without `Retry-After` costs, as the platform documents it
@@ -59,6 +60,7 @@ class Reader:
     def __init__(self, clock: Clock, *, on_note: Note | None = None) -> None:
         self.clock = clock
         self.rate_limit = RateLimit(clock)
+        self.has_read = False  # the host and the token are right, then
         self._on_note = on_note or (lambda _: None)
 
     def within(self, seconds: float, limit: float | None = None) -> float:
@@ -81,6 +83,7 @@ class _Read:
     """One read with its deadline, in the form of tenacity's hooks."""
 
     def __init__(self, reader: Reader, deadline: float | None, tolerate_404_until: float | None, note: Note) -> None:
+        self._reader = reader
         self._clock = reader.clock
         self._rate_limit = reader.rate_limit
         self._deadline = float("inf") if deadline is None else deadline
@@ -92,10 +95,12 @@ class _Read:
         async def attempt() -> T:
             await self._keep_still()
             try:
-                return await call()
+                result = await call()
             except RateLimited as error:
                 self._rate_limit.observe(error)
                 raise
+            self._reader.has_read = True
+            return result
 
         retrying = AsyncRetrying(
             sleep=self._clock.sleep,
@@ -128,11 +133,17 @@ class _Read:
             return cooldown(error)
         if error.retry_after is not None:
             return error.retry_after
-        return min(backoff(state.attempt_number), max(self._deadline - self._clock.monotonic(), 0.0))
+        return min(backoff(state.attempt_number), max(self._end(error) - self._clock.monotonic(), 0.0))
 
     def _stop(self, state: RetryCallState) -> bool:
-        now = self._clock.monotonic()
-        return now >= self._deadline or now + state.upcoming_sleep > self._deadline + 1e-3
+        now, end = self._clock.monotonic(), self._end(_error(state))
+        return now >= end or now + state.upcoming_sleep > end + 1e-3
+
+    def _end(self, error: CloudError) -> float:
+        """The deadline; a host that was never there is most likely misspelt, and not worth so long a wait."""
+        if isinstance(error, UnknownHost) and not self._reader.has_read:
+            return min(self._deadline, self._started + UNKNOWN_HOST_BUDGET)
+        return self._deadline
 
     def _before_sleep(self, state: RetryCallState) -> None:
         self._note(f"{_error(state).message} Asking again in {state.upcoming_sleep:.0f} s.")
