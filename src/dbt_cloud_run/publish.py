@@ -23,6 +23,7 @@ from dbt_cloud_run.github.commands import Console
 from dbt_cloud_run.github.files import inside_workspace, is_file, own_like_workspace, require_inside
 from dbt_cloud_run.model import Asset, Ending, Outcome
 from dbt_cloud_run.nodes import Repository
+from dbt_cloud_run.pull_request import head_sha
 from dbt_cloud_run.report.data import ArtifactLink, ReportData
 from dbt_cloud_run.report.outputs import build_outputs, cut_outputs, output_values
 from dbt_cloud_run.settings import Settings
@@ -111,11 +112,21 @@ class Publisher:
                 assets=assets,
                 nodes=NodeInfos(manifest, repository) if manifest else {},
                 edges=edges_of(manifest) if manifest else {},
-                commit_url=f"{repository.web_url}/commit/{repository.sha}" if repository.sha else None,
+                commit_url=self._commit_url(repository, manifest),
             )
         except Exception as error:  # whatever is odd in a manifest, the outcome is reported
             self._warn(f"Assets and lineage could not be made: {type(error).__name__}: {error}")
             return data
+
+    def _commit_url(self, repository: Repository, manifest: Manifest | None) -> str | None:
+        """The page of the run's commit; None where nothing says that the dbt project is of this repository."""
+        github, sha = self.settings.github, repository.sha
+        if not sha or not repository.web_url:
+            return None
+        nodes = manifest.nodes.values() if manifest else ()
+        root = manifest.metadata.project_name if manifest else None
+        is_here = sha == github.sha or any(repository.file_of(node, root) for node in nodes)
+        return f"{repository.web_url}/commit/{sha}" if is_here or sha == head_sha(github.event) else None
 
     def _repository(self, run_sha: str | None) -> Repository:
         github = self.settings.github

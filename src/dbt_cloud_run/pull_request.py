@@ -96,5 +96,10 @@ def _head(event_name: str, event: Mapping[str, Any]) -> _Head | None:
     return _Head(number, sha, fork=None if same else f"the fork {theirs}")
 
 
+def head_sha(event: Mapping[str, Any]) -> object:
+    """The head's commit of the pull request that an event is about, as the payload has it; None without one."""
+    return _mapping(_mapping(event.get("pull_request")).get("head")).get("sha")
+
+
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}

@@ -102,3 +102,15 @@ def test_what_is_in_the_summary_already_is_not_run_into(workflow: ActionJob, tmp
     earlier.write_text("| a table |\n| --- |\n| without an end |")
     workflow.run({"upload-artifact": "false"}, variables={"GITHUB_STEP_SUMMARY": str(earlier)})
     assert "\n\n### ❌ Failed" in earlier.read_text(encoding="utf-8")
+
+
+def test_a_commit_of_a_repository_that_is_not_this_one_is_not_linked(workflow: ActionJob, step: FinishedStep) -> None:
+    commit = f"https://github.com/acme/shop/commit/{step.outputs['git-sha']}"
+    assert commit in step.summary
+    elsewhere = ActionJob(workflow.folder / "elsewhere", workflow.inputs, workflow.results)
+    other = elsewhere.run({"upload-artifact": "false"}, variables={"GITHUB_SHA": "2" * 40})
+    assert other.outputs["git-sha"] == step.outputs["git-sha"]
+    assert "/commit/" not in other.summary
+    head = ("pull_request", {"pull_request": {"number": 7, "head": {"sha": other.outputs["git-sha"]}}})
+    inputs = {"upload-artifact": "false", "pull-request": "off"}
+    assert commit in elsewhere.run(inputs, event=head, variables={"GITHUB_SHA": "2" * 40}).summary

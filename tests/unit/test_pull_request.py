@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dbt_cloud_run.errors import ConfigError
 from dbt_cloud_run.model import TriggerOverrides
-from dbt_cloud_run.pull_request import PULL_REQUEST_EVENTS, pull_request_overrides
+from dbt_cloud_run.pull_request import PULL_REQUEST_EVENTS, head_sha, pull_request_overrides
 
 NONE = TriggerOverrides()
 PULL = {
@@ -115,4 +115,6 @@ JSON = st.recursive(
 
 @given(st.sampled_from([*PULL_REQUEST_EVENTS, "merge_group"]), JSON, JSON)
 def test_a_payload_of_any_shape_is_read_without_a_crash(name: str, pull: Any, group: Any) -> None:
-    fill({"pull_request": pull, "merge_group": group}, name=name)
+    event = {"pull_request": pull, "merge_group": group}
+    fill(event, name=name)
+    head_sha(event)
