@@ -21,7 +21,7 @@ from dbt_cloud_run.errors import Interrupted
 from dbt_cloud_run.github.commands import Annotation as RunnerAnnotation
 from dbt_cloud_run.github.commands import Console
 from dbt_cloud_run.github.files import inside_workspace, is_file, own_like_workspace, require_inside
-from dbt_cloud_run.model import Asset, Ending, Outcome
+from dbt_cloud_run.model import Asset, Ending, FailureKind, Outcome
 from dbt_cloud_run.nodes import Repository
 from dbt_cloud_run.pull_request import head_sha
 from dbt_cloud_run.report.data import ArtifactLink, ReportData
@@ -214,11 +214,14 @@ class Publisher:
             exists=self._repository(None).exists,
             read=self._read_source,
         )
+        # What ended the step early is an error of its own, said last.
+        reserved = 1 if self._known.outcome.failure_kind in (FailureKind.API, FailureKind.CONFIG) else 0
         for kind in ("error", "warning"):
             mine = [one for one in found if one.kind == kind]
             self.console.annotate_all(
                 kind,
                 [RunnerAnnotation(message=one.message, file=one.file, line=one.line, title=one.title) for one in mine],
+                reserve=reserved if kind == "error" else 0,
             )
 
     def _read_source(self, path: str) -> str | None:

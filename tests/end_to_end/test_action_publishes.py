@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.action import ActionJob, FinishedStep, inputs_for
-from tests.support.emulator import running_emulator
+from tests.support.emulator import RunningEmulator, running_emulator
 from tests.support.hostile_run import EVIL, NODES, record_hostile_run
 from tests.support.rendering import render
 from tests.support.results_service import ResultsService
@@ -17,19 +17,23 @@ OURS = {"error", "warning", "notice", "group", "endgroup", "add-mask", "stop-com
 
 
 @pytest.fixture(scope="module")
-def workflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ActionJob]:
-    folder = tmp_path_factory.mktemp("hostile")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
+    recorded = record_hostile_run(tmp_path_factory.mktemp("hostile") / "recorded")
     config = {
         "projects": [{"id": 10, "name": EVIL}],
         "environments": [{"id": 20, "project_id": 10, "name": EVIL}],
-        "jobs": [
-            {"id": JOB, "environment_id": 20, "name": EVIL, "execute_steps": ["dbt build"]}
-            | {"replay": [record_hostile_run(folder / "recorded")]}
-        ],
+        "jobs": [{"id": JOB, "environment_id": 20, "name": EVIL, "execute_steps": ["dbt build"], "replay": [recorded]}],
         "behaviour": {"replay_speed": 0},
     }
-    with running_emulator(config=config) as emulator, ResultsService() as results:
-        made = ActionJob(folder / "runner", inputs_for(emulator, job_id=str(JOB), targeted_retries="0"), results)
+    with running_emulator(config=config) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def workflow(emulator: RunningEmulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ActionJob]:
+    with ResultsService() as results:
+        inputs = inputs_for(emulator, job_id=str(JOB), targeted_retries="0")
+        made = ActionJob(tmp_path_factory.mktemp("runner"), inputs, results)
         (made.workspace / "models").mkdir()
         for number in range(NODES):
             (made.workspace / "models" / f"m{number}.sql").touch()
@@ -79,6 +83,19 @@ def test_annotations_are_within_the_limit_and_on_the_files(step: FinishedStep) -
             f"models/m{number}.sql" for number in ((0, 3) if kind == "error" else (1, 4))
         ]
         assert found[-1].data.startswith("and ")
+
+
+def test_what_ends_the_step_early_is_an_error_beside_those_of_ten_nodes(
+    emulator: RunningEmulator, workflow: ActionJob
+) -> None:
+    emulator.add_fault(method="POST", path=rf"/jobs/{JOB}/run/", after=1, status=403, body={"data": None})
+    step = workflow.run({"upload-artifact": "false", "targeted-retries": "1", "retry-on": "any"})
+    emulator.clear_faults()
+    assert step.outputs["failure-kind"] == "api"
+    assert len(step.errors) == 10
+    assert step.errors[-2].startswith("and ")
+    assert "403" in step.errors[-1]
+    assert "403" in step.summary
 
 
 def test_what_an_earlier_step_left_is_neither_uploaded_nor_taken_for_ours(step: FinishedStep) -> None:
