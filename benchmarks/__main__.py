@@ -49,7 +49,7 @@ def write() -> None:
     sections = [HEAD, _versions()]
     for name, title in TITLES.items():
         path = WORK / "results" / f"{name}.md"
-        measured = path.read_text() if path.exists() else "Not measured yet.\n"
+        found = path.read_text() if path.exists() else "Not measured yet.\n"
         sections.append(
             "\n\n".join(
                 part for part in (f"## {title}", INTRODUCTIONS[name].strip(), measured.strip(), NOTES[name]) if part

@@ -135,7 +135,7 @@ def measure_download(mode: str) -> Callable[[Site, Path], tuple[float, int]]:
 
 
 def measure_json(site: Site, _: Path) -> tuple[float, int]:
-    return _told(measured([sys.executable, CLIENTS / "json_reader.py", *site.urls()], env=site.env()))
+    return _told(measured([sys.executable, str(CLIENTS / "json_reader.py"), *site.urls()], env=site.env()))
 
 
 def measure_prefect(site: Site, folder: Path) -> tuple[float, int]:

@@ -17,25 +17,25 @@ TITLES = {
 
 INTRODUCTIONS = {
     "publish": """
-From the answer to the last poll until the process has gone: artifacts downloaded, decoded, merged, zipped, uploaded to a
-results service on loopback, outputs and reports written. The others do a part of that, with the same bytes from the same
-https server. Medians of rounds after one that does not count; memory is the peak of the whole process (prefect-dbt's
-server is another process, and not counted).""",
+From the answer to the last poll until the process has gone: artifacts downloaded, decoded, merged, zipped, uploaded
+to a results service on loopback, outputs and reports written. The others do a part of that, with the same bytes from
+the same https server. Medians of rounds after one that does not count; memory is the peak of the whole process
+(prefect-dbt's server is another process, and not counted).""",
     "noticing": """
-Simulated: calls / mean lag / 95th percentile of the lag. Usual lengths are log-normal with a spread of 0.12, the history
-is 10 earlier draws; the short ones are uniform. A look that also reads the steps is the same one call. Then the same on
-real sockets: the action's own waiting against the emulator.""",
+Simulated: calls / mean lag / 95th percentile of the lag. Usual lengths are log-normal with a spread of 0.12, the
+history is 10 earlier draws; the short ones are uniform. A look that also reads the steps is the same one call. Then
+the same on real sockets: the action's own waiting against the emulator.""",
     "start": """
-Process start to the first bytes that reach the host (an https one, so certificates are read), each in turn with the bare
-imports; packages and byte code as in the image. Of the peers it is the imports alone: none of them has sent anything yet.
-""",
+Process start to the first bytes that reach the host (an https one, so certificates are read), each in turn with the
+bare imports; packages and byte code as in the image. Of the peers it is the imports alone: none of them has sent
+anything yet.""",
     "retry": """
-Real dbt on DuckDB, a fresh database for each; nodes fail at first, as in the demo. Executed are the nodes of all attempts
-that were not skipped, hooks aside. dbtc and Airflow's hook use dbt Cloud's own retry, which is `dbt retry`.""",
+Real dbt on DuckDB, a fresh database for each; nodes fail at first, as in the demo. Executed are the nodes of all
+attempts that were not skipped, hooks aside. dbtc and Airflow's hook use dbt Cloud's own retry, which is `dbt retry`.""",
     "whole": """
-The demo's job, recorded on real dbt and replayed with fixed lengths: it fails, is retried, and succeeds. Shown is the time
-from process start beyond that of the two dbt Cloud runs, with everybody's own polling interval, and no delay before the
-retry. Rounds have different lengths, so that no interval fits by chance.""",
+The demo's job, recorded on real dbt and replayed with fixed lengths: it fails, is retried, and succeeds. Shown is the
+time from process start beyond that of the two dbt Cloud runs, with everybody's own polling interval, and no delay
+before the retry. Rounds have different lengths, so that no interval fits by chance.""",
 }
 
 NOTES = dict.fromkeys(INTRODUCTIONS, "")
