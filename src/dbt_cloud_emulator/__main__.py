@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dbt_cloud_emulator.config import EmulatorConfig, load_config
@@ -56,20 +57,31 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit status: 0, or 2 for a configuration that cannot be used."""
+    """Returns the exit status: 0, or 2 for options or a configuration that cannot be used."""
     options = _parser().parse_args(arguments)
-    for folder in options.project:
-        if not (folder / "dbt_project.yml").is_file():
-            return _usage(f"--project: there is no dbt_project.yml in {folder}")
     try:
+        for folder in options.project:
+            if not (folder / "dbt_project.yml").is_file():
+                raise ConfigError(f"--project: there is no dbt_project.yml in {folder}")
         config = load_config(options.config, options.project, options.replay)
+        with _state(options.state) as state:
+            return _run(options, config, state)
     except ConfigError as error:
-        return _usage(str(error))
-    if options.state is not None:
-        options.state.mkdir(parents=True, exist_ok=True)
-        return _run(options, config, options.state.resolve())
-    with tempfile.TemporaryDirectory(prefix="dbt-cloud-emulator-", ignore_cleanup_errors=True) as state:
-        return _run(options, config, Path(state))
+        print(error, file=sys.stderr)
+        return 2
+
+
+@contextlib.contextmanager
+def _state(folder: Path | None) -> Iterator[Path]:
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="dbt-cloud-emulator-", ignore_cleanup_errors=True) as temporary:
+            yield Path(temporary)
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--state: {error}") from error
+    yield folder.resolve()
 
 
 def _run(options: argparse.Namespace, config: EmulatorConfig, state: Path) -> int:
@@ -77,19 +89,11 @@ def _run(options: argparse.Namespace, config: EmulatorConfig, state: Path) -> in
         from dbt_cloud_emulator.record import record
 
         if options.job is None or options.output is None:
-            return _usage("record needs --job and --output")
-        try:
-            return asyncio.run(record(config, state, options.job, options.output, options.runs, options.steps))
-        except ConfigError as error:
-            return _usage(str(error))
+            raise ConfigError("record needs --job and --output")
+        return asyncio.run(record(config, state, options.job, options.output, options.runs, options.steps))
     from dbt_cloud_emulator.server import serve
 
     return serve(config, state, port=options.port, tls=options.tls)
-
-
-def _usage(message: str) -> int:
-    print(message, file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":

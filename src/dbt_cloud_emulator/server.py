@@ -15,6 +15,7 @@ import uvicorn
 
 from dbt_cloud_emulator.app import create_app
 from dbt_cloud_emulator.config import EmulatorConfig
+from dbt_cloud_emulator.errors import ConfigError
 from dbt_cloud_emulator.gate import ConnectionProtocol
 
 HOST = "127.0.0.1"
@@ -41,11 +42,15 @@ class _Server(uvicorn.Server):
 
 
 def serve(config: EmulatorConfig, state: Path, *, port: int, tls: bool) -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit status."""
+    """Serve until SIGTERM or SIGINT; returns the exit status. Raises ConfigError for a port that is not free."""
     # with the protocol named, asyncio turns Nagle's algorithm off: 40 ms less for each answer
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((HOST, port))
+    try:
+        listener.bind((HOST, port))
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise ConfigError(f"--port {port}: {error}") from error
     url = f"{'https' if tls else 'http'}://{HOST}:{listener.getsockname()[1]}"
     announcement = f"listening on {url}"
     certificate: str | None = None
