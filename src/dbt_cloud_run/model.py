@@ -110,6 +110,9 @@ class StepResults:
     elapsed_seconds: float | None
     nodes: tuple[NodeResult, ...]
     selected_fail_fast: bool = False  # args.fail_fast
+    indirect_selection: str | None = None  # args: as it was in force, also where the command does not say so
+    resource_types: tuple[str, ...] = ()
+    exclude_resource_types: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from dbt_cloud_run.alignment import AskedStep
 from dbt_cloud_run.dbt.blocking import blocked_by
 from dbt_cloud_run.dbt.commands import DbtCommand, parse_command, runs_operation
-from dbt_cloud_run.dbt.criteria import UndecidableError
 from dbt_cloud_run.dbt.failures import judge, judge_log
 from dbt_cloud_run.dbt.naming import ExactSelection, name_exactly, narrow_exactly
-from dbt_cloud_run.dbt.selection import Selector, executed, is_ephemeral, model_of
+from dbt_cloud_run.dbt.selection import Selector, is_ephemeral, model_of
 from dbt_cloud_run.dbt.statuses import Kind, is_failure, is_skipped, kind
 from dbt_cloud_run.model import (
     NodeResult,
@@ -22,6 +21,7 @@ from dbt_cloud_run.model import (
     Step,
     StepAction,
 )
+from dbt_cloud_run.unreported import lost, not_reported
 
 MAX_COMMAND_LENGTH = 8_000
 """Characters of a rewritten command. dbt Cloud documents no limit for a step; this one is well below those of the
@@ -119,13 +119,10 @@ class _StepPlanner:
         self._hooks = [row for row in (step.results.nodes if step.results else ()) if is_hook(row.unique_id)]
 
     def plan(self) -> PlannedStep:
-        missing: tuple[str, ...] = ()
-        if self._is_cut_off:
-            found = self._not_reported()
-            if found is None:
-                return self._whole("it was cut off, and what it had still to do cannot be told from the manifest")
-            missing = found
         rows = [row for row in self._rows.values() if self._is_needed(row)]
+        missing = self._missing(rows)
+        if missing is None:
+            return self._whole("it was cut off, and what it had still to do cannot be told from the manifest")
         failed_hooks = [row for row in self._hooks if is_failure(row.status)]
         if not rows and not missing:
             return self._nothing_failed(failed_hooks)
@@ -138,15 +135,18 @@ class _StepPlanner:
     def _is_cut_off(self) -> bool:
         return self._step.state not in (RunState.ERROR, RunState.SUCCESS)
 
-    def _not_reported(self) -> tuple[str, ...] | None:
-        """What the command selects and has no result; None where that cannot be known."""
-        if self._selector is None or self._command is None or not self._command.is_node_command:
-            return None
-        try:
-            selected = self._selector.select(self._command.selection)
-        except UndecidableError:
-            return None
-        return tuple(sorted(executed(self._selector, selected, self._command) - self._rows.keys()))
+    def _missing(self, needed: Sequence[NodeResult]) -> list[str] | None:
+        """What the step had to run and has no result; None where that must be known, and cannot."""
+        results = self._step.results
+        if self._selector is None or self._command is None or results is None:
+            return None if self._is_cut_off else []
+        if self._is_cut_off:
+            found = not_reported(self._selector, self._command, results, self._rows)
+            return None if found is None else sorted(found)
+        if self._step.state is not RunState.ERROR or not needed:
+            return []
+        found = lost(self._selector, self._command, results, self._rows)
+        return sorted(one for one in found if not _is_done(one, self._step, self._situation))
 
     def _is_needed(self, row: NodeResult) -> bool:
         if _is_done(row.unique_id, self._step, self._situation) or self._is_ephemeral(row.unique_id):
@@ -173,6 +173,8 @@ class _StepPlanner:
             return _skipped(self._asked, "what failed in it succeeded in a later step")
         if self._is_cut_off:
             return _skipped(self._asked, "all of its nodes had succeeded before it was cut off")
+        if self._rows and "on-run-end failed" in self._step.log:  # before 1.9 the results do not list hooks
+            return self._drop("only its on-run-end hook failed: no node is left to be run again")
         if _is_deterministic_log(self._step, self._situation):
             return self._drop("no node of it failed, but its log shows a failure that would happen again")
         return self._whole("it failed, but none of its nodes did")
@@ -205,7 +207,8 @@ class _StepPlanner:
             gone = row.unique_id in hopeless or (verdict is None and (stopped or row.unique_id in held))
             (left_out if gone else retried).append(node)
         for unique_id in missing:
-            node = PlannedNode(unique_id=unique_id, status="not started", reason="the step was cut off before its turn")
+            why = "the step was cut off before its turn" if self._is_cut_off else "the results say nothing of it"
+            node = PlannedNode(unique_id=unique_id, status="not started", reason=why)
             (left_out if unique_id in held else retried).append(node)
         return self._without_orphans(_Needs(tuple(retried), tuple(left_out)))
 

@@ -182,6 +182,9 @@ class _ResultsMetadata(_Lenient):
 class _Args(_Lenient):
     which: str | None = None
     fail_fast: Any = None
+    indirect_selection: Any = None
+    resource_types: Any = None
+    exclude_resource_types: Any = None
 
 
 class _RunResults(_Lenient):
@@ -246,6 +249,9 @@ def decode_run_results(path: Path) -> tuple[RunResultsHead, StepResults]:
         elapsed_seconds=_seconds(decoded.elapsed_time),
         nodes=tuple(_node_result(row, position) for position, row in enumerate(decoded.results) if row.unique_id),
         selected_fail_fast=decoded.args.fail_fast is True,
+        indirect_selection=_word(decoded.args.indirect_selection),
+        resource_types=_words(decoded.args.resource_types),
+        exclude_resource_types=_words(decoded.args.exclude_resource_types),
     )
     return head, results
 
@@ -285,6 +291,14 @@ def _decode(path: Path, shape: type[T]) -> T:
             return msgspec.json.decode(content, type=shape, strict=False)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise UnreadableArtifactError(f"{path.name} cannot be read: {error}") from error
+
+
+def _word(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    return tuple(word for word in value if isinstance(word, str)) if isinstance(value, list) else ()
 
 
 def _node_result(row: _ResultRow, position: int) -> NodeResult:

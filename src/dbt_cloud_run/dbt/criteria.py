@@ -124,7 +124,9 @@ def predicate(criterion: Criterion, project_name: str | None) -> Predicate:
     simple = _SIMPLE.get(method)
     if simple is None:
         raise UndecidableError(f"`{method}:` needs more than the manifest")
-    if method == "package" and value == "this" and project_name is not None:
+    if method == "package" and value == "this":
+        if project_name is None:
+            raise UndecidableError("the manifest does not name its own project")
         value = project_name
     return simple(value)
 

@@ -16,11 +16,13 @@ def nodes_under(pattern: str, nodes: Collection[ManifestNode], project_name: str
     A node of another package is matched by its path inside that package, if the root project has the same path: a quirk
     of dbt. Where that cannot be known, `UndecidableError` is raised.
     """
+    if project_name is None:
+        raise UndecidableError("the manifest does not name its own project")
     parts = PurePosixPath(pattern).parts
     if not parts or ".." in parts or pattern.startswith("/"):
         raise UndecidableError(f"`path:{pattern}` leaves the project")
     files = {node.unique_id: _files(node) for node in nodes}
-    roots = {node.unique_id for node in nodes if node.package_name == project_name or project_name is None}
+    roots = {node.unique_id for node in nodes if node.package_name == project_name}
     known = {path for unique_id in roots for path in _with_folders(files[unique_id])}
     exact = {path for path in known if _matches(path.parts, parts)}
     possible = {path for paths in files.values() for path in _with_folders(paths) if _matches(path.parts, parts)}

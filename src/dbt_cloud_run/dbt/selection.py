@@ -244,5 +244,5 @@ def is_ephemeral(node: ManifestNode) -> bool:
 
 
 def model_of(selector: Selector, unit_test: str) -> str | None:
-    """The model that a unit test is about."""
-    return next(iter(selector.parents(unit_test)), None)
+    """The model that a unit test is about: the first that it depends on; its inputs may follow."""
+    return next((parent for parent in selector.manifest.parents(unit_test) if parent in selector.nodes), None)
