@@ -5,6 +5,7 @@ Words: dbt-core 1.3 to 1.12 (`artifacts/schemas/results.py`) and of the new engi
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from functools import lru_cache
 
@@ -19,6 +20,9 @@ BUILDABLE = frozenset({"model", "seed", "snapshot"})
 
 NODE_COMMANDS = frozenset({"build", "run", "test", "seed", "snapshot", "clone", "run-operation"})
 """`args.which` of the commands that execute nodes. `generate`, `compile`, `list`, `parse`, `show` change no result."""
+
+_SPEAKS_OF_SUCCESS = re.compile(r"\b(?:success\w*|succeeded|pass(?:ed)?|ok|cached|reused?)\b")
+_DENIES = re.compile(r"\b(?:not|never)\b")
 
 
 class Kind(StrEnum):
@@ -55,7 +59,7 @@ def kind(status: str) -> Kind:
         return Kind.SKIPPED
     if "warn" in word:
         return Kind.WARNED
-    return Kind.SUCCEEDED if any(part in word for part in ("success", "pass", "ok", "cached", "reuse")) else Kind.FAILED
+    return Kind.SUCCEEDED if _SPEAKS_OF_SUCCESS.search(word) and not _DENIES.search(word) else Kind.FAILED
 
 
 def is_failure(status: str) -> bool:
