@@ -7,6 +7,7 @@ up to the next that begins with a dash. What does not fit is not guessed at: `pa
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,8 @@ NODE_COMMANDS = frozenset({"build", "run", "test", "seed", "snapshot"})
 SELECTION_OPTIONS = frozenset({"--select", "--models", "--exclude", "--selector"})
 INDIRECT_SELECTION = "--indirect-selection"
 
-_SHELL_WORDS = frozenset({"&&", "||", ";", "|", "&", ">", ">>", "<", "2>&1"})
+_SHELL_WORDS = frozenset({"&&", "||", ";", "|", "&", ">", ">>", "<"})
+_SECOND_COMMAND = re.compile(r"\S\s*\n\s*dbt\s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +131,17 @@ def parse_command(line: str) -> DbtCommand | None:
     except ValueError:
         return None
     # `$` and backticks would be quoted when written again, which changes what a shell would make of them.
-    if not words or words[0] != "dbt" or "$" in line or "`" in line or not _SHELL_WORDS.isdisjoint(words):
+    if not words or words[0] != "dbt" or "$" in line or "`" in line or _is_for_a_shell(line, words):
         return None
     return _Parser(words[1:]).parse()
+
+
+def _is_for_a_shell(line: str, words: Sequence[str]) -> bool:
+    """Whether a shell would see more in the line than one command: `a; b`, `a|b`, `2>log`, a comment, a second line."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    unquoted = list(lexer)  # cut at operators and comments, unless they are quoted
+    return unquoted != words or not _SHELL_WORDS.isdisjoint(words) or _SECOND_COMMAND.search(line) is not None
 
 
 def same_command(one: str, other: str) -> bool:
