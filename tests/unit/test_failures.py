@@ -175,6 +175,32 @@ MESSAGES = [
     ("redshift", TRANSIENT, DATABASE + "SSL connection has been closed unexpectedly"),
     ("redshift", TRANSIENT, DATABASE + "table 4711 dropped by concurrent transaction"),
     (None, TRANSIENT, "Runtime Error\n  Network unreachable"),
+    # Others at work on the same objects, in the words of missing, wrong or forbidden ones.
+    (
+        "postgres",
+        TRANSIENT,
+        DATABASE + 'duplicate key value violates unique constraint "pg_namespace_nspname_index"',
+    ),
+    (
+        "postgres",
+        DETERMINISTIC,
+        DATABASE + 'duplicate key value violates unique constraint "pg"\n  Key already exists.',
+    ),
+    ("redshift", TRANSIENT, DATABASE + "Relation with OID 4711 does not exist."),
+    ("duckdb", TRANSIENT, RUNTIME + "Catalog Error: Remote catalog has changed. Please rerun the query."),
+    (
+        "databricks",
+        TRANSIENT,
+        RUNTIME + "org.apache.spark.sql.AnalysisException: MetaException(message:Rate exceeded (Service: AWSGlue; "
+        "Error Code: ThrottlingException))",
+    ),
+    (
+        "databricks",
+        TRANSIENT,
+        DATABASE + "[SCHEMA_ALREADY_EXISTS] Cannot create schema `ci` because it already exists. SQLSTATE: 42P06",
+    ),
+    ("athena", TRANSIENT, DATABASE + "Error opening split s3://raw/table/1: The key does not exist. (NoSuchKey)"),
+    (None, TRANSIENT, RUNTIME + "403 Forbidden: API rate limit exceeded"),
     # What may be either.
     ("postgres", UNKNOWN, DATABASE + "canceling statement due to statement timeout"),
     (

@@ -49,6 +49,33 @@ CONFLICTS = (
         example=DATABASE + "390114 (08001): Authentication token has expired.  The user must authenticate again.",
     ),
     _passing(
+        ANY,
+        r"\brate limit (?:is |was |has been )?exceeded\b",
+        reason="the server limits the rate of requests",
+        example=RUNTIME + "403 Forbidden: API rate limit exceeded for installation 4711",
+    ),
+    _passing(
+        ANY,
+        r"\b(?:object|table|view|schema|relation)\b[^\n]{0,200}\balready exists\b",
+        reason="another statement made the object meanwhile",
+        example=DATABASE + "002002 (42710): SQL compilation error:\n  Object 'ANALYTICS.STAGING' already exists.",
+    ),
+    _passing(
+        ANY,
+        r"\bnosuchkey\b|remote file '[^'\n]{1,500}' was not found",
+        reason="a file was replaced while it was read",
+        example=DATABASE + "HIVE_CANNOT_OPEN_SPLIT: Error opening Hive split s3://shop/orders/1.parquet: The specified "
+        "key does not exist. (Service: Amazon S3; Status Code: 404; Error Code: NoSuchKey)",
+    ),
+    _passing(
+        ANY,
+        r"\bsessionhivemetastoreclient\b|\bttransportexception\b|\bhive_metastore_error\b"
+        r"|\bmetaexception\b[^\n]{0,300}(?:connect|timed? ?out|throttl|rate exceeded|socket)",
+        reason="the metastore was not available",
+        example=RUNTIME + "org.apache.spark.sql.AnalysisException: org.apache.hadoop.hive.ql.metadata.HiveException: "
+        "Unable to instantiate org.apache.hadoop.hive.ql.metadata.SessionHiveMetaStoreClient",
+    ),
+    _passing(
         SPARK,
         r"\[?delta_(?:concurrent_|metadata_changed|protocol_changed)"
         r"|\b(?:concurrent(?:append|deleteread|deletedelete|write)"
@@ -59,8 +86,7 @@ CONFLICTS = (
     ),
     _passing(
         REDSHIFT,
-        r"serializable isolation violation|conflict with concurrent transaction|dropped by concurrent transaction"
-        r"|could not open relation with oid",
+        r"serializable isolation violation|conflict with concurrent transaction|dropped by concurrent transaction",
         reason="it collided with another transaction",
         example=DATABASE + "1023\n  DETAIL:  Serializable isolation violation on table - "
         "100167, transactions forming the cycle are: 55705701, 55705754 (pid:16606)",
@@ -75,8 +101,17 @@ CONFLICTS = (
         "AccessExclusiveLock on relation 16402; blocked by process 4712.",
     ),
     _passing(
+        POSTGRES,
+        r"violates unique constraint \"pg_|\bwith oid \d{1,12} does not exist|could not open relation with oid"
+        r"|cache lookup failed for",
+        reason="another transaction made or dropped the object meanwhile",
+        example=DATABASE + 'duplicate key value violates unique constraint "pg_type_typname_nsp_index"\n'
+        "  DETAIL:  Key (typname, typnamespace)=(orders__dbt_tmp, 2200) already exists.",
+    ),
+    _passing(
         DUCKDB,
-        r"could not set lock on file|conflicting lock is held|\btransactioncontext error: |write-write conflict",
+        r"could not set lock on file|conflicting lock is held|\btransactioncontext error: |write-write conflict"
+        r"|remote catalog has changed",
         reason="another process or transaction held the database",
         example='Runtime Error\n  IO Error: Could not set lock on file "/data/shop.duckdb": Conflicting lock is held '
         "in "
