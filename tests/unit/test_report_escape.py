@@ -107,6 +107,7 @@ def test_plain_text_is_encodable_and_has_no_controls(value: str) -> None:
 @many
 @given(untrusted)
 @example("".join(TRICKS))
+@example("A.A")
 def test_text_shows_itself_wherever_it_stands(value: str) -> None:
     for before, after, tags in (
         ("", "", {"p", "span"}),
