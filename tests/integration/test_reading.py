@@ -102,22 +102,45 @@ def test_a_read_outlives_every_passing_fault(scene: Play, what: str, times: floa
     scene(body)
 
 
-@pytest.mark.parametrize("has_read", [True, False])
+@pytest.mark.parametrize("has_contact", [True, False])
 def test_a_host_that_was_never_known_is_not_waited_for_long(
-    scene: Play, monkeypatch: pytest.MonkeyPatch, *, has_read: bool
+    scene: Play, monkeypatch: pytest.MonkeyPatch, *, has_contact: bool
 ) -> None:
     def unknown(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     async def body(scene: Scene) -> None:
-        if has_read:
+        if has_contact:
             await scene.read("list")
         monkeypatch.setattr(socket, "getaddrinfo", unknown)
         async with CloudClient("https://cloud.misspelt.example", ACCOUNT, SecretStr(TOKEN), scene.clock) as client:
             scene.client = client
             with pytest.raises(Unreachable, match="Check `host`"):
                 await scene.read("list", 180.0)
-        assert sum(scene.clock.sleeps) == pytest.approx(180 if has_read else 20)
+        assert sum(scene.clock.sleeps) == pytest.approx(180 if has_contact else 20)
+
+    scene(body)
+
+
+@pytest.mark.parametrize("answers", ["certificate", "plain text"])
+def test_a_host_that_is_not_verified_is_not_waited_for_long(scene: Play, answers: str) -> None:
+    async def body(scene: Scene) -> None:
+        served = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        trustme.CA().issue_cert("127.0.0.1").configure_cert(served)
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1)
+            writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            writer.close()
+
+        tls = served if answers == "certificate" else None
+        async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=tls) as other:
+            address = f"https://127.0.0.1:{other.sockets[0].getsockname()[1]}"
+            async with CloudClient(address, ACCOUNT, SecretStr(TOKEN), scene.clock) as client:
+                scene.client = client
+                with pytest.raises(Unreachable, match="SSL"):
+                    await scene.read("list")
+        assert sum(scene.clock.sleeps) == pytest.approx(20)
 
     scene(body)
 
@@ -130,6 +153,7 @@ def test_a_refused_read_is_repeated(scene: Play, sleeps: float) -> None:
             if sleeps == FOREVER:
                 with pytest.raises(Unreachable, match="could not be reached"):
                     await scene.read("poll")
+                assert sum(scene.clock.sleeps) == pytest.approx(60)
             else:
                 assert await scene.read("poll")
 

@@ -55,8 +55,8 @@ class NotReceived(CloudError):
     is_transient = True
 
 
-class UnknownHost(NotReceived):
-    """The name servers know no such host."""
+class WrongHost(NotReceived):
+    """The name servers know no such host, or what answers is not verified to be it."""
 
 
 class Ambiguous(CloudError):

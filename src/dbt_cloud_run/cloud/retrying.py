@@ -12,10 +12,11 @@ from typing import NoReturn, TypeVar
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from dbt_cloud_run.clock import Clock
-from dbt_cloud_run.cloud.errors import CloudError, NotFound, RateLimited, UnknownHost, Unreachable
+from dbt_cloud_run.cloud.errors import CloudError, NotFound, NotReceived, RateLimited, Unreachable, WrongHost
 
 READ_BUDGET = 180.0  # seconds for reads before the trigger
-UNKNOWN_HOST_BUDGET = 20.0  # seconds; once a request has got through, an unknown host is a fault like any other
+FIRST_CONTACT_BUDGET = 60.0  # seconds, as long as no request has got through: then `host` may well be at fault
+WRONG_HOST_BUDGET = 20.0  # … and almost certainly is
 ARTIFACT_BUDGET = 90.0  # seconds for artifacts, from the end of the run
 NEW_RUN_GRACE = 60.0  # seconds in which a new run may still be answered with 404
 COOLDOWN = 300.0  # seconds that a 429 without `Retry-After` costs, as the platform documents it
@@ -60,7 +61,7 @@ class Reader:
     def __init__(self, clock: Clock, *, on_note: Note | None = None) -> None:
         self.clock = clock
         self.rate_limit = RateLimit(clock)
-        self.has_read = False  # the host and the token are right, then
+        self.has_contact = False  # whether anything has ever been answered
         self._on_note = on_note or (lambda _: None)
 
     def within(self, seconds: float, limit: float | None = None) -> float:
@@ -96,10 +97,12 @@ class _Read:
             await self._keep_still()
             try:
                 result = await call()
-            except RateLimited as error:
-                self._rate_limit.observe(error)
+            except CloudError as error:
+                self._reader.has_contact |= error.status is not None
+                if isinstance(error, RateLimited):
+                    self._rate_limit.observe(error)
                 raise
-            self._reader.has_read = True
+            self._reader.has_contact = True
             return result
 
         retrying = AsyncRetrying(
@@ -140,10 +143,11 @@ class _Read:
         return now >= end or now + state.upcoming_sleep > end + 1e-3
 
     def _end(self, error: CloudError) -> float:
-        """The deadline; a host that was never there is most likely misspelt, and not worth so long a wait."""
-        if isinstance(error, UnknownHost) and not self._reader.has_read:
-            return min(self._deadline, self._started + UNKNOWN_HOST_BUDGET)
-        return self._deadline
+        """The deadline; nearer for a host that was never there: a mistake in `host` is not worth so long a wait."""
+        if self._reader.has_contact or not isinstance(error, NotReceived):
+            return self._deadline
+        budget = WRONG_HOST_BUDGET if isinstance(error, WrongHost) else FIRST_CONTACT_BUDGET
+        return min(self._deadline, self._started + budget)
 
     def _before_sleep(self, state: RetryCallState) -> None:
         self._note(f"{_error(state).message} Asking again in {state.upcoming_sleep:.0f} s.")

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from dbt_cloud_run import __version__
 from dbt_cloud_run.cloud.answers import error_for, unwrap
 from dbt_cloud_run.cloud.certificates import tls_context
-from dbt_cloud_run.cloud.errors import Ambiguous, CloudError, NotReceived, UnknownHost, Unreadable
+from dbt_cloud_run.cloud.errors import Ambiguous, CloudError, NotReceived, Unreadable, WrongHost
 from dbt_cloud_run.errors import ConfigError
 
 MAX_JSON_BYTES = 64 * 1024 * 1024  # of an answer that is read into memory; artifacts go to disk
@@ -131,7 +131,7 @@ class Transport:
             advice = "Check `host`, and the runner's network and proxy."
             if "CERTIFICATE" in why.upper():
                 advice = "If the runner's network has a CA of its own, name its PEM file in SSL_CERT_FILE."
-            kind = UnknownHost if _is_unknown_name(error) else NotReceived
+            kind = WrongHost if _is_wrong_host(error) else NotReceived
             raise kind(f"{self.host} could not be reached for {request}: {why}.", advice) from error
         if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError | httpx.InvalidURL):
             raise ConfigError(f"{request} could not be sent: {type(error).__name__}.") from error
@@ -156,10 +156,12 @@ def _why(error: BaseException) -> str:
     return f"{type(error).__name__}: {text[:200]}".rstrip(": ") if text else type(error).__name__
 
 
-def _is_unknown_name(error: BaseException | None) -> bool:
-    while error is not None and not isinstance(error, socket.gaierror):
+def _is_wrong_host(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, socket.gaierror | ssl.SSLError):
         error = error.__cause__ or error.__context__
-    return error is not None and error.errno == socket.EAI_NONAME
+    if isinstance(error, socket.gaierror):
+        return error.errno == socket.EAI_NONAME
+    return error is not None and not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError)
 
 
 async def _read(response: httpx.Response, request: str) -> bytes:
