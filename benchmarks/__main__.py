@@ -50,11 +50,8 @@ def write() -> None:
     for name, title in TITLES.items():
         path = WORK / "results" / f"{name}.md"
         found = path.read_text() if path.exists() else "Not measured yet.\n"
-        sections.append(
-            "\n\n".join(
-                part for part in (f"## {title}", INTRODUCTIONS[name].strip(), measured.strip(), NOTES[name]) if part
-            )
-        )
+        texts = (f"## {title}", INTRODUCTIONS[name].strip(), found.strip(), NOTES[name])
+        sections.append("\n\n".join(text for text in texts if text))
     (ROOT / "benchmarks" / "RESULTS.md").write_text("\n\n".join(sections).rstrip() + "\n")
 
 

@@ -123,7 +123,7 @@ def measure_action(site: Site, folder: Path) -> tuple[float, int]:
 
 def measure_part(site: Site, folder: Path) -> tuple[float, int]:
     python, entrypoint = installs.action()
-    command = [python, CLIENTS / "our_assets.py", site.url, str(ACCOUNT), str(RUN), folder]
+    command = [str(python), str(CLIENTS / "our_assets.py"), site.url, str(ACCOUNT), str(RUN), str(folder)]
     return _told(measured(command, env=site.env(PYTHONPATH=str(entrypoint.parent))))
 
 

@@ -110,7 +110,7 @@ async def _appeared(client: CloudClient, reader: Reader, write: SavedWrite) -> R
 async def _upload(settings: Settings, console: Console, clock: SystemClock, saved: SavedState) -> None:
     from dbt_cloud_run.github.artifact import ArtifactUploadError
     from dbt_cloud_run.github.files import UnsafePathError, inside_workspace
-    from dbt_cloud_run.publish import upload
+    from dbt_cloud_run.upload import upload
 
     files = saved.files
     if files is None:

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dbt_cloud_run.artifact_paths import matches
 from dbt_cloud_run.assets import materializations
@@ -27,10 +25,8 @@ from dbt_cloud_run.pull_request import head_sha
 from dbt_cloud_run.report.data import ArtifactLink, ReportData
 from dbt_cloud_run.report.outputs import build_outputs, cut_outputs, output_values
 from dbt_cloud_run.settings import Settings
+from dbt_cloud_run.upload import Uploading
 from dbt_cloud_run.view import NodeInfos, edges_of
-
-if TYPE_CHECKING:
-    from dbt_cloud_run.github.artifact import UploadedArtifact
 
 LARGEST_SOURCE = 1024 * 1024  # bytes of a model's file that is searched for a line
 ASSETS, RESULT, SUMMARY, RUN_RESULTS = "assets.json", "result.json", "summary.md", "run_results.json"
@@ -53,13 +49,19 @@ class Publisher:
 
     async def publish(self, outcome: Outcome, manifest: Manifest | None, *, job_id: int | None) -> None:
         """Publish everything. Raises `Interrupted` alone."""
-        await asyncio.to_thread(self.write_known, outcome, manifest, job_id=job_id)
-        await asyncio.to_thread(self._guard, "merged run results", self._write_merged)
-        self._guard("annotations", self._annotate)
-        if self.settings.upload_artifact and self.written:
-            await self._upload()
-            self._guard("outputs", self._set_outputs)
-            self._guard(RESULT, self._write_result)
+        self._data = replace(self._known, outcome=outcome, job_id=job_id)
+        uploading = self._begin_upload(outcome)
+        try:
+            await asyncio.to_thread(self._guard, "merged run results", self._write_merged)
+            if uploading is not None:
+                uploading.give(self.written)
+            await asyncio.to_thread(self.write_known, outcome, manifest, job_id=job_id)
+            self._guard("annotations", self._annotate)
+            if uploading is not None:
+                await self._finish_upload(uploading)
+        finally:
+            if uploading is not None:
+                uploading.abandon()
         await asyncio.to_thread(self._guard, "job summary", self._append_summary)
         if self.settings.pr_comment != "false":
             await asyncio.to_thread(self._guard, "pull request comment", self._comment)
@@ -74,8 +76,9 @@ class Publisher:
 
     def write_known(self, outcome: Outcome, manifest: Manifest | None, *, job_id: int | None) -> None:
         """Set the outputs and write the small files."""
-        uploaded = self._data.artifact if self._data else None
-        self._data = replace(self._report_data(outcome, manifest, job_id), artifact=uploaded)
+        data = self._report_data(outcome, manifest, job_id)
+        before = self._known
+        self._data = replace(data, artifact=before.artifact, warnings=(*before.warnings, *data.warnings))
         self._guard("outputs", self._set_outputs)
         if self.folder is not None and outcome.attempts:
             self._guard(ASSETS, self._write_assets)
@@ -232,13 +235,21 @@ class Publisher:
         except (OSError, ValueError):
             return None
 
-    async def _upload(self) -> None:
+    def _begin_upload(self, outcome: Outcome) -> Uploading | None:
+        """What is final is zipped while the rest is made; None where there is nothing to upload."""
+        if not self.settings.upload_artifact or self.folder is None or not (self.written or outcome.attempts):
+            return None
+        uploading = Uploading(self.folder, self.packed)
+        uploading.start(self.settings, self.console, self.clock, self.artifact_name)
+        uploading.give(self.written)
+        return uploading
+
+    async def _finish_upload(self, uploading: Uploading) -> None:
         from dbt_cloud_run.github.artifact import ArtifactUploadError
 
         try:
-            uploaded = await upload(
-                self.settings, self.console, self.clock, self.folder, self.written, self.artifact_name, self.packed
-            )
+            uploading.give(self.written)
+            uploaded = await uploading.finish()
         except Interrupted:
             raise
         except ArtifactUploadError as error:
@@ -248,6 +259,8 @@ class Publisher:
         else:
             link = ArtifactLink(id=str(uploaded.id), name=uploaded.name, url=uploaded.url)
             self._data = replace(self._known, artifact=link)
+        self._guard("outputs", self._set_outputs)
+        self._guard(RESULT, self._write_result)
 
     @property
     def has_uploaded(self) -> bool:
@@ -308,41 +321,6 @@ class Publisher:
         self.console.warning(text)
         if self._data is not None:
             self._data = replace(self._data, warnings=(*self._data.warnings, text))
-
-
-async def upload(
-    settings: Settings,
-    console: Console,
-    clock: Clock,
-    folder: Path | None,
-    files: Iterable[Path],
-    name: str,
-    packed: Mapping[Path, Path] | None = None,
-) -> UploadedArtifact:
-    """Upload these files of `folder` as a workflow artifact. Raises `ArtifactUploadError` and `Interrupted`."""
-    from dbt_cloud_run.github.artifact import ArtifactFile, upload_artifact
-
-    github = settings.github
-    found = [
-        ArtifactFile(path, path.relative_to(folder).as_posix(), (packed or {}).get(path))
-        for path in sorted(files)
-        if folder is not None and path.is_relative_to(folder) and path.is_file()
-    ]
-    return await upload_artifact(
-        found,
-        name=name,
-        retention_days=settings.artifact_retention_days,
-        results_url=github.results_url,
-        runtime_token=github.runtime_token,
-        server_url=github.server_url,
-        repository=github.repository,
-        run_id=github.run_id,
-        max_retention=github.retention_days,
-        clock=clock,
-        temp_dir=github.runner_temp,
-        on_note=console.info,
-        mask=console.mask,
-    )
 
 
 def artifacts_folder(settings: Settings, job_id: int | None) -> Path:

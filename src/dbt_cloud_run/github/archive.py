@@ -10,7 +10,7 @@ import stat
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -49,7 +49,7 @@ class Archive:
 def write_archive(
     files: Iterable[ArtifactFile], target: BinaryIO, *, stop: threading.Event, on_note: Callable[[str], None]
 ) -> Archive:
-    """Write a zip file, entries in the order of their names. Blocks: run it in a thread.
+    """Write a zip file; entries of a list in the order of their names, of an iterator as it yields them. Blocks.
 
     A file that is missing or not a regular one is left out with a note; symbolic links are not followed.
 
@@ -60,7 +60,7 @@ def write_archive(
     sink = _HashingSink(target)
     names: set[str] = set()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
-        for file in sorted(files, key=lambda file: file.arcname):
+        for file in sorted(files, key=_by_name) if isinstance(files, Sequence) else files:
             name = _FORBIDDEN.sub("_", file.arcname).lstrip("/")
             if name in names or ".." in name.split("/"):
                 on_note(f"{file.arcname} is not in the artifact: its name is taken or not allowed there.")
@@ -69,6 +69,10 @@ def write_archive(
             else:
                 on_note(f"{file.arcname} is not in the artifact: it cannot be read as a regular file.")
     return Archive(size=sink.size, sha256=sink.digest.hexdigest(), files=len(names))
+
+
+def _by_name(file: ArtifactFile) -> str:
+    return file.arcname
 
 
 def _write_entry(archive: zipfile.ZipFile, file: ArtifactFile, name: str, stop: threading.Event) -> bool:
