@@ -181,8 +181,8 @@ class Publisher:
             self.written.add(target)
 
     def _remove_earlier(self) -> None:
-        if self.folder is None:
-            return
+        if self.folder is None or not (self.folder / RESULT).is_file():
+            return  # no step of this action has written here: what lies here is the user's
         for path in [self.folder / name for name in DBT_FILES if self._is_wanted(name)]:
             if path not in self.written and path.is_file():
                 require_inside(self.folder, path)

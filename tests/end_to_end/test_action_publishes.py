@@ -46,7 +46,7 @@ def step(workflow: ActionJob) -> FinishedStep:
     """The step, in a folder where an earlier one has left files, and somebody else one of their own."""
     folder = workflow.workspace / "dbt-cloud" / str(JOB)
     folder.mkdir(parents=True)
-    for name in ("sources.json", "catalog.json", "run_results.json", "notes.txt"):
+    for name in ("sources.json", "catalog.json", "run_results.json", "result.json", "notes.txt"):
         (folder / name).write_text("{}")
     return workflow.run()
 
@@ -104,6 +104,15 @@ def test_what_an_earlier_step_left_is_neither_uploaded_nor_taken_for_ours(step: 
     assert len(step.merged) == NODES + 1
     assert not {"sources.json", "catalog.json", "notes.txt"} & step.uploaded().keys()
     assert {name for name in step.uploaded() if "/" not in name} == files - {"notes.txt"}
+
+
+def test_the_users_own_files_stay_where_no_step_of_ours_has_written(workflow: ActionJob) -> None:
+    folder = workflow.workspace / "target"
+    folder.mkdir()
+    (folder / "catalog.json").write_text("{}")
+    step = workflow.run({"artifacts-path": "target", "upload-artifact": "false"})
+    assert step.outputs["artifacts-path"] == "target"
+    assert (folder / "catalog.json").read_text() == "{}"
 
 
 def test_a_second_step_of_the_job_uploads_its_own_files_alone(workflow: ActionJob, step: FinishedStep) -> None:
