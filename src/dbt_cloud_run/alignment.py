@@ -55,7 +55,7 @@ def align(attempt: Attempt) -> Aligned:
         if found is not None:
             matched[found] = step
             position = found + 1
-    last = max(matched, default=-1)
+    last = max((number for number, step in matched.items() if has_started(step)), default=-1)
     asked = tuple(
         AskedStep(command, matched.get(number) or (_passed_over(command) if number < last else None))
         for number, command in enumerate(commands)
@@ -65,7 +65,7 @@ def align(attempt: Attempt) -> Aligned:
 
 
 def _passed_over(command: str) -> Step:
-    """A command that is not listed although a later one is: dbt Cloud goes on after a success only."""
+    """A command that is not listed although a later one has started: dbt Cloud goes on after a success only."""
     return Step(index=0, name=command, command=command, state=RunState.SUCCESS)
 
 

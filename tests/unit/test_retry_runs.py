@@ -119,6 +119,21 @@ def test_commands_of_one_kind_are_told_apart() -> None:
     assert plan(run).commands == ("dbt run --select fqn:shop.marts.orders", "dbt run -s other")
 
 
+@pytest.mark.parametrize("name", ["dbt build --select 'ord", "dbt --new-flag build", None])
+def test_a_failed_step_that_is_not_recognised_has_not_succeeded(name: str | None) -> None:
+    asked = ("dbt build --select 'orders other'", "dbt test", "dbt run -s other")
+    failed = step(4, name, FAILED, name="Invoke dbt with a cut name")
+    listed = plan(attempt(asked, failed, step(5, "dbt test", SKIPPED), step(6, asked[2], CANCELLED)))
+    assert listed.commands == asked
+    assert plan(attempt(asked, failed)).commands == asked
+
+
+def test_a_command_that_is_not_listed_before_one_that_ran_has_succeeded() -> None:
+    asked = ("dbt run-operation grant", "dbt run -s orders")
+    run = attempt(asked, step(4, asked[1], FAILED, row(ORDERS, "error", RESET)))
+    assert plan(run).commands == ("dbt run --select fqn:shop.marts.orders",)
+
+
 def test_dbt_clouds_own_retry_is_planned_on() -> None:
     run = attempt(
         ("dbt build", "dbt test"), step(4, "dbt retry", FAILED, row(ORDERS, "error", RESET)), retried_natively=True
