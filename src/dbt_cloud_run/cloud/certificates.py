@@ -1,4 +1,4 @@
-"""The certificates by which hosts are verified. To read some hundred takes a while: `read_ahead` begins early."""
+"""The certificates by which hosts are verified. Reading some hundred of them takes a while, so it begins early."""
 
 from __future__ import annotations
 

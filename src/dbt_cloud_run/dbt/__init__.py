@@ -1,1 +1,1 @@
-"""dbt itself, pure and offline: its commands, artifacts, statuses, selection and failures. Knows neither dbt Cloud nor GitHub."""
+"""dbt itself, pure and offline: commands, artifacts, statuses, selection, failures. Knows neither dbt Cloud nor GitHub."""
