@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dbt_cloud_run.dbt.statuses import is_failure
 from dbt_cloud_run.report import escape
 from dbt_cloud_run.report.layout import Block, Section, size
+from dbt_cloud_run.report.remembered import remembered
 from dbt_cloud_run.report.wording import plural
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ _SHAPES = {"source": ("[(", ")]"), "test": ("{{", "}}"), "unit_test": ("{{", "}}
 _LEGEND = "✖ failed (red) · ↻ recovered (amber) · » skipped (grey) · ✔ materialized (green) · not built here (blue)"
 
 
+@remembered
 def lineage(facts: Facts) -> Section | None:
     """The flowchart with its legend and a note on what it leaves out; None when there is no edge to draw."""
     classes = _classes(facts)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from dbt_cloud_run.dbt.statuses import Kind, kind
 from dbt_cloud_run.report import escape
 from dbt_cloud_run.report.layout import Block, Section
+from dbt_cloud_run.report.remembered import remembered
 from dbt_cloud_run.report.wording import ICONS, RECOVERED_ICON, UNKNOWN, duration, plural
 
 if TYPE_CHECKING:
@@ -38,11 +39,7 @@ def materialized(facts: Facts, detail: Detail) -> Section | None:
     assets = facts.data.assets
     if not assets:
         return None
-    recovered = {found.unique_id for found in facts.recovered}
-    groups = [
-        (folder, group, [_row(asset, recovered=asset.unique_id in recovered) for asset in group])
-        for folder, group in _groups(facts, assets)
-    ]
+    groups = _groups_with_rows(facts)
     blocks = [Block([f"{_ORDER_NOTE}\n\n"], noun="note")] if len(assets) > 1 else []
     if len(assets) <= detail.open_rows:
         rows = [row for group in groups for row in _under_its_folder(*group)]
@@ -53,6 +50,15 @@ def materialized(facts: Facts, detail: Detail) -> Section | None:
             head = f"<details><summary>{title}</summary>\n\n{_HEAD}"
             blocks.append(Block(rows, head, "\n</details>\n\n", noun="asset"))
     return Section("Assets", blocks, importance=3, title=f"#### Assets materialized ({len(assets):,})\n\n")
+
+
+@remembered
+def _groups_with_rows(facts: Facts) -> list[tuple[str, list[Asset], list[str]]]:
+    recovered = {found.unique_id for found in facts.recovered}
+    return [
+        (folder, group, [_row(asset, recovered=asset.unique_id in recovered) for asset in group])
+        for folder, group in _groups(facts, facts.data.assets)
+    ]
 
 
 def _groups(facts: Facts, assets: Sequence[Asset]) -> list[tuple[str, list[Asset]]]:

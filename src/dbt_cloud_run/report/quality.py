@@ -9,6 +9,7 @@ from dbt_cloud_run.dbt.statuses import Kind, kind
 from dbt_cloud_run.report import escape
 from dbt_cloud_run.report.failures import node_link
 from dbt_cloud_run.report.layout import Block, Section
+from dbt_cloud_run.report.remembered import remembered
 from dbt_cloud_run.report.wording import ICONS, UNKNOWN, duration, plural
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ _CHECKS = {"test": "Data tests", "unit_test": "Unit tests"}
 _WORST_FIRST = (Kind.FAILED, Kind.WARNED, Kind.SKIPPED, Kind.SUCCEEDED)
 
 
+@remembered
 def quality(facts: Facts) -> Section | None:
     """The counts of the checks, then what was warned of, then freshness; None when nothing was checked."""
     blocks = [*_check_counts(facts), *_warned(facts), *_freshness(facts)]

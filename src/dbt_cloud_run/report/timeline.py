@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dbt_cloud_run.dbt.statuses import NODE_COMMANDS, is_failure
 from dbt_cloud_run.report import escape
 from dbt_cloud_run.report.layout import Block, Section
+from dbt_cloud_run.report.remembered import remembered
 from dbt_cloud_run.report.wording import duration, plural
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def critical_path(results: Mapping[str, float], edges: Mapping[str, Sequence[str
     return CriticalPath(tuple(uid for uid in reversed(path) if results.get(uid, 0.0) > 0), seconds)
 
 
+@remembered
 def timeline(facts: Facts) -> Section | None:
     """The critical path, and the chart of the attempt in which most was executed; None when no node took any time."""
     seconds = {
