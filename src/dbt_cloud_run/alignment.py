@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from dbt_cloud_run.dbt.commands import parse_command, same_command
 from dbt_cloud_run.model import Attempt, RunState, Step
 
+_LINTERS = frozenset({"sqlfluff", "lint", "linter", "linting"})
+
 
 @dataclass(frozen=True, slots=True)
 class AskedStep:
@@ -41,6 +43,12 @@ def has_started(step: Step) -> bool:
     if step.state in (RunState.SKIPPED, RunState.QUEUED, RunState.STARTING):
         return False
     return step.started_at is not None or bool(step.log.strip()) or step.results is not None
+
+
+def is_lint(step: Step) -> bool:
+    """Whether the step checks the code's style. What the user has named, such as a connection, is not looked at."""
+    words = step.command.split()[1:3] if step.command else step.name.partition("connection")[0].split()
+    return any(word.strip("`:").lower() in _LINTERS for word in words)
 
 
 def align(attempt: Attempt) -> Aligned:

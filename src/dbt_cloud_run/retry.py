@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from dbt_cloud_run.alignment import Aligned, align, has_started
+from dbt_cloud_run.alignment import Aligned, align, has_started, is_lint
 from dbt_cloud_run.dbt.artifacts import Manifest
 from dbt_cloud_run.dbt.commands import parse_command
 from dbt_cloud_run.dbt.failures import judge_log
@@ -143,7 +143,7 @@ def _hopeless_setup(aligned: Aligned) -> str | None:
     for step in aligned.added:
         if step.state is not RunState.ERROR:
             continue
-        if "lint" in step.name.lower() or "sqlfluff" in step.name.lower():
+        if is_lint(step):
             return f"the step `{step.name}` found problems in the code, and would again"
         is_deps = _verb(step.command or "") == "deps"
         if is_deps and judge_log(step.log) is Retryability.DETERMINISTIC:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dbt_cloud_run.alignment import is_lint
 from dbt_cloud_run.dbt.commands import parse_command
 from dbt_cloud_run.dbt.failures import judge_log
 from dbt_cloud_run.dbt.statuses import is_failure
@@ -18,7 +19,6 @@ _BY_ENDING = {
     Ending.SUPERSEDED: FailureKind.CANCELLED,
     Ending.TIMED_OUT: FailureKind.TIMEOUT,
 }
-_LINTERS = ("sqlfluff", "lint")
 
 
 def verdict(attempts: Sequence[Attempt]) -> tuple[Ending, FailureKind, bool]:
@@ -53,12 +53,12 @@ def _kind_of_left_out(attempts: Sequence[Attempt]) -> FailureKind:
 
 
 def _kind_of_step(step: Step) -> FailureKind:
+    if is_lint(step):
+        return FailureKind.LINT
     if step.command is None:
         return FailureKind.SETUP
     parsed = parse_command(step.command)
     words = parsed.verb.split() if parsed else step.command.split()[1:3]
-    if any(word in _LINTERS for word in words):
-        return FailureKind.LINT
     if words[:1] == ["deps"]:
         return FailureKind.SETUP
     if words[:2] == ["source", "freshness"] or words[:1] == ["freshness"]:

@@ -44,6 +44,14 @@ def test_a_failed_lint_is_not_retried() -> None:
     assert plan(run, retry_on="any").is_whole
 
 
+def test_what_is_only_named_like_a_linter_is_none() -> None:
+    asked = ("dbt build --select lint",)
+    connection = step(2, None, FAILED, name="Create profile from connection Flint lint")
+    assert plan(attempt(asked, step(1, None), connection, bare=True)).is_whole
+    unknown = step(4, "dbt --new-flag build --select lint", FAILED)
+    assert plan(attempt(asked, unknown)).is_whole
+
+
 @pytest.mark.parametrize("ending", [Ending.CANCELLED, Ending.SUPERSEDED, Ending.SUCCESS, Ending.QUEUED])
 def test_runs_that_are_not_retried(ending: Ending) -> None:
     made = plan(attempt(("dbt build",), step(4, "dbt build", CANCELLED), ending=ending))

@@ -66,6 +66,9 @@ def test_some_endings_are_a_kind_of_their_own(ending: Ending, kind: FailureKind)
         ([step(4, "dbt source freshness")], FailureKind.FRESHNESS),
         ([step(4, "dbt --quiet source freshness")], FailureKind.FRESHNESS),
         ([step(4, "dbt sqlfluff lint")], FailureKind.LINT),
+        ([replace(step(4, None), name="Lint with SQLFluff")], FailureKind.LINT),
+        ([replace(step(2, None), name="Create profile from connection lint")], FailureKind.SETUP),
+        ([step(4, "dbt run -s lint", {"model.p.lint": "error"})], FailureKind.NODES),
         (
             [step(4, "dbt build", {"model.p.a": "success"}, state=RunState.SUCCESS), step(5, "dbt deps")],
             FailureKind.SETUP,
