@@ -31,7 +31,7 @@ bare imports; packages and byte code as in the image. Of the peers it is the imp
 anything yet.""",
     "retry": """
 Real dbt on DuckDB, a fresh database for each; nodes fail at first, as in the demo. Executed are the nodes of all
-attempts that were not skipped, hooks aside. dbtc and Airflow's hook use dbt Cloud's own retry, which is `dbt retry`.""",
+attempts that were not skipped, hooks aside. dbtc and the hook of Airflow use dbt Cloud's own retry: `dbt retry`.""",
     "whole": """
 The demo's job, recorded on real dbt and replayed with fixed lengths: it fails, is retried, and succeeds. Shown is the
 time from process start beyond that of the two dbt Cloud runs, with everybody's own polling interval, and no delay
