@@ -14,6 +14,31 @@ from dbt_cloud_emulator.timing import clock_duration, spoken_age, spoken_duratio
 HUMANIZED = {1: "Queued", 2: "Starting", 3: "Running", 10: "Success", 20: "Error", 30: "Cancelled"}
 COLORS = {1: "blue", 2: "blue", 3: "blue", 10: "green", 20: "red", 30: "grey"}
 STARTED_ENVIRONMENT_AT = "2024-05-27 10:42:16.179903+00:00"
+FIXED_IN_JOBS: dict[str, Any] = {
+    "triggers_on_draft_pr": False,
+    "schedule": {
+        "cron": "0 * * * *",
+        "date": {"type": "every_day"},
+        "time": {"type": "every_hour", "interval": 1},
+    },
+    "deferring_environment_id": None,
+    "deferring_job_definition_id": None,
+    "job_completion_trigger_condition": None,
+    "lifecycle_webhooks": False,
+    "lifecycle_webhooks_url": None,
+    "run_lint": False,
+    "errors_on_lint_failure": True,
+    "run_compare_changes": False,
+    "compare_changes_flags": "--select state:modified",
+    "cost_optimization_features": [],
+    "run_failure_count": 0,
+    "is_deferrable": False,
+    "created_at": STARTED_ENVIRONMENT_AT,
+    "updated_at": STARTED_ENVIRONMENT_AT,
+    "account": None,
+    "project": None,
+    "fusion_readiness": None,
+}
 
 
 class Renderer:
@@ -147,31 +172,9 @@ class Renderer:
             "state": job.state,
             "deactivated": job.deactivated,
             "triggers": job.triggers.model_dump(),
-            "triggers_on_draft_pr": False,
-            "schedule": {
-                "cron": "0 * * * *",
-                "date": {"type": "every_day"},
-                "time": {"type": "every_hour", "interval": 1},
-            },
-            "deferring_environment_id": None,
-            "deferring_job_definition_id": None,
-            "job_completion_trigger_condition": None,
-            "lifecycle_webhooks": False,
-            "lifecycle_webhooks_url": None,
-            "run_lint": False,
-            "errors_on_lint_failure": True,
-            "run_compare_changes": False,
-            "compare_changes_flags": "--select state:modified",
-            "cost_optimization_features": [],
-            "run_failure_count": 0,
-            "is_deferrable": False,
-            "created_at": STARTED_ENVIRONMENT_AT,
-            "updated_at": STARTED_ENVIRONMENT_AT,
-            "account": None,
-            "project": None,
+            **FIXED_IN_JOBS,
             "environment": self.environment(environment) if "environment" in related else None,
             "custom_environment_variables": [] if "custom_environment_variables" in related else None,
-            "fusion_readiness": None,
             "most_recent_run": self.run(newest, listed=True) if newest else None,
             "most_recent_completed_run": self.run(complete, listed=True) if complete else None,
         }
