@@ -1,1 +1,1 @@
-"""dbt itself, pure and offline: commands, artifacts, statuses, selection, failures. Knows no dbt Cloud and no GitHub."""
+"""dbt itself, pure and offline: commands, artifacts, statuses, selection, failures. Knows no dbt Cloud, no GitHub."""
