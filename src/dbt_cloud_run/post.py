@@ -23,8 +23,7 @@ from dbt_cloud_run.settings import Settings
 from dbt_cloud_run.state import SavedState, SavedWrite
 from dbt_cloud_run.waiting import cancel
 
-LOOKS = 4  # for a run whose trigger was in flight when the main step died
-LOOK_PAUSE = 5.0  # seconds
+LOOK_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # seconds: a minute for a run whose trigger was in flight to appear
 BUDGET = 60.0
 
 
@@ -94,10 +93,9 @@ async def _left_behind(client: CloudClient, reader: Reader, saved: SavedState) -
 
 
 async def _appeared(client: CloudClient, reader: Reader, write: SavedWrite) -> Run | None:
-    """The run that an unanswered write has started; it may take some seconds to appear."""
-    for look in range(LOOKS):
-        if look:
-            await reader.clock.sleep(LOOK_PAUSE)
+    """The run that an unanswered write has started; it may appear as late as the main step would look for it."""
+    for pause in (0.0, *LOOK_PAUSES):
+        await reader.clock.sleep(pause)
         found = await reader.read(
             lambda: find_started(client, write.job_id, write.baseline_id, tag=write.tag, native_of=write.native_of),
             deadline=reader.within(BUDGET),

@@ -122,7 +122,8 @@ def _write(text: str) -> SavedWrite | None:
     if not isinstance(job_id, int) or not isinstance(baseline_id, int):
         return None
     parsed = parse_tag(tag) if isinstance(tag, str) else None
-    return SavedWrite(job_id, baseline_id, parsed, native_of if isinstance(native_of, int) else None)
+    retried = native_of if isinstance(native_of, int) else None
+    return SavedWrite(job_id, baseline_id, parsed, retried) if parsed or retried else None
 
 
 def _files(text: str) -> SavedFiles | None:

@@ -136,16 +136,28 @@ async def _without_duplicates(
     client: CloudClient, find: Callable[[], Awaitable[Sequence[Run]]], run: Run, write: _Write
 ) -> Run:
     """After a second request: if the first one has come late after all, keep the older run and cancel the other."""
+    reader = write.reader
     try:
-        twins = await find()
-        for twin in twins[1:]:
-            if not twin.state.is_terminal:
-                await client.cancel_run(twin.id)
-            write.note(f"Run {twin.id} is a late duplicate of run {twins[0].id}, and was cancelled.")
+        found = await reader.read(find, deadline=reader.within(_LATE_LOOK_BUDGET))
     except CloudError as error:
         write.note(f"Whether run {run.id} has a late duplicate could not be seen: {error.message}")
         return run
-    return twins[0] if twins else run
+    # The list may lag behind: the run that was answered counts, too, whether it is listed yet or not.
+    first, *twins = sorted({one.id: one for one in (*found, run)}.values(), key=lambda one: one.id)
+    for twin in twins:
+        said = "has ended already" if twin.state.is_terminal else await _stopped(client, reader, twin)
+        write.note(f"Run {twin.id} is a late duplicate of run {first.id}, and {said}.")
+    return first
+
+
+async def _stopped(client: CloudClient, reader: Reader, run: Run) -> str:
+    """Cancel a run, and say whether it could be done."""
+    deadline = reader.within(LOOK_UP_WINDOW)
+    try:
+        await reader.read(lambda: client.cancel_run(run.id), deadline=deadline, tolerate_404_until=deadline)
+    except CloudError as error:
+        return f"could not be cancelled, which is left to you: {error.message.rstrip('.')}"
+    return "was cancelled"
 
 
 async def retry_natively_once(
@@ -172,7 +184,12 @@ async def retry_natively_once(
 
     async def find() -> Sequence[Run]:
         runs = await runs_above(client, job_id, run_id)
-        return [run for run in runs if run.retrying_run_id == run_id]
+        if found := [run for run in runs if run.retrying_run_id == run_id]:
+            return found
+        for run in runs:
+            if run.retrying_run_id is None and run.trigger and run.trigger.cause_category == "rerun":
+                raise CloudError(f"dbt Cloud does not say which run its run {run.id} retries.")
+        return []
 
     write = _Write(
         send,
@@ -207,7 +224,7 @@ class _Write:
     ) -> None:
         self._send = send
         self._find = find
-        self._reader = reader
+        self.reader = reader
         self._clock = reader.clock
         self.note = note
         self._what = what
@@ -233,8 +250,8 @@ class _Write:
                 found = await self._look() if self.ambiguous else None
             except Ambiguous as error:
                 found = await self._resolve(error)
-            except CloudError:
-                found = await self._look() if self.ambiguous else None
+            except CloudError as error:  # after a lost answer it may be refused just because that one took effect
+                found = await self._look_for_window(error) if self.ambiguous else None
                 if found is None:
                     raise
             if found is not None:
@@ -243,7 +260,7 @@ class _Write:
 
     async def _keep_still(self) -> None:
         """A 429 to any other request holds this one back, too: the limit is the account's."""
-        pause = self._reader.rate_limit.pause()
+        pause = self.reader.rate_limit.pause()
         if pause <= 0:
             return
         if self._clock.monotonic() + pause > self._deadline:
@@ -254,7 +271,7 @@ class _Write:
 
     async def _wait_out(self, error: RateLimited) -> None:
         self._failures += 1
-        self._reader.rate_limit.observe(error)
+        self.reader.rate_limit.observe(error)
         wait = max(cooldown(error), backoff(self._failures))
         now = self._clock.monotonic()
         if self._rate_limited_until is None:
@@ -284,7 +301,7 @@ class _Write:
             raise self._not_started(error, f"no run appeared within {self._window:.0f} s of either request")
         return found
 
-    async def _look_for_window(self, error: Ambiguous) -> Run | None:
+    async def _look_for_window(self, error: CloudError) -> Run | None:
         window_end = self._clock.monotonic() + self._window
         end = min(window_end, self._deadline)
         pause = 1.0
@@ -293,12 +310,12 @@ class _Write:
                 if found := await self._find():
                     return found[0]
             except RateLimited as limit:
-                self._reader.rate_limit.observe(limit)
+                self.reader.rate_limit.observe(limit)
             except CloudError as failure:
                 if not failure.is_transient:
                     raise self._unconfirmed(failure) from error
             left = end - self._clock.monotonic()
-            await self._clock.sleep(min(max(pause, self._reader.rate_limit.pause()), max(left, 0.0)))
+            await self._clock.sleep(min(max(pause, self.reader.rate_limit.pause()), max(left, 0.0)))
             pause *= 2
         found_at_last = await self._look()
         if found_at_last is None and end < window_end:
@@ -309,7 +326,7 @@ class _Write:
         """A look that must succeed: without it, nothing is sent again."""
         budget = min(_LAST_LOOK_BUDGET, max(self._deadline - self._clock.monotonic(), _LATE_LOOK_BUDGET))
         try:
-            found = await self._reader.read(self._find, deadline=self._reader.within(budget))
+            found = await self.reader.read(self._find, deadline=self.reader.within(budget))
         except CloudError as failure:
             raise self._unconfirmed(failure) from failure
         return found[0] if found else None

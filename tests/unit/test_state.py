@@ -126,8 +126,10 @@ def test_a_forged_write_is_no_write(text: str) -> None:
 
 def test_a_forged_tag_is_no_tag() -> None:
     write = SavedState.from_environ({"STATE_pending": json.dumps([7, 99, "[dcr x]", "55"])}).write
+    assert write is None  # nothing by which a run could be found
+    write = SavedState.from_environ({"STATE_pending": json.dumps([7, 99, "[dcr x]", 55])}).write
     assert write is not None
-    assert (write.tag, write.native_of) == (None, None)
+    assert (write.tag, write.native_of) == (None, 55)
 
 
 @pytest.mark.parametrize(
