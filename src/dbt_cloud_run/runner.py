@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from dbt_cloud_run.attempts import attempt_of, ending_of
 from dbt_cloud_run.cloud.client import CloudClient
-from dbt_cloud_run.cloud.errors import CloudError, RetryRefused
+from dbt_cloud_run.cloud.errors import CloudError, RetryRefused, Unreadable
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.polling import PollSchedule
 from dbt_cloud_run.cloud.retrying import NEW_RUN_GRACE, READ_BUDGET, Reader
@@ -73,21 +73,20 @@ class Runner:
         settings = self.settings
         overall = self.reader.within(settings.timeout_minutes * 60) if settings.timeout_minutes else None
         self._limits = Limits(overall, settings.queue_timeout_minutes * 60 or None)
+        run = await self.first(started)
+        while run is not None:
+            await self._attempt(run, started)
+            run = await self._retry_after(started) if self.timed_out is None else None
+
+    async def first(self, started: Started) -> Run | None:
+        """The run to begin with: the started one, or the retry of what an earlier run of the workflow left failed."""
         self.notes += started.notes
         for earlier in started.earlier:
             await self._look_back(earlier, is_earlier=True)
         self.is_ours = started.is_ours
-        run = started.run
-        take_all = started.takes_every_failure
-        if run is None:  # the failures of an earlier run of the workflow are to be retried first
-            run = await self._retry_after(started, take_all=take_all)
-            take_all = False
-        while run is not None:
-            await self._attempt(run, started)
-            run = None
-            if self.timed_out is None:
-                run = await self._retry_after(started, take_all=take_all)
-                take_all = False
+        if started.run is not None:
+            return started.run
+        return await self._retry_after(started, take_all=started.takes_every_failure)
 
     async def _attempt(self, run: Run, started: Started) -> None:
         """Wait for a run, and look at what it left."""
@@ -99,6 +98,7 @@ class Runner:
         run, reason = await waiting.until_end(run)
         if reason is not None:
             run = await self._out_of_time(run, reason)
+            self._know(run)
         await self._look_back(run, is_earlier=started.is_earlier(run))
 
     async def _look_back(self, run: Run, *, is_earlier: bool = False) -> None:
@@ -132,10 +132,15 @@ class Runner:
     async def _whole(self, run: Run) -> Run:
         """The run with its steps and relations; as it is known, with a note, where dbt Cloud does not answer."""
         deadline, new_until = self.reader.within(READ_BUDGET), self.reader.within(NEW_RUN_GRACE)
+
+        async def once() -> Run:
+            latest = await self.client.get_run(run.id, WHOLE_RUN)
+            if run.state.is_terminal and not latest.state.is_terminal:  # an end stays an end: that answer is stale
+                raise Unreadable(f"dbt Cloud has called run {run.id} ended, and now calls it {latest.state.value}.")
+            return latest
+
         try:
-            return await self.reader.read(
-                lambda: self.client.get_run(run.id, WHOLE_RUN), deadline=deadline, tolerate_404_until=new_until
-            )
+            return await self.reader.read(once, deadline=deadline, tolerate_404_until=new_until)
         except CloudError as error:
             self._note(f"The steps of run {run.id} could not be read: {error.message}")
             return run
@@ -155,7 +160,7 @@ class Runner:
 
     # -- retries
 
-    async def _retry_after(self, started: Started, *, take_all: bool) -> Run | None:
+    async def _retry_after(self, started: Started, *, take_all: bool = False) -> Run | None:
         """Plan, and start, the attempt after the last one; None when there is to be none. The plan is kept with it."""
         attempt = self.attempts[-1]
         if attempt.ending is Ending.SUCCESS or self._retries >= self.settings.targeted_retries:

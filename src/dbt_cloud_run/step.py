@@ -95,8 +95,8 @@ class StepRun:
             self._runner = self._make_runner(client, reader)
             if self.settings.wait:
                 await self._runner.run(started)
-            elif started.run is not None:
-                self._runner.take(started.run, is_ours=False)
+            elif (run := await self._runner.first(started)) is not None:
+                self._runner.take(run, is_ours=False)
                 self._log.note("wait is false: the run goes on in dbt Cloud.")
         except ActionError as failure:
             error = failure

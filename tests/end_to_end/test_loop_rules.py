@@ -167,6 +167,25 @@ def test_a_rerun_retries_every_failure_with_a_fresh_budget(steps: Steps) -> None
     assert tags[1].root == steps.runs[0]["id"]
 
 
+def test_a_rerun_that_does_not_wait_starts_the_retry_and_leaves_it(steps: Steps) -> None:
+    steps.play("bad", targeted_retries="0")
+    again = steps.play("bad", attempt=2, wait="false", retry_delay="0")
+    assert (again.status, again.outputs["status"]) == (0, "queued"), again.log
+    assert run_ids(again) == [run["id"] for run in steps.runs]
+    assert len(steps.runs) == 2
+    assert again.state["run_id"] == ""
+
+
+def test_a_run_that_is_called_running_once_more_after_its_end_has_ended(steps: Steps) -> None:
+    run_id = steps.emulator.trigger(job_id(1, "good"))["id"]
+    assert steps.emulator.wait(run_id)["status"] == 10
+    stale = {"status": {"code": 200}, "data": {"id": run_id, "status": 3}}
+    steps.emulator.add_fault(method="GET", path=RUN, query="audit", after=1, status=200, body=stale)
+    step = steps.play(run_id=str(run_id), job_id="")
+    assert "now calls it running" in step.log
+    assert (step.status, step.outputs["status"]) == (0, "success"), step.log
+
+
 @pytest.mark.parametrize("kind", ["signal", "active"])
 def test_a_rerun_goes_on_with_what_a_cancelled_step_left(kind: str, steps: Steps) -> None:
     async def interrupted() -> PlayedStep:
