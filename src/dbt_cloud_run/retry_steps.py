@@ -182,7 +182,8 @@ class _StepPlanner:
     def _only_hooks(self, failed: Sequence[NodeResult]) -> PlannedStep:
         hooks = tuple(self._hook(row) for row in failed)
         if self._rows or any("on-run-end" in row.unique_id for row in failed):
-            return self._drop("only its on-run-end hook failed: no node is left to be run again", left_out=hooks)
+            which = "on-run-end" if any("on-run-end" in row.unique_id for row in failed) else "on-run-start"
+            return self._drop(f"only its {which} hook failed: no node is left to be run again", left_out=hooks)
         if all(hook.retryability is _DETERMINISTIC for hook in hooks) and not self._situation.takes_all:
             return self._drop("its on-run-start hook failed, and would again", left_out=hooks)
         return self._whole("its on-run-start hook failed, so none of its nodes ran")
@@ -225,8 +226,10 @@ class _StepPlanner:
         return verdict is _DETERMINISTIC and not self._situation.takes_all
 
     def _stopped_by_hook(self, failed_hooks: Sequence[NodeResult]) -> bool:
-        """An on-run-start hook that fails, and would again, keeps everything from running."""
-        return any("on-run-start" in row.unique_id and self._is_hopeless(self._judge(row)) for row in failed_hooks)
+        """A project may let nothing run after an on-run-start hook that failed (`skip_nodes_if_on_run_start_fails`)."""
+        return all(is_skipped(row.status) for row in self._rows.values()) and any(
+            "on-run-start" in row.unique_id and self._is_hopeless(self._judge(row)) for row in failed_hooks
+        )
 
     def _held_by(self, failures: Collection[str]) -> frozenset[str]:
         if self._selector is None or self._command is None:

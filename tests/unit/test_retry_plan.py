@@ -318,6 +318,15 @@ def test_an_on_run_start_hook_stops_everything() -> None:
     assert (made.commands, planned.action) == (("dbt build",), StepAction.WHOLE)
 
 
+def test_an_on_run_start_hook_stops_nothing_where_nodes_ran_after_it() -> None:
+    hook = row(START_HOOK, "error", NO_COLUMN)
+    _, planned = one("dbt build", hook, row(RAW), row(ORDERS, "error", RESET), row(REPORT, "skipped"))
+    assert (names(planned.nodes), planned.left_out) == ({uid(ORDERS), uid(REPORT)}, ())
+    made, planned = one("dbt build", hook, row(RAW), row(ORDERS))
+    assert (made.commands, planned.action) == ((), StepAction.DROP)
+    assert "on-run-start" in planned.reason
+
+
 def test_a_retry_of_a_retry_narrows_further() -> None:
     first, _ = one("dbt run", row(OTHER, "error", RESET), row(ORDERS, "error", RESET))
     (command,) = first.commands
