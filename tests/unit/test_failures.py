@@ -201,6 +201,10 @@ MESSAGES = [
     ),
     ("athena", TRANSIENT, DATABASE + "Error opening split s3://raw/table/1: The key does not exist. (NoSuchKey)"),
     (None, TRANSIENT, RUNTIME + "403 Forbidden: API rate limit exceeded"),
+    # What the new engine could not render is wrong, unless a query in it did not get through.
+    ("snowflake", DETERMINISTIC, "error: dbt1501: Failed to render SQL: Missing context variable 'timeout'"),
+    ("snowflake", TRANSIENT, "error: dbt1501: Failed to render SQL: run_query: connection reset by peer"),
+    ("snowflake", UNKNOWN, "warning: dbt1013: odd\nsomething else"),
     # What may be either.
     ("postgres", UNKNOWN, DATABASE + "canceling statement due to statement timeout"),
     (

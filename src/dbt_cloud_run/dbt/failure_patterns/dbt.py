@@ -78,6 +78,11 @@ DBT = (
         example="error: dbt0227: No column TIMEOUT found. Available are ORDERS.ORDER_ID, ORDERS.AMOUNT",
     ),
     _sure(
+        r"(?:\berror: |^\[?)dbt(?:1013|1451|150[2-8]|160[0-2]|170[0-4])\]?:",
+        reason="the project or the command was found wrong before anything ran",
+        example="error: dbt1013: YAML error: invalid type: map, expected a string\n  --> models/timeout.yml:8:18",
+    ),
+    _sure(
         r"^\s*(?:ModuleNotFoundError|NameError|SyntaxError|IndentationError): ",
         reason="the Python model is wrong, or lacks a module",
         example="Runtime Error in model forecast (models/forecast.py)\n  Python model failed:\n"
@@ -91,3 +96,13 @@ DBT = (
         "error: pathspec 'v9' did not match any file(s) known to git",
     ),
 )
+
+RENDERING = (
+    _sure(
+        r"(?:\berror: |^\[?)dbt1501\]?:",
+        reason="dbt could not render it",
+        example="error: dbt1501: Failed to render SQL unknown function: cents_to_euro is undefined\n"
+        "  --> models/orders.sql:3:4",
+    ),
+)
+"""What the new engine says of a template; a query in it may have failed for any reason, which it then quotes."""
