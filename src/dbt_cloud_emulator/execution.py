@@ -8,7 +8,6 @@ step that waits for its turn is Starting.
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 import json
 import os
 import shlex
@@ -256,11 +255,6 @@ class Execution:
             **{f"DBT_ENV_CUSTOM_ENV_{name}": value for name, value in cloud.items()},
             **environment.variables,
         }
-
-
-def dbt_core_version() -> str:
-    """The version of dbt-core that is installed here."""
-    return importlib.metadata.version("dbt-core")
 
 
 def _stamp(file: Path) -> tuple[int, int] | None:

@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from tests.support.emulator import RunningEmulator
 from tests.support.results_service import ResultsService, runtime_token
@@ -154,6 +154,8 @@ class ActionJob:
     inputs: Mapping[str, str] = field(default_factory=dict)
     results: ResultsService | None = None
     variables: Mapping[str, str] = field(default_factory=dict)  # of every step's environment
+    before: ClassVar[tuple[str, ...]] = ()  # the words of the command before Python's own
+    made: ClassVar[type[RunningStep]] = RunningStep
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _started: list[RunningStep] = field(default_factory=list)
 
@@ -210,14 +212,14 @@ class ActionJob:
         environment |= {f"INPUT_{name.upper()}": value for name, value in given.items()}
         with (files / "log").open("wb") as log:
             process = subprocess.Popen(  # noqa: S603 - our own script
-                [sys.executable, "-Iu", str(ROOT / script)],
+                [*self.before, sys.executable, "-Iu", str(ROOT / script)],
                 cwd=self.workspace,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        self._started.append(RunningStep(process, files, self.workspace, self.results))
+        self._started.append(self.made(process, files, self.workspace, self.results))
         return self._started[-1]
 
     def close(self) -> None:

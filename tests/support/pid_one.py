@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.support.action import FILES, POST, ROOT, STEP, ActionJob, FinishedStep, RunningStep
+from tests.support.action import POST, ActionJob, FinishedStep, RunningStep
 from tests.support.runner_parser import read_environment_file
 
 SIGTERM_AFTER, SIGKILL_AFTER = 7.5, 2.5  # seconds, as the runner has it
@@ -72,34 +70,13 @@ class PidOne(RunningStep):
 class ContainedJob(ActionJob):
     """A job whose steps are each PID 1 of a namespace."""
 
-    def start(
-        self,
-        inputs: Mapping[str, str] | None = None,
-        *,
-        script: str = STEP,
-        event: tuple[str, Mapping[str, Any]] | None = None,
-        attempt: int = 1,
-        variables: Mapping[str, str] | None = None,
-    ) -> PidOne:
-        files = self.folder / f"files-{next(self._numbers)}"
-        files.mkdir()
-        for name in FILES:
-            (files / name).touch()
-        event_name, payload = event or ("workflow_dispatch", {})
-        (files / "event.json").write_text(json.dumps(payload), encoding="utf-8")
-        environment = self.environment(files, event_name, attempt) | dict(variables or {})
-        given = {**self.inputs, **(inputs or {})}
-        environment |= {f"INPUT_{name.upper()}": value for name, value in given.items()}
-        with (files / "log").open("wb") as log:
-            process = subprocess.Popen(  # noqa: S603 - our own script
-                [*_ENTER, sys.executable, "-Iu", str(ROOT / script)],
-                cwd=self.workspace,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        return PidOne(process, files, self.workspace, self.results)
+    before = _ENTER
+    made = PidOne
+
+    def start(self, inputs: Mapping[str, str] | None = None, **options: Any) -> PidOne:
+        step = super().start(inputs, **options)
+        assert isinstance(step, PidOne)
+        return step
 
     def post_with(self, state: Mapping[str, str], inputs: Mapping[str, str] | None = None) -> FinishedStep:
         """A post step with any state."""

@@ -13,7 +13,7 @@ from dbt.cli.options import MultiOption
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dbt_cloud_run.dbt.commands import DbtCommand, Selection, parse_command, runs_operation, same_command
+from dbt_cloud_run.dbt.commands import DbtCommand, parse_command, runs_operation, same_command
 from dbt_cloud_run.dbt.flags import DBT, Arity, Command
 
 
@@ -163,11 +163,6 @@ def _line(line: str) -> DbtCommand:
 )
 def test_selection_is_replaced_and_the_rest_stays(line: str, expected: str) -> None:
     assert _line(line).with_selection(["fqn:s.a"], indirect="empty").render() == expected
-
-
-def test_selection_can_be_taken_away() -> None:
-    bare = _line("dbt run -s a --exclude b --threads 4").without_selection()
-    assert (bare.render(), bare.selection) == ("dbt run --threads 4", Selection())
 
 
 def test_same_words_are_the_same_command() -> None:

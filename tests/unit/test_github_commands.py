@@ -250,11 +250,6 @@ def test_a_full_disk_leaves_a_readable_file_and_a_warning(tmp_path: Path) -> Non
     assert read_environment_file(path) == {"a": "b"}
 
 
-def test_state_is_read_from_the_environment() -> None:
-    out, _ = console(STATE_run_id="7")
-    assert (out.get_state("run_id"), out.get_state("none")) == ("7", "")
-
-
 def test_the_summary_is_appended_in_utf8_with_line_feeds(tmp_path: Path) -> None:
     path = tmp_path / "summary"
     path.write_text("# earlier\n")

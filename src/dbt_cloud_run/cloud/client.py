@@ -21,7 +21,7 @@ from pydantic import SecretStr, ValidationError
 from dbt_cloud_run.clock import Clock
 from dbt_cloud_run.cloud.body import write_body
 from dbt_cloud_run.cloud.errors import NotFound, Rejected, Unreadable
-from dbt_cloud_run.cloud.models import CloudModel, Job, Named, RetryDetails, Run
+from dbt_cloud_run.cloud.models import CloudModel, Job, Named, Run
 from dbt_cloud_run.cloud.transport import Transport
 
 PAGE = 100  # the most that the platform gives at once
@@ -113,11 +113,6 @@ class CloudClient:
         """dbt Cloud's own retry of this very run: a single request. Gives the new run."""
         data = await self._transport.call("POST", f"{self._account}/runs/{run_id}/retry/")
         return _one(Run, data, "the retried run")
-
-    async def retry_details(self, run_id: int) -> RetryDetails:
-        """The steps that dbt Cloud's own retry would run."""
-        data = await self._transport.call("GET", f"{self._account}/runs/{run_id}/retry/")
-        return _one(RetryDetails, data, "the details of a retry")
 
     async def cancel_run(self, run_id: int) -> Run:
         """Cancel a run. Harmless when it is repeated."""

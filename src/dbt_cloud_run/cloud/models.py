@@ -346,10 +346,3 @@ class Run(CloudModel):
     def steps(self) -> tuple[RunStep, ...]:
         """The steps in their order; empty where they were not asked for."""
         return tuple(sorted(self.run_steps or (), key=lambda step: step.index))
-
-
-class RetryDetails(CloudModel):
-    """What dbt Cloud's own retry would run: names of steps, not of nodes."""
-
-    failed_step: Text = None
-    skipped_steps: Texts = None

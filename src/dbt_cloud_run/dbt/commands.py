@@ -93,10 +93,6 @@ class DbtCommand:
             indirect=indirect.values[0].lower() if indirect else "eager",
         )
 
-    def without_selection(self) -> DbtCommand:
-        """The same command over everything; how tests come along (`--indirect-selection`) is left as it is."""
-        return self._without(SELECTION_OPTIONS)
-
     def with_selection(
         self, select: Sequence[str], exclude: Sequence[str] = (), *, indirect: str | None = None
     ) -> DbtCommand:

@@ -185,10 +185,6 @@ class Console:
         """Keep a value for the post step."""
         self._set("GITHUB_STATE", name, value)
 
-    def get_state(self, name: str) -> str:
-        """What the main step saved; empty if nothing."""
-        return self._environ.get(f"STATE_{name}", "")
-
     def summary_size(self) -> int:
         """Bytes that are in the summary already."""
         path = self._file("GITHUB_STEP_SUMMARY")
