@@ -2,71 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-
 import pytest
-from tests.support.cloud_server import JOB, TOKEN, CloudServer, FakeClock, Fault, refusing
+from tests.support.cloud_server import JOB, TOKEN, CloudServer, Fault, refusing
+from tests.support.write_scene import KEY, Scene, in_scene
 
 from dbt_cloud_run.cloud.errors import NotStarted, RateLimited, Rejected, RetryRefused, Unauthorized, Unconfirmed
-from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.errors import Interrupted
 from dbt_cloud_run.model import TriggerOverrides
-from dbt_cloud_run.post import _appeared
-from dbt_cloud_run.state import SavedWrite
-from dbt_cloud_run.tag import RunKey, Tag, parse_tag
+from dbt_cloud_run.tag import Tag, parse_tag
 from dbt_cloud_run.trigger import find_tagged, retry_natively_once, start_list, trigger_once
 
-KEY = RunKey("0123456789", "abcdef")
 FOREVER = float("inf")
 AMBIGUOUS = ("reset", "silence", 408, 500, 502, 503, 504, "html", "truncated", "empty", "null", "cut")
 RUN_PATH = "/run/$"
 RETRY_PATH = "/retry/$"
 LIST_PATH = r"/runs/$"
-
-
-class Scene:
-    """A server, a clock and a tag; `start` triggers, `retry` retries run `failed` natively."""
-
-    def __init__(self, server: CloudServer) -> None:
-        self.server = server
-        self.clock = FakeClock()
-        self.notes: list[str] = []
-        self.tag = Tag.new(KEY)
-        self.baseline = server.add_run(status=10, cause="someone else's")["id"]
-        self.failed = server.add_run(status=20, cause="ours, failed")["id"]
-
-    async def start(self, deadline: float | None = None) -> Run:
-        async with self.server.client(self.clock) as client:
-            return await trigger_once(
-                client,
-                JOB,
-                TriggerOverrides(git_sha="abc"),
-                "nightly",
-                self.tag,
-                self.failed,
-                clock=self.clock,
-                deadline=deadline,
-                on_note=self.notes.append,
-            )
-
-    async def retry(self) -> Run:
-        async with self.server.client(self.clock) as client:
-            return await retry_natively_once(client, self.failed, JOB, clock=self.clock, on_note=self.notes.append)
-
-    @property
-    def started(self) -> int:
-        """Runs that exist now and did not before."""
-        return len(self.server.runs) - 2
-
-
-def in_scene(play: Callable[[Scene], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with CloudServer() as server:
-            await play(Scene(server))
-
-    asyncio.run(run())
 
 
 @pytest.mark.parametrize("operation", ["trigger", "retry"])
@@ -201,60 +152,6 @@ def test_nothing_is_sent_again_when_the_look_up_cannot_tell(kind: int | str, too
     in_scene(play)
 
 
-def test_a_run_that_shows_up_late_within_the_window_is_taken_up() -> None:
-    async def play(scene: Scene) -> None:
-        scene.server.fault("POST", RUN_PATH, Fault("reset", took_effect=True))
-        scene.server.hidden[scene.server._next_id] = 4
-        run = await scene.start()
-        assert scene.started == 1
-        assert run.id == scene.server.runs[-1]["id"]
-
-    in_scene(play)
-
-
-def test_a_first_run_that_appears_after_the_second_request_wins_and_the_duplicate_is_cancelled() -> None:
-    async def play(scene: Scene) -> None:
-        scene.server.fault("POST", RUN_PATH, Fault("reset", took_effect=True))
-        looks_in_the_window = 7
-        scene.server.hidden[scene.server._next_id] = looks_in_the_window
-        run = await scene.start()
-        first, second = scene.server.runs[-2:]
-        assert (run.id, first["status"], second["status"]) == (first["id"], 1, 30)
-        assert any("duplicate" in note for note in scene.notes)
-
-    in_scene(play)
-
-
-def test_a_duplicate_that_is_not_listed_yet_is_cancelled_all_the_same() -> None:
-    async def play(scene: Scene) -> None:
-        scene.server.fault("POST", RUN_PATH, Fault("reset", took_effect=True))
-        first_id = scene.server._next_id
-        scene.server.hidden[first_id] = 7
-        scene.server.hidden[first_id + 3] = 2
-        run = await scene.start()
-        first, second = scene.server.runs[-2:]
-        assert (run.id, first["status"], second["status"]) == (first["id"], 1, 30)
-
-    in_scene(play)
-
-
-@pytest.mark.parametrize(("times", "status", "word"), [(2, 30, "was cancelled"), (FOREVER, 1, "could not be")])
-def test_the_cancelling_of_a_duplicate_is_tried_again(times: float, status: int, word: str) -> None:
-    async def play(scene: Scene) -> None:
-        scene.server.fault("POST", RUN_PATH, Fault("reset", took_effect=True))
-        scene.server.fault("POST", "/cancel/$", Fault(503, times=times))
-        scene.server.hidden[scene.server._next_id] = 7
-        run = await scene.start()
-        first, second = scene.server.runs[-2:]
-        assert (run.id, second["status"]) == (
-            first["id"],
-            status,
-        )  # the older one counts, whatever becomes of the other
-        assert word in scene.notes[-1]
-
-    in_scene(play)
-
-
 def test_a_look_up_reads_on_beyond_one_page() -> None:
     async def play(scene: Scene) -> None:
         scene.server.fault("POST", RUN_PATH, Fault(502, took_effect=True))
@@ -315,20 +212,6 @@ def test_after_a_signal_one_look_finds_what_was_started() -> None:
     in_scene(play)
 
 
-def test_the_post_step_looks_for_a_minute_for_what_was_in_flight() -> None:
-    async def play(scene: Scene) -> None:
-        late = scene.server.add_run(cause=str(scene.tag))["id"]
-        scene.server.hidden[late] = 6
-        async with scene.server.client(scene.clock) as client:
-            found = await _appeared(client, Reader(scene.clock), SavedWrite(JOB, scene.failed, scene.tag, None))
-            assert found is not None
-            assert found.id == late
-            assert await _appeared(client, Reader(scene.clock), SavedWrite(JOB, late, scene.tag, None)) is None
-        assert sum(scene.clock.sleeps) == pytest.approx(120)
-
-    in_scene(play)
-
-
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 422])
 def test_a_refused_retry_says_why(status: int) -> None:
     async def play(scene: Scene) -> None:
@@ -346,41 +229,6 @@ def test_a_retry_is_not_refused_but_unauthorized_with_a_bad_token() -> None:
         scene.server.fault("POST", RETRY_PATH, Fault(401))
         with pytest.raises(Unauthorized):
             await scene.retry()
-
-    in_scene(play)
-
-
-def test_a_refusal_after_a_lost_first_request_looks_before_it_believes_it() -> None:
-    async def play(scene: Scene) -> None:
-        scene.server.fault("POST", RUN_PATH, Fault("reset", took_effect=True))
-        scene.server.fault("POST", RUN_PATH, Fault(400))
-        scene.server.hidden[scene.server._next_id] = 7
-        run = await scene.start()
-        assert scene.started == 1
-        assert run.id == scene.server.runs[-1]["id"]
-
-    in_scene(play)
-
-
-def test_a_retry_that_is_refused_because_a_lost_one_took_effect_is_found_however_late_it_is_listed() -> None:
-    async def play(scene: Scene) -> None:
-        scene.server.fault("POST", RETRY_PATH, Fault(502, took_effect=True))
-        scene.server.fault("POST", RETRY_PATH, Fault(400))
-        scene.server.hidden[scene.server._next_id] = 10
-        run = await scene.retry()
-        assert scene.started == 1
-        assert run.id == scene.server.runs[-1]["id"]
-
-    in_scene(play)
-
-
-def test_a_retry_that_does_not_say_what_it_retries_is_no_reason_to_send_another() -> None:
-    async def play(scene: Scene) -> None:
-        scene.server.fault("POST", RETRY_PATH, Fault("reset"))
-        scene.server.add_run(trigger={"cause": "Retry", "cause_category": "rerun"})
-        with pytest.raises(Unconfirmed, match="does not say"):
-            await scene.retry()
-        assert scene.server.count("POST", RETRY_PATH) == 1
 
     in_scene(play)
 
