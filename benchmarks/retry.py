@@ -16,16 +16,19 @@ from benchmarks.measure import WORK, MeasurementError, table
 SUCCESS, FULL = 10, "full rerun"
 JOBS: dict[str, list[str]] = {
     "one command: `dbt build`": ["dbt build"],
-    "a selection: `dbt build --select +orders+`": ["dbt build --select +orders+"],
+    "a selection: `dbt build --select +customers`": ["dbt build --select +customers"],
     "three commands: seed, run, test": ["dbt seed", "dbt run", "dbt test"],
     "two failures: `--vars` with two flaky models": [
         """dbt build --vars '{"flaky_model": ["stg_payments", "customers"]}'"""
+    ],
+    "a passing failure, then one that lasts: `dbt build --select +orders+` (a test needs a table that is not there)": [
+        "dbt build --select +orders+"
     ],
 }
 WAYS = ("action", FULL, "prefect-dbt", "dbtc", "airflow")
 LABELS = {
     "action": "this action",
-    FULL: "full rerun until it is green",
+    FULL: "full rerun, at most three times",
     "prefect-dbt": "prefect-dbt, targeted retry",
     "dbtc": "dbtc: dbt Cloud's own retry (`dbt retry`)",
     "airflow": "Airflow's hook: dbt Cloud's own retry (`dbt retry`)",
