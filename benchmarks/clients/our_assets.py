@@ -12,14 +12,14 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from dbt_cloud_run.assets import materializations
-from dbt_cloud_run.attempts import ending_of
+from dbt_cloud_run.assets.assets import materializations
+from dbt_cloud_run.assets.nodes import Repository
 from dbt_cloud_run.clock import SystemClock
 from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.retrying import Reader
-from dbt_cloud_run.collect import Collector
-from dbt_cloud_run.ledger import build_ledger
-from dbt_cloud_run.nodes import Repository
+from dbt_cloud_run.collect.attempts import ending_of
+from dbt_cloud_run.collect.collect import Collector
+from dbt_cloud_run.ledger.ledger import build_ledger
 from dbt_cloud_run.waiting import WHOLE_RUN
 
 

@@ -18,9 +18,12 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dbt_cloud_emulator.config import EmulatorConfig, load_config
-from dbt_cloud_emulator.errors import ConfigError
-from dbt_cloud_emulator.reference import CONFIGURATION, CONTROL_PATHS
+try:
+    from dbt_cloud_emulator.config import EmulatorConfig, load_config
+    from dbt_cloud_emulator.errors import ConfigError
+    from dbt_cloud_emulator.reference import CONFIGURATION, CONTROL_PATHS
+except ModuleNotFoundError as missing:
+    sys.exit(f"The emulator needs {missing.name}, which is not installed: pip install 'dbt-cloud-run[emulator]'")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -17,7 +17,7 @@ from dbt_cloud_run.errors import InvalidInputsError
 from dbt_cloud_run.github.commands import Console
 from dbt_cloud_run.github.streams import without_raising
 from dbt_cloud_run.model import Ending, FailureKind, Outcome
-from dbt_cloud_run.settings import Settings
+from dbt_cloud_run.settings.settings import Settings
 from dbt_cloud_run.step import EXIT_FAILURE, StepRun
 
 SECRETS = (
@@ -107,7 +107,7 @@ def _refuse(console: Console, error: InvalidInputsError, environ: Mapping[str, s
 
 
 def _skip(console: Console, settings: Settings) -> int:
-    from dbt_cloud_run.settings import WHY_MISSING
+    from dbt_cloud_run.settings.settings import WHY_MISSING
 
     why = f"api-token {WHY_MISSING}"
     console.notice(f"Skipped: {why}", title="dbt Cloud: skipped")

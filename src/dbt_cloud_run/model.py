@@ -225,7 +225,7 @@ class RetryPlan:
 
     steps: tuple[PlannedStep, ...] = ()
     commands: tuple[str, ...] = ()  # the `steps_override` of the next run, in order
-    is_whole: bool = False  # every asked command runs again as it was: the first trigger is repeated without steps
+    is_whole: bool = False  # every asked command runs again as it was
     leaves_out: bool = False  # some failure is not retried: the verdict stays a failure
     stop_reason: str | None = None
     strategy: str = "nodes"  # `nodes` or `native`, as it was carried out

@@ -18,8 +18,8 @@ from dbt_cloud_run.errors import ActionError, Interrupted, InvalidInputsError
 from dbt_cloud_run.github.commands import Console
 from dbt_cloud_run.github.streams import without_raising
 from dbt_cloud_run.main import hear_signals, hide_secrets
-from dbt_cloud_run.pending import find_started
-from dbt_cloud_run.settings import Settings
+from dbt_cloud_run.settings.settings import Settings
+from dbt_cloud_run.start.pending import find_started
 from dbt_cloud_run.state import SavedState, SavedWrite
 from dbt_cloud_run.waiting import cancel
 
@@ -108,7 +108,7 @@ async def _appeared(client: CloudClient, reader: Reader, write: SavedWrite) -> R
 async def _upload(settings: Settings, console: Console, clock: SystemClock, saved: SavedState) -> None:
     from dbt_cloud_run.github.artifact import ArtifactUploadError
     from dbt_cloud_run.github.files import UnsafePathError, inside_workspace
-    from dbt_cloud_run.upload import upload
+    from dbt_cloud_run.publish.upload import upload
 
     files = saved.files
     if files is None:

@@ -10,22 +10,22 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from dbt_cloud_run.attempts import attempt_of, ending_of
 from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.errors import CloudError, RetryRefused, Unreadable
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.polling import PollSchedule
 from dbt_cloud_run.cloud.retrying import NEW_RUN_GRACE, READ_BUDGET, Reader
+from dbt_cloud_run.collect.attempts import attempt_of, ending_of
 from dbt_cloud_run.errors import Interrupted
 from dbt_cloud_run.model import Attempt, Ending, RetryPlan, TriggerOverrides
-from dbt_cloud_run.pending import Pending
-from dbt_cloud_run.settings import Settings
-from dbt_cloud_run.start import Started
-from dbt_cloud_run.trigger import retry_natively_once, trigger_once
+from dbt_cloud_run.settings.settings import Settings
+from dbt_cloud_run.start.pending import Pending
+from dbt_cloud_run.start.start import Started
+from dbt_cloud_run.start.trigger import retry_natively_once, trigger_once
 from dbt_cloud_run.waiting import WHOLE_RUN, Limits, Waiting, Watcher, cancel
 
 if TYPE_CHECKING:
-    from dbt_cloud_run.collect import Collector
+    from dbt_cloud_run.collect.collect import Collector
 
 NATIVE_LOOKS = 3  # at `can_retry`, which may change for some seconds after the end
 NATIVE_PAUSE = 5.0
@@ -102,7 +102,7 @@ class Runner:
         await self._look_back(run, is_earlier=started.is_earlier(run))
 
     async def _look_back(self, run: Run, *, is_earlier: bool = False) -> None:
-        from dbt_cloud_run.retry import commands_from_failure
+        from dbt_cloud_run.retry.plan import commands_from_failure
 
         run = await self._whole(run)
         ending = ending_of(run) if run.state.is_terminal else Ending.TIMED_OUT
@@ -176,12 +176,12 @@ class Runner:
             await self.reader.clock.sleep(delay)
         if self.settings.retry_strategy == "native" and (run := await self._natively(started, plan)):
             return run
-        run = await self._by_nodes(started, attempt, plan)
+        run = await self._by_nodes(started, plan)
         self.is_ours = True
         return run
 
     async def _plan(self, attempt: Attempt, *, take_all: bool) -> RetryPlan:
-        from dbt_cloud_run.retry import plan_retry  # not before it is needed: the trigger goes out first
+        from dbt_cloud_run.retry.plan import plan_retry  # not before it is needed: the trigger goes out first
 
         plan = await asyncio.to_thread(
             plan_retry,
@@ -196,8 +196,8 @@ class Runner:
             plan = replace(plan, commands=(), stop_reason="timeout-minutes leaves no time for a retry")
         return plan
 
-    async def _by_nodes(self, started: Started, attempt: Attempt, plan: RetryPlan) -> Run:
-        overrides = overrides_for_retry(started.overrides, attempt, self._first_sha(), plan)
+    async def _by_nodes(self, started: Started, plan: RetryPlan) -> Run:
+        overrides = overrides_for_retry(started.overrides, self._first_sha(), plan)
         tag = started.tag.for_retry(self.attempts[0].run_id)
         baseline = self._newest_id(started)
         return await self.send(
@@ -307,13 +307,9 @@ class Runner:
         return (*self.attempts, attempt_of(self.current, len(self.attempts) + 1, ending))
 
 
-def overrides_for_retry(
-    first: TriggerOverrides, attempt: Attempt, sha: str | None, plan: RetryPlan
-) -> TriggerOverrides:
+def overrides_for_retry(first: TriggerOverrides, sha: str | None, plan: RetryPlan) -> TriggerOverrides:
     """Every override of the first trigger again, pinned to the commit of the first run, with the plan's steps.
 
-    Where all of a run's commands run again, its own steps are sent as they were: none, where it took the job's.
+    The steps are sent even where all run again: the job may have been edited since.
     """
-    as_it_was = plan.is_whole and not attempt.retried_natively
-    steps = attempt.overrides.steps_override if as_it_was else plan.commands
-    return replace(first, git_sha=sha or first.git_sha, steps_override=steps)
+    return replace(first, git_sha=sha or first.git_sha, steps_override=plan.commands)

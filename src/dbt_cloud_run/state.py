@@ -10,8 +10,8 @@ from pathlib import Path
 
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.github.commands import Console
-from dbt_cloud_run.pending import Pending
-from dbt_cloud_run.tag import Tag, parse_tag
+from dbt_cloud_run.start.pending import Pending
+from dbt_cloud_run.start.tag import Tag, parse_tag
 
 RUN, PROOF, PENDING, ENDED = "run_id", "proof", "pending", "ended"
 FILES, PUBLISHED, TARGET = "files", "published", "target"

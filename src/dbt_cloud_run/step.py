@@ -18,15 +18,15 @@ from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.errors import ActionError, Interrupted
 from dbt_cloud_run.github.commands import ANNOTATION_LIMIT, Console
 from dbt_cloud_run.model import Ending, Outcome
-from dbt_cloud_run.pending import Pending
 from dbt_cloud_run.run_log import RunLog
-from dbt_cloud_run.settings import Settings
-from dbt_cloud_run.start import Starter
+from dbt_cloud_run.settings.settings import Settings
+from dbt_cloud_run.start.pending import Pending
+from dbt_cloud_run.start.start import Starter
 from dbt_cloud_run.state import State
 
 if TYPE_CHECKING:
-    from dbt_cloud_run.collect import Collector
-    from dbt_cloud_run.publish import Publisher
+    from dbt_cloud_run.collect.collect import Collector
+    from dbt_cloud_run.publish.publish import Publisher
     from dbt_cloud_run.runner import Runner
 
 EXIT_FAILURE = 1
@@ -141,7 +141,7 @@ class StepRun:
         publisher.set_outputs(self._tell(None), job_id=self._job_id)
 
     def _make_collector(self, client: CloudClient, reader: Reader) -> Collector:
-        from dbt_cloud_run.collect import Collector
+        from dbt_cloud_run.collect.collect import Collector
 
         publisher = self._make_publisher()
         return Collector(
@@ -168,7 +168,7 @@ class StepRun:
 
     def _make_publisher(self) -> Publisher:
         if self._publisher is None:
-            from dbt_cloud_run.publish import Publisher, artifacts_folder
+            from dbt_cloud_run.publish.publish import Publisher, artifacts_folder
 
             try:
                 folder: Path | None = artifacts_folder(self.settings, self._job_id)
@@ -202,7 +202,7 @@ class StepRun:
             self.console.info(line)
 
     def _tell(self, error: ActionError | None, *, interrupted_by: int = 0) -> Outcome:
-        from dbt_cloud_run.story import tell
+        from dbt_cloud_run.ledger.story import tell
 
         runner = self._runner
         return tell(

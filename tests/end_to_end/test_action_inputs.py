@@ -19,8 +19,8 @@ from tests.support.comments_service import TOKEN as GITHUB_TOKEN
 from tests.support.comments_service import CommentsService
 from tests.support.emulator import RunningEmulator
 
-from dbt_cloud_run.inputs import INPUTS
-from dbt_cloud_run.tag import parse_tag
+from dbt_cloud_run.settings.inputs import INPUTS
+from dbt_cloud_run.start.tag import parse_tag
 
 SHA = "1" * 40
 # A step is named by its dbt job. REPLAYED run what was recorded, QUEUED_JOBS stay in the queue.

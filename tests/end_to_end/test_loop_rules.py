@@ -16,7 +16,7 @@ from tests.support.recordings import shop_recordings
 from tests.support.replayed import configuration, job_id, slim
 from tests.support.scaled_clock import ScaledClock
 
-from dbt_cloud_run.tag import parse_tag
+from dbt_cloud_run.start.tag import parse_tag
 
 WORKFLOW_RUNS = itertools.count(9001)
 RUN, LIST, TRIGGER = r"/runs/\d+/$", r"/runs/$", r"/run/$"

@@ -15,7 +15,7 @@ import pytest
 from tests.support.corpus import Ran, Shop, ended
 
 from dbt_cloud_run.model import RetryPlan, StepAction
-from dbt_cloud_run.retry import plan_retry
+from dbt_cloud_run.retry.plan import plan_retry
 
 
 @dataclass(frozen=True)

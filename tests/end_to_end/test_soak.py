@@ -24,7 +24,7 @@ from tests.support.loop import LoopJob, PlayedStep
 from tests.support.recordings import shop_recordings
 from tests.support.replayed import configuration, job_id, slim
 
-from dbt_cloud_run.tag import parse_tag
+from dbt_cloud_run.start.tag import parse_tag
 
 JOBS, AT_ONCE = 200, 20
 RETRIES = 2

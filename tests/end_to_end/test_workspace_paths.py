@@ -21,7 +21,7 @@ from tests.support.loop import LoopJob, PlayedStep, until
 from tests.support.recordings import shop_recordings
 from tests.support.replayed import configuration, job_id, slim
 
-from dbt_cloud_run import collect
+from dbt_cloud_run.collect import collect
 
 RUNNER_UID = 1001
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away, as in the container")

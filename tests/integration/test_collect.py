@@ -14,8 +14,8 @@ from tests.support.cloud_server import CloudServer, FakeClock, Fault
 
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import ARTIFACT_BUDGET, Reader
-from dbt_cloud_run.collect import Collector
-from dbt_cloud_run.downloads import CANCELLED_GRACE
+from dbt_cloud_run.collect.collect import Collector
+from dbt_cloud_run.collect.downloads import CANCELLED_GRACE
 from dbt_cloud_run.model import Attempt, Ending
 
 RUN = 500
@@ -214,7 +214,7 @@ def test_a_manifest_that_cannot_be_read_is_told_and_the_one_before_it_is_used(wo
 
 
 def test_a_manifest_that_is_too_large_is_kept_and_not_decoded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dbt_cloud_run.collect.LARGEST_DECODED", 500)
+    monkeypatch.setattr("dbt_cloud_run.collect.collect.LARGEST_DECODED", 500)
     world.add("run_results.json", 4, results())
     large = manifest("x" * 600)
     world.add("manifest.json", 4, large)

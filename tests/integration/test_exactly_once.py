@@ -10,8 +10,8 @@ from dbt_cloud_run.cloud.errors import NotStarted, RateLimited, Rejected, RetryR
 from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.errors import Interrupted
 from dbt_cloud_run.model import TriggerOverrides
-from dbt_cloud_run.tag import Tag, parse_tag
-from dbt_cloud_run.trigger import find_tagged, retry_natively_once, start_list, trigger_once
+from dbt_cloud_run.start.tag import Tag, parse_tag
+from dbt_cloud_run.start.trigger import find_tagged, retry_natively_once, start_list, trigger_once
 
 FOREVER = float("inf")
 AMBIGUOUS = ("reset", "silence", 408, 500, 502, 503, 504, "html", "truncated", "empty", "null", "cut")

@@ -55,7 +55,7 @@ def test_nothing_of_what_comes_after_it_is_imported_before_the_trigger(tmp_path:
     )
     path, modules = json.loads(told.read_text())
     assert path == "/api/v2/accounts/1/jobs/1001/run/"
-    assert "dbt_cloud_run.trigger" in modules
+    assert "dbt_cloud_run.start.trigger" in modules
     ours = {name.removeprefix("dbt_cloud_run.") for name in modules if name.startswith("dbt_cloud_run.")}
     assert not {name for name in ours if name.split(".")[0] in LATER}
     assert not ours & {"github.artifact", "github.archive", "github.comment", "github.results", "github.blob"}

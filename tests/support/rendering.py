@@ -70,9 +70,7 @@ def render(markdown: str) -> Page:
     """The page that this markdown becomes."""
     renderer = MarkdownIt("commonmark", {"html": True, "linkify": True}).enable(["table", "strikethrough", "linkify"])
     if renderer.linkify is not None:
-        renderer.linkify.set(
-            {"fuzzy_link": False}
-        )  # `a.ax` is none on GitHub; BARE_LINK sees `www.`
+        renderer.linkify.set({"fuzzy_link": False})  # `a.ax` is none on GitHub; BARE_LINK sees `www.`
     page = Page()
     page.feed(renderer.render(markdown))
     page.close()

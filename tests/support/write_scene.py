@@ -9,8 +9,8 @@ from tests.support.cloud_server import JOB, CloudServer, FakeClock
 
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.model import TriggerOverrides
-from dbt_cloud_run.tag import RunKey, Tag
-from dbt_cloud_run.trigger import retry_natively_once, trigger_once
+from dbt_cloud_run.start.tag import RunKey, Tag
+from dbt_cloud_run.start.trigger import retry_natively_once, trigger_once
 
 KEY = RunKey("0123456789", "abcdef")
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbt_cloud_run.artifact_paths import is_plain, matches
+from dbt_cloud_run.collect.artifact_paths import is_plain, matches
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,11 @@ import yaml
 from tools.release import changelog_sections, notes, pin
 
 from dbt_cloud_run import __version__
-from dbt_cloud_run.inputs import INPUTS, PLATFORM_INPUTS, Input
 from dbt_cloud_run.model import Ending, FailureKind, Outcome
 from dbt_cloud_run.report.data import ReportData
 from dbt_cloud_run.report.outputs import build_outputs
-from dbt_cloud_run.settings import Settings
+from dbt_cloud_run.settings.inputs import INPUTS, PLATFORM_INPUTS, Input
+from dbt_cloud_run.settings.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text())

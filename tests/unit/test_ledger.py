@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.support.attempts import attempt, step
 
-from dbt_cloud_run.ledger import build_ledger
+from dbt_cloud_run.ledger.ledger import build_ledger
 from dbt_cloud_run.model import FreshnessResult, RunState
 
 A, B, TEST = "model.p.a", "model.p.b", "test.p.t.1"

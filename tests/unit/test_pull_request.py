@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dbt_cloud_run.errors import ConfigError
 from dbt_cloud_run.model import TriggerOverrides
-from dbt_cloud_run.pull_request import PULL_REQUEST_EVENTS, head_sha, pull_request_overrides
+from dbt_cloud_run.start.pull_request import PULL_REQUEST_EVENTS, head_sha, pull_request_overrides
 
 NONE = TriggerOverrides()
 PULL = {

@@ -8,8 +8,8 @@ import pytest
 
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.model import TriggerOverrides
-from dbt_cloud_run.resume import ResumeAction, decide_resume, find_reusable
-from dbt_cloud_run.tag import RunKey, Tag, cause_text
+from dbt_cloud_run.start.resume import ResumeAction, decide_resume, find_reusable
+from dbt_cloud_run.start.tag import RunKey, Tag, cause_text
 
 KEY = RunKey("0123456789", "aaaaaa")
 SUCCESS, ERROR, CANCELLED, RUNNING = 10, 20, 30, 3

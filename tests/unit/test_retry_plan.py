@@ -35,9 +35,9 @@ from tests.support.retry_attempts import (
     uid,
 )
 
-from dbt_cloud_run import retry_steps
 from dbt_cloud_run.model import Attempt, NodeResult, PlannedStep, RetryPlan, RunState, StepAction
-from dbt_cloud_run.retry import plan_retry
+from dbt_cloud_run.retry import steps as retry_steps
+from dbt_cloud_run.retry.plan import plan_retry
 
 OK, FAILED, CANCELLED, SKIPPED = RunState.SUCCESS, RunState.ERROR, RunState.CANCELLED, RunState.SKIPPED
 COMPILE_LOG = """Encountered an error:

@@ -6,7 +6,7 @@ import pytest
 from tests.support.retry_attempts import ORDERS, OTHER, RAW, REPORT, RESET, attempt, project, row, step, uid
 
 from dbt_cloud_run.model import Attempt, Ending, RetryPlan, RunState
-from dbt_cloud_run.retry import commands_from_failure, plan_retry
+from dbt_cloud_run.retry.plan import commands_from_failure, plan_retry
 
 OK, FAILED, CANCELLED, SKIPPED = RunState.SUCCESS, RunState.ERROR, RunState.CANCELLED, RunState.SKIPPED
 

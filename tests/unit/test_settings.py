@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbt_cloud_run.errors import InputProblem, InvalidInputsError
-from dbt_cloud_run.inputs import INPUTS
-from dbt_cloud_run.settings import Settings
+from dbt_cloud_run.settings.inputs import INPUTS
+from dbt_cloud_run.settings.settings import Settings
 
 TOKEN = "dbtc_0123456789abcdef"
 MINIMUM = {"api-token": TOKEN, "account-id": "1", "job-id": "2"}

@@ -12,9 +12,9 @@ from tests.support.runner_parser import read_environment_file
 
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.github.commands import Console
-from dbt_cloud_run.pending import Pending
+from dbt_cloud_run.start.pending import Pending
+from dbt_cloud_run.start.tag import RunKey, Tag, cause_text
 from dbt_cloud_run.state import SavedState, State
-from dbt_cloud_run.tag import RunKey, Tag, cause_text
 
 TAG = Tag.new(RunKey("0123456789", "abcdef"))
 BASE = ("https://cloud.getdbt.com", 12)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbt_cloud_run.model import TriggerOverrides
-from dbt_cloud_run.tag import MAX_CAUSE, RunKey, Tag, cause_text, parse_tag, run_key
+from dbt_cloud_run.start.tag import MAX_CAUSE, RunKey, Tag, cause_text, parse_tag, run_key
 
 hexes = st.text("0123456789abcdef", min_size=12, max_size=12)
 tags = st.builds(

@@ -9,9 +9,9 @@ import pytest
 from tests.support.attempts import NOON, attempt, step
 
 from dbt_cloud_run.errors import ActionError, ConfigError
+from dbt_cloud_run.ledger.story import tell
+from dbt_cloud_run.ledger.verdict import failure_kind, verdict
 from dbt_cloud_run.model import Attempt, Ending, FailureKind, RetryPlan, RunState, Step
-from dbt_cloud_run.story import tell
-from dbt_cloud_run.verdict import failure_kind, verdict
 
 COMPILATION = "Encountered an error:\nCompilation Error in model a (models/a.sql)\n  no such thing\n"
 NETWORK = "Database Error\n  could not connect to server: Connection timed out\n"

@@ -12,11 +12,10 @@ from typing import NoReturn, TypeVar
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from dbt_cloud_run.clock import Clock
-from dbt_cloud_run.cloud.errors import CloudError, NotFound, NotReceived, RateLimited, Unreachable, WrongHost
+from dbt_cloud_run.cloud.errors import CloudError, NotFound, RateLimited, Unreachable, WrongHost
 
 READ_BUDGET = 180.0  # seconds for reads before the trigger
-FIRST_CONTACT_BUDGET = 60.0  # seconds, as long as no request has got through: then `host` may well be at fault
-WRONG_HOST_BUDGET = 20.0  # … and almost certainly is
+WRONG_HOST_BUDGET = 20.0  # seconds for a host that is most likely misspelt, as long as no request has got through
 ARTIFACT_BUDGET = 90.0  # seconds for artifacts, from the end of the run
 NEW_RUN_GRACE = 60.0  # seconds in which a new run may still be answered with 404
 COOLDOWN = 300.0  # seconds that a 429 without `Retry-After` costs, as the platform documents it
@@ -143,11 +142,10 @@ class _Read:
         return now >= end or now + state.upcoming_sleep > end + 1e-3
 
     def _end(self, error: CloudError) -> float:
-        """The deadline; nearer for a host that was never there: a mistake in `host` is not worth so long a wait."""
-        if self._reader.has_contact or not isinstance(error, NotReceived):
+        """The deadline; nearer for a host that nobody knows: a mistake in `host` is not worth so long a wait."""
+        if self._reader.has_contact or not isinstance(error, WrongHost):
             return self._deadline
-        budget = WRONG_HOST_BUDGET if isinstance(error, WrongHost) else FIRST_CONTACT_BUDGET
-        return min(self._deadline, self._started + budget)
+        return min(self._deadline, self._started + WRONG_HOST_BUDGET)
 
     def _before_sleep(self, state: RetryCallState) -> None:
         self._note(f"{_error(state).message} Asking again in {state.upcoming_sleep:.0f} s.")

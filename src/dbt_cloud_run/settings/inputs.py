@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dbt_cloud_run import parsing
+from dbt_cloud_run.settings import parsing
 
 # `with:` keys that the runner takes itself for every container action.
 PLATFORM_INPUTS = frozenset({"entrypoint", "args"})

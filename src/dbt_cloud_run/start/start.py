@@ -10,14 +10,14 @@ from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.models import Job, Run
 from dbt_cloud_run.cloud.retrying import READ_BUDGET, Reader
 from dbt_cloud_run.errors import ConfigError
-from dbt_cloud_run.lookup import resolve_job
 from dbt_cloud_run.model import TriggerOverrides
-from dbt_cloud_run.pending import Pending
-from dbt_cloud_run.pull_request import PULL_REQUEST_EVENTS, pull_request_overrides
-from dbt_cloud_run.resume import ResumeAction, ResumeDecision, decide_resume, find_reusable
-from dbt_cloud_run.settings import Settings
-from dbt_cloud_run.tag import RunKey, Tag, run_key
-from dbt_cloud_run.trigger import StartList, start_list, trigger_once
+from dbt_cloud_run.settings.settings import Settings
+from dbt_cloud_run.start.lookup import resolve_job
+from dbt_cloud_run.start.pending import Pending
+from dbt_cloud_run.start.pull_request import PULL_REQUEST_EVENTS, pull_request_overrides
+from dbt_cloud_run.start.resume import ResumeAction, ResumeDecision, decide_resume, find_reusable
+from dbt_cloud_run.start.tag import RunKey, Tag, run_key
+from dbt_cloud_run.start.trigger import StartList, start_list, trigger_once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dbt_cloud_run.github.comment import CommentError, upsert_comment
 from dbt_cloud_run.github.context import GitHubContext
 from dbt_cloud_run.model import Ending
-from dbt_cloud_run.pull_request import pull_request_number
 from dbt_cloud_run.report.data import ReportData
 from dbt_cloud_run.report.summary import render_comment
-from dbt_cloud_run.settings import Settings
+from dbt_cloud_run.settings.settings import Settings
+from dbt_cloud_run.start.pull_request import pull_request_number
 
 _GOOD = (Ending.SUCCESS, Ending.QUEUED, Ending.SKIPPED)
 

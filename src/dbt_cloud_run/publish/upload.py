@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from dbt_cloud_run.clock import Clock
 from dbt_cloud_run.github.commands import Console
-from dbt_cloud_run.settings import Settings
+from dbt_cloud_run.settings.settings import Settings
 
 if TYPE_CHECKING:
     from dbt_cloud_run.github.artifact import ArtifactFile, UploadedArtifact

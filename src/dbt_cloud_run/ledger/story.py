@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from dbt_cloud_run.errors import ActionError
-from dbt_cloud_run.ledger import build_ledger
+from dbt_cloud_run.ledger.ledger import build_ledger
+from dbt_cloud_run.ledger.verdict import verdict
 from dbt_cloud_run.model import Attempt, Ending, FailureKind, Outcome
-from dbt_cloud_run.verdict import verdict
 
 
 def tell(

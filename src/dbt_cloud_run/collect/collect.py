@@ -14,11 +14,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from dbt_cloud_run.artifact_paths import is_plain, matches
-from dbt_cloud_run.attempts import attempt_of, step_of, verb_of
 from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.models import Run, RunStep
 from dbt_cloud_run.cloud.retrying import Reader
+from dbt_cloud_run.collect.artifact_paths import is_plain, matches
+from dbt_cloud_run.collect.attempts import attempt_of, step_of, verb_of
+from dbt_cloud_run.collect.downloads import Downloads
 from dbt_cloud_run.dbt.artifacts import (
     Manifest,
     RunResultsHead,
@@ -28,7 +29,6 @@ from dbt_cloud_run.dbt.artifacts import (
     decode_sources,
 )
 from dbt_cloud_run.dbt.statuses import NODE_COMMANDS
-from dbt_cloud_run.downloads import Downloads
 from dbt_cloud_run.github.files import UnsafePathError, require_inside
 from dbt_cloud_run.model import Attempt, Ending, RunState, Step
 

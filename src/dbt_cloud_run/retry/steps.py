@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dbt_cloud_run.alignment import AskedStep
 from dbt_cloud_run.dbt.blocking import blocked_by
 from dbt_cloud_run.dbt.commands import DbtCommand, parse_command, runs_operation
 from dbt_cloud_run.dbt.failures import judge, judge_log
@@ -21,7 +20,8 @@ from dbt_cloud_run.model import (
     Step,
     StepAction,
 )
-from dbt_cloud_run.unreported import lost, not_reported
+from dbt_cloud_run.retry.alignment import AskedStep
+from dbt_cloud_run.retry.unreported import lost, not_reported
 
 MAX_COMMAND_LENGTH = 8_000
 """Characters of a rewritten command. dbt Cloud documents no limit for a step; this one is well below those of the

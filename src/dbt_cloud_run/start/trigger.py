@@ -28,7 +28,7 @@ from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.polling import usual_durations
 from dbt_cloud_run.cloud.retrying import COOLDOWN, READ_BUDGET, Note, Reader, backoff, cooldown
 from dbt_cloud_run.model import TriggerOverrides
-from dbt_cloud_run.tag import Tag, cause_text, parse_tag
+from dbt_cloud_run.start.tag import Tag, cause_text, parse_tag
 
 LOOK_UP_WINDOW = 60.0  # seconds in which a run whose answer was lost is looked for
 _LAST_LOOK_BUDGET = COOLDOWN + 30.0  # seconds for the look that decides, so that a cooldown fits in

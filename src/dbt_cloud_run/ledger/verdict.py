@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dbt_cloud_run.alignment import is_lint
 from dbt_cloud_run.dbt.commands import parse_command
 from dbt_cloud_run.dbt.failures import judge_log
 from dbt_cloud_run.dbt.statuses import is_failure
-from dbt_cloud_run.ledger import result_steps
+from dbt_cloud_run.ledger.ledger import result_steps
 from dbt_cloud_run.model import Attempt, Ending, FailureKind, Retryability, RunState, Step
+from dbt_cloud_run.retry.alignment import is_lint
 
 _BY_ENDING = {
     Ending.SUCCESS: FailureKind.NONE,

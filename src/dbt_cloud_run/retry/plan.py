@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from dbt_cloud_run.alignment import Aligned, align, has_started, is_lint
 from dbt_cloud_run.dbt.artifacts import Manifest
 from dbt_cloud_run.dbt.commands import parse_command
 from dbt_cloud_run.dbt.failures import judge_log
@@ -22,7 +21,8 @@ from dbt_cloud_run.model import (
     Step,
     StepAction,
 )
-from dbt_cloud_run.retry_steps import BUILDING, Situation, plan_step
+from dbt_cloud_run.retry.alignment import Aligned, align, has_started, is_lint
+from dbt_cloud_run.retry.steps import BUILDING, Situation, plan_step
 
 RetryOn = Literal["transient", "any"]
 

@@ -11,22 +11,22 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from dbt_cloud_run.artifact_paths import matches
-from dbt_cloud_run.assets import materializations
+from dbt_cloud_run.assets.assets import materializations
+from dbt_cloud_run.assets.nodes import Repository
 from dbt_cloud_run.clock import Clock
+from dbt_cloud_run.collect.artifact_paths import matches
 from dbt_cloud_run.dbt.artifacts import Manifest
 from dbt_cloud_run.errors import Interrupted
 from dbt_cloud_run.github.commands import Annotation as RunnerAnnotation
 from dbt_cloud_run.github.commands import Console
 from dbt_cloud_run.github.files import inside_workspace, is_file, own_like_workspace, require_inside
 from dbt_cloud_run.model import Asset, Ending, FailureKind, Outcome
-from dbt_cloud_run.nodes import Repository
-from dbt_cloud_run.pull_request import head_sha
+from dbt_cloud_run.publish.upload import Uploading
 from dbt_cloud_run.report.data import ArtifactLink, ReportData
 from dbt_cloud_run.report.outputs import build_outputs, cut_outputs, output_values
-from dbt_cloud_run.settings import Settings
-from dbt_cloud_run.upload import Uploading
-from dbt_cloud_run.view import NodeInfos, edges_of
+from dbt_cloud_run.report.view import NodeInfos, edges_of
+from dbt_cloud_run.settings.settings import Settings
+from dbt_cloud_run.start.pull_request import head_sha
 
 LARGEST_SOURCE = 1024 * 1024  # bytes of a model's file that is searched for a line
 ASSETS, RESULT, SUMMARY, RUN_RESULTS = "assets.json", "result.json", "summary.md", "run_results.json"
@@ -275,7 +275,7 @@ class Publisher:
         return self.settings.artifact_name or f"dbt-cloud-run-{self._known.job_id or 0}-{first}"
 
     def _comment(self) -> None:
-        from dbt_cloud_run.commenting import comment
+        from dbt_cloud_run.publish.comment import comment
 
         comment(self.settings, self._known, on_note=self.console.info, on_warning=self._warn)
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.model import RunState, TriggerOverrides
-from dbt_cloud_run.tag import RunKey, Tag, parse_tag
+from dbt_cloud_run.start.tag import RunKey, Tag, parse_tag
 
 
 class ResumeAction(StrEnum):

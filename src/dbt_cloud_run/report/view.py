@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from dbt_cloud_run.assets.nodes import Repository, display_name, owners_of, tested_nodes
 from dbt_cloud_run.dbt.artifacts import Manifest, ManifestNode
-from dbt_cloud_run.nodes import Repository, display_name, owners_of, tested_nodes
 from dbt_cloud_run.report.data import NodeInfo
 
 

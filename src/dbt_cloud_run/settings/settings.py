@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, InstanceOf, SecretStr
 
 from dbt_cloud_run.errors import InputProblem, InvalidInputsError
 from dbt_cloud_run.github.context import GitHubContext
-from dbt_cloud_run.inputs import DEFAULTS, INPUTS, PLATFORM_INPUTS, Input
 from dbt_cloud_run.model import TriggerOverrides
-from dbt_cloud_run.parsing import BadValueError, shown
-from dbt_cloud_run.paths import OutsideWorkspaceError, resolve_inside, workspace_relative
+from dbt_cloud_run.settings.inputs import DEFAULTS, INPUTS, PLATFORM_INPUTS, Input
+from dbt_cloud_run.settings.parsing import BadValueError, shown
+from dbt_cloud_run.settings.paths import OutsideWorkspaceError, resolve_inside, workspace_relative
 
 WHY_MISSING = (
     "is missing. Set it from a secret, such as api-token: ${{ secrets.DBT_CLOUD_API_TOKEN }}. A secret that exists is "

@@ -12,8 +12,8 @@ from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.errors import CloudError
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.errors import Interrupted
-from dbt_cloud_run.tag import Tag
-from dbt_cloud_run.trigger import find_tagged, runs_above
+from dbt_cloud_run.start.tag import Tag
+from dbt_cloud_run.start.trigger import find_tagged, runs_above
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""Ledger and manifest → what is now in the warehouse. Pure."""

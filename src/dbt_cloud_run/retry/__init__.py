@@ -1,0 +1,1 @@
+"""(attempt, manifest, settings) → `RetryPlan`: exactly the nodes that did not succeed. Pure."""
