@@ -1,5 +1,7 @@
 # `make demo` and `make test` do all of their own set-up, in this folder alone.
 PY := .venv/bin/python
+# Most tests wait for processes and servers, so there may be more workers than cores; a file's tests stay together.
+TESTS := $(PY) -m pytest -q -n 4 --dist loadfile
 SOURCES := src tests benchmarks demo tools entrypoint.py post_entrypoint.py
 FILES := git ls-files -z --cached --others --exclude-standard --
 WORKFLOWS := .github/workflows/*.yml
@@ -17,13 +19,13 @@ demo: setup ## a job of the emulator (or of a real account) is triggered, fails,
 	@$(PY) -m demo
 
 test: setup ## the tests that take less than five minutes
-	$(PY) -m pytest -q -m "not slow and not container"
+	$(TESTS) -m "not slow and not container"
 
 test-slow: setup ## the other ones, without those that need a container engine
-	$(PY) -m pytest -q -m "slow and not container"
+	$(TESTS) -m "slow and not container"
 
 test-all: setup ## both
-	$(PY) -m pytest -q -m "not container"
+	$(TESTS) -m "not container"
 
 check: setup ## linters, types, workflow schemas, spelling, licences
 	$(PY) -m ruff check $(SOURCES)

@@ -137,17 +137,12 @@ RESULTS: dict[Cell, Result] = {}
 
 @pytest.fixture(scope="module", autouse=True)
 def printed(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The table, at the end, in pytest's own report and in a file."""
+    """The table, in a file, from which the report prints it at the end (`tests/conftest.py`)."""
     yield
     if RESULTS:
         text = table(RESULTS)
         assert request.config.cache is not None
         (request.config.cache.mkdir("fault-matrix") / "table.txt").write_text(text + "\n", encoding="utf-8")
-        manager = request.config.pluginmanager
-        reporter, capture = manager.get_plugin("terminalreporter"), manager.get_plugin("capturemanager")
-        if reporter is not None and capture is not None:
-            with capture.global_and_fixture_disabled():
-                reporter.write_line(f"\n{text}")
 
 
 def played(emulator: RunningEmulator, folder: Path, cells: Sequence[Cell]) -> None:

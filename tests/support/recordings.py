@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,7 +36,10 @@ def _recorded(cache: pytest.Cache, name: str, arguments: list[str], project: Pat
         partial = folder.with_name(f"{folder.name}.{os.getpid()}")
         command = [sys.executable, "-m", "dbt_cloud_emulator", "record", *arguments, "--output", str(partial)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=180)  # noqa: S603 -- our own
-        partial.rename(folder)
+        try:
+            partial.rename(folder)
+        except OSError:  # another process of the same test run was quicker
+            shutil.rmtree(partial)
     return sorted(folder.iterdir())
 
 
