@@ -30,11 +30,15 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, r
 
 
 async def _serve(engine: str, path: str) -> None:
+    going_on: set[asyncio.Task[None] | None] = set()  # the event loop itself holds tasks by weak references only
+
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        going_on.add(task := asyncio.current_task())
         there, back = await asyncio.open_unix_connection(engine)
         await asyncio.gather(_copy(reader, back, requests=True), _copy(there, writer, requests=False))
         for stream in (writer, back):
             stream.close()
+        going_on.discard(task)
 
     server = await asyncio.start_unix_server(forward, path)
     await server.serve_forever()
