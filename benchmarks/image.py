@@ -1,6 +1,6 @@
 """The image: what each layer weighs compressed, and how long it takes from `docker run` to the first request.
 
-    E2E_IMAGE=dbt-cloud-run:e2e python -m benchmarks.image [--rounds N]
+    E2E_IMAGE=dbt-cloud-run:e2e python -m benchmarks.image [--rounds N] [--write]
 
 Needs an engine and the image; `make e2e` has both, and calls it at its end.
 """
@@ -20,6 +20,8 @@ import tarfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from benchmarks.results import put
 
 INPUTS = {"INPUT_API-TOKEN": "benchmark-token", "INPUT_ACCOUNT-ID": "1", "INPUT_JOB-ID": "1"}
 
@@ -126,9 +128,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--folder", type=Path, default=Path("build"))
+    parser.add_argument("--write", action="store_true", help="put the tables in benchmarks/RESULTS.md, too")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    print(report(os.environ["E2E_IMAGE"], options.folder, options.rounds))
+    tables = report(os.environ["E2E_IMAGE"], options.folder, options.rounds)
+    print(tables)
+    if options.write:
+        put("image", tables, with_peers=False)
     return 0
 
 

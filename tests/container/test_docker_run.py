@@ -159,7 +159,7 @@ def test_nothing_of_the_checkout_is_loaded(step: ContainerStep, emulator: Runnin
 def test_what_kubernetes_runners_need_is_in_the_image_and_no_package_manager_of_ours(image: str) -> None:
     script = (
         "command -v sh env tail && ! command -v gcc && ! test -e /opt/dbt-cloud-run/venv/bin/pip "
-        "&& ! test -e /root/.cache && ! find /opt/dbt-cloud-run -name tests -maxdepth 6 | grep site-packages/tests"
+        "&& ! test -e ~root/.cache && ! find /opt/dbt-cloud-run -name tests -maxdepth 6 | grep site-packages/tests"
     )
     command = ["docker", "run", "--rm", "--network", "none", "--entrypoint", "sh", image, "-c", script]
     done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603

@@ -37,7 +37,7 @@ def saved(file: Path) -> SavedState:
 
 def pending(**more: Any) -> Pending:
     async def request() -> Run:
-        raise NotImplementedError
+        raise AssertionError("it is not sent here")
 
     return Pending(job_id=7, baseline_id=99, request=request, **more)
 
