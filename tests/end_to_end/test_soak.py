@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
+import ctypes
+import gc
 import json
 import os
 import random
@@ -158,6 +161,10 @@ def is_whole(path: Path) -> bool:
 
 
 def rss() -> int:
+    """Resident bytes, without those that the C library keeps for threads that have gone: they come and go by chance."""
+    gc.collect()
+    with contextlib.suppress(AttributeError, OSError):  # another C library than glibc
+        ctypes.CDLL(None).malloc_trim(0)
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
