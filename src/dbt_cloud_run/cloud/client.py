@@ -6,9 +6,10 @@ official API description. Every method raises `CloudError`s.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -157,13 +158,20 @@ class CloudClient:
         return tuple(path for path in data if isinstance(path, str))
 
     async def download(
-        self, run_id: int, path: str, dest: Path, *, step: int | None = None, packed: Path | None = None
+        self,
+        run_id: int,
+        path: str,
+        dest: Path,
+        *,
+        step: int | None = None,
+        packed: Path | None = None,
+        check: Callable[[Path], None] | None = None,
     ) -> DownloadedFile | None:
         """Stream one artifact to `dest`, whose folder exists; None where there is none (404).
 
-        `step` is a step's index; without it the platform serves the last step's. `dest` appears only when the transfer
-        is complete. The content is not looked at: it may be empty, or not be JSON. `packed` receives the body as it
-        came, if that is gzip. Raises `OSError` of the disk, too.
+        `step` is a step's index; without it the platform serves the last step's. `dest` appears, and replaces what was
+        there, only when the transfer is complete and `check` raises nothing about the file; without a check it may be
+        empty, or not be JSON. `packed` receives the body as it came, if that is gzip. Raises the disk's `OSError`, too.
         """
         if any(part in ("", ".", "..") for part in path.split("/")):
             raise Rejected(f"{path!r} is no path of an artifact.")
@@ -174,6 +182,8 @@ class CloudClient:
             async with self._transport.stream(url, params=params) as response:
                 with part.open("xb") as file:
                     size, is_packed = await write_body(response, file, packed)
+            if check is not None:
+                await asyncio.to_thread(check, part)
             part.replace(dest)
         except NotFound:
             return None

@@ -22,6 +22,7 @@ from dbt_cloud_run.collect.attempts import attempt_of, step_of, verb_of
 from dbt_cloud_run.collect.downloads import Downloads
 from dbt_cloud_run.dbt.artifacts import (
     Manifest,
+    NotJsonError,
     RunResultsHead,
     UnreadableArtifactError,
     decode_manifest,
@@ -115,6 +116,8 @@ class Collector:
                 with_results = replace(made, results=results)
         except UnreadableArtifactError as error:
             reason: str | None = str(error)
+            if isinstance(error, NotJsonError):
+                downloads.discard(name, step.index)
         else:
             reason = _foreign(head, downloads.run.id, step.started_at, verb)
         if reason is None:
@@ -144,8 +147,7 @@ class Collector:
                 except UnreadableArtifactError as error:
                     downloads.warnings.append(f"Run {downloads.run.id}: {str(error).replace(fresh.name, MANIFEST)}")
                     if not isinstance(error, _TooLargeError):  # it is none: an earlier step's is better than it
-                        del downloads.found[MANIFEST, step.index]
-                        downloads.packed.pop(fresh, None)
+                        downloads.discard(MANIFEST, step.index)
                         continue
                 del downloads.found[MANIFEST, step.index]
                 await asyncio.to_thread(fresh.replace, target)

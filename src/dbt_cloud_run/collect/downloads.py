@@ -17,6 +17,7 @@ from dbt_cloud_run.model import RunState
 
 AT_ONCE = 4
 _EDGE = 1024  # bytes
+_BROKEN = (b"{", b"[", b"<")  # how JSON that is cut short, and a proxy's page, begin
 _BLANK = b" \t\r\n\xef\xbb\xbf"  # with the mark of the byte order
 CANCELLED_GRACE = 15.0  # seconds in which artifacts of a cancelled run may still appear
 
@@ -67,56 +68,59 @@ class Downloads:
 
     async def file(self, path: str, target: Path, step: int | None, *, expected: bool = False) -> bool:
         """Download one artifact; False when there is none, with a warning where it was expected."""
+        what = f"{path} of run {self.run.id}{'' if step is None else f', step {step},'}"
         try:
             safe_relative(path)
             if target.is_relative_to(self.kept):
                 require_inside(self.kept, target)
+            async with self._slots:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                file = await self._read(path, target, step, what, expected=expected)
         except UnsafePathError as error:
             self.warnings.append(f"An artifact of run {self.run.id} is left out: {error}.")
             return False
-        what = f"{path} of run {self.run.id}{'' if step is None else f', step {step},'}"
-
-        packed = self.packing / f"{self.run.id}-{step}-{path.replace('/', '-')[:100]}.gz" if self.packing else None
-
-        odd: DownloadedFile | None = None  # the last that came, if it is not what it should be
-
-        async def once() -> DownloadedFile:
-            nonlocal odd
-            odd = None
-            file = await self.client.download(self.run.id, path, target, step=step, packed=packed)
-            if file is None or file.size == 0:
-                raise NotFound(f"There is no {what}.")
-            if expected and path.endswith(".json") and not await asyncio.to_thread(_looks_like_json, target):
-                odd = file
-                raise Unreadable(f"What dbt Cloud served as {what} is not JSON.")
-            return file
-
-        async with self._slots:
-            try:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                file = await self.reader.read(
-                    once,
-                    deadline=self._deadline,
-                    tolerate_404_until=self._late_until if expected else None,
-                )
-            except CloudError as error:
-                if odd is not None:  # it stays so: it is kept as it was served, and whoever reads it will say so
-                    return self._is_there(path, step, target, odd)
-                is_absent = isinstance(error, NotFound) or isinstance(error.__cause__, NotFound)
-                if expected or not is_absent:
-                    why = "is missing" if is_absent else f"could not be downloaded: {error.message}"
-                    self.warnings.append(f"{what} {why}.".replace("..", "."))
-                return _absent(target)
-            except OSError as error:
-                self.warnings.append(f"{what} could not be written: {error}")
-                return _absent(target)
-        return self._is_there(path, step, target, file)
-
-    def _is_there(self, path: str, step: int | None, target: Path, file: DownloadedFile) -> bool:
+        except CloudError as error:
+            is_absent = isinstance(error, NotFound) or isinstance(error.__cause__, NotFound)
+            if expected or not is_absent:
+                why = "is missing" if is_absent else f"could not be downloaded: {error.message}"
+                self.warnings.append(f"{what} {why}.".replace("..", "."))
+            return False
+        except OSError as error:
+            self.warnings.append(f"{what} could not be written: {error}")
+            return False
         self.found[path, step] = target
         if file.packed is not None:
             self.packed[target] = file.packed
         return True
+
+    async def _read(self, path: str, target: Path, step: int | None, what: str, *, expected: bool) -> DownloadedFile:
+        packed = self.packing / f"{self.run.id}-{step}-{path.replace('/', '-')[:100]}.gz" if self.packing else None
+
+        def check(file: Path) -> None:
+            if file.stat().st_size == 0:
+                raise NotFound(f"There is no {what}.")
+            edges = _edges(file)
+            if path.endswith(".json") and edges not in (b"{}", b"[]"):
+                # A step without the file may be answered with what is no JSON at all; a page, or a half, is a fault.
+                if expected or edges[:1] in _BROKEN:
+                    raise Unreadable(f"What dbt Cloud served as {what} is not JSON.")
+                raise NotFound(f"There is no {what}.")
+
+        async def once() -> DownloadedFile:
+            file = await self.client.download(self.run.id, path, target, step=step, packed=packed, check=check)
+            if file is None:
+                raise NotFound(f"There is no {what}.")
+            return file
+
+        tolerated = self._late_until if expected else None
+        return await self.reader.read(once, deadline=self._deadline, tolerate_404_until=tolerated)
+
+    def discard(self, path: str, step: int | None) -> None:
+        """What was downloaded turned out not to be what its name says: it is not kept."""
+        target = self.found.pop((path, step))
+        self.packed.pop(target, None)
+        with contextlib.suppress(OSError):
+            target.unlink()
 
     async def listing(self) -> tuple[str, ...]:
         """The run's artifact paths; empty, with a warning, when they cannot be listed."""
@@ -127,17 +131,10 @@ class Downloads:
             return ()
 
 
-def _looks_like_json(file: Path) -> bool:
-    """Whether it begins and ends as objects and lists do; a proxy's page, `null` and the half of a file do not."""
+def _edges(file: Path) -> bytes:
+    """The first and the last character that is not blank; those of a proxy's page or of half a file are no pair."""
     with file.open("rb") as content:
         begin = content.read(_EDGE)
         content.seek(max(content.seek(0, os.SEEK_END) - _EDGE, 0))
         end = content.read()
-    return begin.lstrip(_BLANK)[:1] + end.rstrip()[-1:] in (b"{}", b"[]")
-
-
-def _absent(target: Path) -> bool:
-    """Leave no empty file behind."""
-    with contextlib.suppress(OSError):
-        target.unlink()
-    return False
+    return begin.lstrip(_BLANK)[:1] + end.rstrip()[-1:]

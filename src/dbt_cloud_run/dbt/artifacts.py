@@ -26,6 +26,10 @@ class UnreadableArtifactError(Exception):
     """The file is not what its name says: not JSON, cut short, `null`, or of another shape."""
 
 
+class NotJsonError(UnreadableArtifactError):
+    """The file is of no use to anyone."""
+
+
 class _Lenient(msgspec.Struct, kw_only=True, gc=False):
     pass
 
@@ -289,8 +293,10 @@ def _decode(path: Path, shape: type[T]) -> T:
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return msgspec.json.decode(content, type=shape, strict=False)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except (msgspec.ValidationError, RecursionError) as error:
         raise UnreadableArtifactError(f"{path.name} cannot be read: {error}") from error
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise NotJsonError(f"{path.name} is not JSON: {error}") from error
 
 
 def _word(value: Any) -> str | None:
