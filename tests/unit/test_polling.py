@@ -27,7 +27,7 @@ def test_with_history_the_end_of_half_an_hour_is_noticed_within_5_s_by_fewer_cal
     assert seen.calls <= min(poller.calls, 121)
 
 
-@pytest.mark.parametrize("median", [10, 30, 60, 120, 180, 300, 900, 1800, 3600, 14400])
+@pytest.mark.parametrize("median", [10, 30, 60, 120, 180, 240, 300, 400, 900, 1800, 3600, 14400])
 def test_without_history_it_is_no_later_than_every_30_s(median: float) -> None:
     runs = usual(median, RUNS // 2, seeded(7))
     seen, poller = simulate(ours_unknowing, runs), simulate(fixed(30), runs)
@@ -37,7 +37,7 @@ def test_without_history_it_is_no_later_than_every_30_s(median: float) -> None:
 
 @pytest.mark.parametrize("policy", [ours, ours_unknowing])
 def test_short_runs_are_noticed_soon(policy: object) -> None:
-    assert simulate(policy, short(RUNS, seeded(8))).lag <= 3.5  # type: ignore[arg-type]
+    assert simulate(policy, short(RUNS, seeded(8))).lag <= 3  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("median", [300, 900, 3600, 14400])
@@ -78,7 +78,7 @@ def test_the_last_step_the_limit_and_the_user_s_own_interval() -> None:
     assert schedule.next_interval(1200, in_last_step=True) < schedule.next_interval(1200)
     assert schedule.next_interval(1800, minimum=30.0) == 30.0
     own = PollSchedule(history=(1800.0,), fixed_interval=10.0)
-    assert [own.next_interval(elapsed) for elapsed in (0.0, 3.0, 5000.0)] == [3.0, 10.0, 10.0]
+    assert [own.next_interval(elapsed) for elapsed in (0.0, 4.5, 5000.0)] == [4.5, 10.0, 10.0]
     assert PollSchedule(fixed_interval=0.5).next_interval(0.0) == 0.5
 
 

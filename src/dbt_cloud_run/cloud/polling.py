@@ -14,12 +14,13 @@ from dataclasses import dataclass, replace
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.model import RunState, TriggerOverrides
 
-FIRST_INTERVAL = 3.0  # seconds
+FIRST_INTERVAL = 4.5  # seconds, as long as the run is young
 SHORTEST_INTERVAL = 2.0  # seconds, where the end is expected
 LONGEST_INTERVAL = 22.0  # seconds, where nothing is known
 LONGEST_EXPECTANT_INTERVAL = 45.0  # seconds, where the usual end is far away
 LONGEST_QUEUED_INTERVAL = 30.0
-_GROWTH = 0.1  # of the elapsed time
+_YOUNG = 70.0  # seconds: most short runs have ended by then; what has not may well take long
+_GROWTH = 1.5  # the power of the elapsed time with which the interval grows from then on
 _MOST_HISTORY = 20
 _ODD_SHARE = 0.05  # of runs that end otherwise than the history says
 _LEAST_SPREAD = 0.06
@@ -112,7 +113,7 @@ class PollSchedule:
 
 
 def _grown(elapsed: float, longest: float) -> float:
-    return min(max(_GROWTH * elapsed, FIRST_INTERVAL), longest)
+    return min(FIRST_INTERVAL * math.pow(max(elapsed / _YOUNG, 1.0), _GROWTH), longest)
 
 
 def _scale(usual: float) -> float:
