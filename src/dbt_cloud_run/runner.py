@@ -99,12 +99,13 @@ class Runner:
         if reason is not None:
             run = await self._out_of_time(run, reason)
             self._know(run)
-        await self._look_back(run, is_earlier=started.is_earlier(run))
+        is_whole = waiting.is_whole and reason is None
+        await self._look_back(run, is_earlier=started.is_earlier(run), is_whole=is_whole)
 
-    async def _look_back(self, run: Run, *, is_earlier: bool = False) -> None:
+    async def _look_back(self, run: Run, *, is_earlier: bool = False, is_whole: bool = False) -> None:
         from dbt_cloud_run.retry.plan import commands_from_failure
 
-        run = await self._whole(run)
+        run = run if is_whole else await self._whole(run)
         ending = ending_of(run) if run.state.is_terminal else Ending.TIMED_OUT
         if self.timed_out and ending is Ending.CANCELLED:
             ending = Ending.TIMED_OUT

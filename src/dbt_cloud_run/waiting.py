@@ -20,7 +20,8 @@ WHOLE_RUN = ("run_steps", "trigger", "job", "environment", "audit")
 CANCEL_BUDGET = 120.0  # seconds to have a cancellation accepted, and as long again to see the run end
 CANCEL_POLL = 2.0
 COOLDOWNS_WAITED_OUT = 2  # of five minutes each
-STEPS_EVERY = 12.0  # seconds at least between two polls that ask for the steps, too: their logs are heavy
+STEPS_FROM = 8.0  # seconds of waiting until a poll asks for the steps, too: their logs are heavy
+STEPS_EVERY = 12.0  # seconds at least between two such polls
 STEPS_SHARE = 0.15  # … or this share of the elapsed time, if that is longer
 
 
@@ -54,6 +55,7 @@ class Waiting:
     watcher: Watcher
     limits: Limits
     on_run: Callable[[Run], None]  # the newest knowledge of the run, kept by the caller
+    is_whole: bool = False  # whether the last look brought all of `WHOLE_RUN`
     _steps_at: float = field(default=float("-inf"))
     _running_since: float | None = None
 
@@ -83,7 +85,7 @@ class Waiting:
         clock = self.reader.clock
         elapsed = clock.monotonic() - began
         with_steps = self._wants_steps(run, clock.monotonic(), elapsed)
-        include = ("run_steps",) if with_steps else ()
+        include = WHOLE_RUN if with_steps else ()
         try:
             latest = await self.reader.read(
                 lambda: self.client.get_run(run.id, include),
@@ -93,7 +95,11 @@ class Waiting:
         except Unreachable:
             return run  # only where there is a limit: when it is reached, the limit speaks, not this failure
         except CloudError as error:
+            if with_steps:  # what is asked for besides may be what is refused; the run itself is what counts
+                self._steps_at = float("inf")
+                return await self._look(run, began)
             raise _lost(run, error) from error
+        self.is_whole = with_steps and latest.run_steps is not None
         if with_steps:
             self._steps_at = clock.monotonic()
         # What a light answer leaves out stays known: steps, job, trigger.
@@ -106,7 +112,7 @@ class Waiting:
     def _wants_steps(self, run: Run, now: float, elapsed: float) -> bool:
         if run.state not in (RunState.RUNNING, RunState.UNKNOWN):
             return False
-        return now - self._steps_at >= max(STEPS_EVERY, STEPS_SHARE * elapsed)
+        return elapsed >= STEPS_FROM and now - self._steps_at >= max(STEPS_EVERY, STEPS_SHARE * elapsed)
 
     def _pause(self, run: Run, elapsed: float) -> float:
         clock = self.reader.clock

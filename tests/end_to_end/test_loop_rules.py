@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def emulator(shared: RunningEmulator) -> Iterator[RunningEmulator]:
     shared.clear_requests()
     yield shared
     shared.clear_faults()
-    shared.behave(hidden_requests=0)
+    shared.behave(hidden_requests=0, replay_speed=0)
     shared.cancel_all()
 
 
@@ -111,6 +112,23 @@ def test_a_rate_limit_is_kept(headers: dict[str, str], wait: float, steps: Steps
     step = steps.play()
     assert step.outputs["status"] == "success"
     assert any(slept == pytest.approx(wait, abs=1) for slept in step.clock.slept)
+
+
+def test_a_look_that_may_not_ask_for_the_steps_is_repeated_without_them(steps: Steps) -> None:
+    steps.emulator.add_fault(method="GET", path=RUN, query="run_steps", status=403, times=None)
+    step = steps.play(poll_interval="30")
+    assert (step.status, step.outputs["status"]) == (0, "success"), step.log
+    assert "could not be read" in step.summary
+
+
+def test_once_a_run_has_ended_its_steps_are_read_once(steps: Steps) -> None:
+    steps.emulator.behave(replay_speed=100)  # so that the end is seen by a look that asks for the steps, too
+    step = steps.play(poll_interval="30")
+    assert step.outputs["nodes-total"] == "28"
+    (run,) = steps.runs
+    ended = datetime.fromisoformat(run["finished_at"]).timestamp()
+    looks = [request for request in steps.emulator.requests("GET") if "run_steps" in request["query"]]
+    assert len([look for look in looks if look["time"] > ended]) == 1
 
 
 def test_a_new_run_may_be_unknown_for_a_minute(steps: Steps) -> None:
