@@ -26,10 +26,27 @@ def names(nodes: tuple[object, ...]) -> set[str]:
 @pytest.mark.parametrize("name", ["Clone git repository", "Create profile from connection"])
 def test_a_failed_setup_repeats_the_trigger(name: str) -> None:
     run = attempt(
-        ("dbt build", "dbt test"), step(1, None, FAILED, name=name, log="fatal: permission denied"), bare=True
+        ("dbt build", "dbt test"), step(1, None, FAILED, name=name, log="fatal: early EOF"), bare=True
     )
     made = plan(run)
     assert (made.commands, made.is_whole, made.leaves_out) == (("dbt build", "dbt test"), True, False)
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        "fatal: reference is not a tree: 5f2b1c",
+        "fatal: Remote branch typo not found in upstream origin",
+        "git@github.com: Permission denied (publickey).\nfatal: Could not read from remote repository.",
+        "fatal: Authentication failed for 'https://github.com/shop/dbt.git/'",
+    ],
+)
+def test_a_setup_that_cannot_pass_is_not_repeated(log: str) -> None:
+    run = attempt(("dbt build", "dbt test"), step(1, None, FAILED, name="Clone git repository", log=log), bare=True)
+    made = plan(run)
+    assert (made.commands, made.leaves_out) == ((), True)
+    assert "Clone git repository" in (made.stop_reason or "")
+    assert plan(run, retry_on="any").is_whole
 
 
 def test_failed_deps_are_planned_too() -> None:

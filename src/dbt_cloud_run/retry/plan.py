@@ -145,8 +145,8 @@ def _hopeless_setup(aligned: Aligned) -> str | None:
             continue
         if is_lint(step):
             return f"the step `{step.name}` found problems in the code, and would again"
-        is_deps = _verb(step.command or "") == "deps"
-        if is_deps and judge_log(step.log) is Retryability.DETERMINISTIC:
+        is_setup = step.command is None or _verb(step.command) == "deps"
+        if is_setup and judge_log(step.log) is Retryability.DETERMINISTIC:
             return f"the step `{step.name}` failed, and its log shows that it would again"
     return None
 

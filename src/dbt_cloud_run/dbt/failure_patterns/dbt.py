@@ -90,10 +90,22 @@ DBT = (
     ),
     _sure(
         r"fatal: (?:repository '[^'\n]{1,300}' not found|couldn't find remote ref|reference is not a tree"
-        r"|remote branch [^\n]{1,200} not found)|error: pathspec '[^'\n]{1,200}' did not match",
+        r"|remote branch [^\n]{1,200} not found)|error: pathspec '[^'\n]{1,200}' did not match"
+        r"|^fatal: bad object |upload-pack: not our ref|^fatal: unable to read tree ",
         reason="the repository, branch or commit does not exist",
         example="Error checking out spec='v9' for repo https://github.com/shop/retail_utils.git\n"
         "error: pathspec 'v9' did not match any file(s) known to git",
+    ),
+    _sure(
+        r"^fatal: authentication failed for '|invalid username or (?:password|token)\b",
+        reason="the repository does not let dbt Cloud in",
+        example="remote: Invalid username or token. Password authentication is not supported for Git operations.\n"
+        "fatal: Authentication failed for 'https://github.com/shop/dbt.git/'",
+    ),
+    _sure(
+        r"^(?:valueerror: |error: )?no (?:closing quotation|escaped character)$",
+        reason="the command's quotes do not match",
+        example="No closing quotation",
     ),
 )
 
