@@ -6,7 +6,7 @@ import os
 import sys
 
 # Hundreds of thousands of small values are made and kept: looking through the old ones again finds nothing.
-gc.set_threshold(50_000, 20, 1_000)
+gc.set_threshold(500_000, 50, 1_000)
 os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"  # it would look through every package for some
 try:
     from dbt_cloud_run.cloud.certificates import read_ahead
