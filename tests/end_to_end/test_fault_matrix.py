@@ -28,22 +28,11 @@ from tests.support.fault_matrix import (
     table,
 )
 from tests.support.loop import LoopJob
-from tests.support.recordings import shop_recordings
-from tests.support.replayed import configuration, job_id, slim
+from tests.support.replayed import configuration, job_id
 
 ACCOUNTS = 12  # so many cells are played at a time, each in an account of its own
 READ_TIMEOUT = 0.5  # of a request that is never answered
 SLOW_RUN = 0.25  # seconds that a run takes of which only the last look sees the end
-
-
-@pytest.fixture(scope="module")
-def recordings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The shop's failing run and its retry, without dbt's own macros, which nobody here reads."""
-    assert request.config.cache is not None
-    return [
-        slim(folder, tmp_path_factory.mktemp("recordings") / folder.name)
-        for folder in shop_recordings(request.config.cache)
-    ]
 
 
 @pytest.fixture(scope="module")

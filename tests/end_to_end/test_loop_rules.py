@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.emulator import RunningEmulator, running_emulator
+from tests.support.emulator import RunningEmulator
 from tests.support.loop import LoopJob, PlayedStep, until
-from tests.support.recordings import shop_recordings
-from tests.support.replayed import configuration, job_id, slim
+from tests.support.replayed import job_id
 from tests.support.scaled_clock import ScaledClock
 
 from dbt_cloud_run.start.tag import parse_tag
@@ -23,22 +22,13 @@ WORKFLOW_RUNS = itertools.count(9001)
 RUN, LIST, TRIGGER = r"/runs/\d+/$", r"/runs/$", r"/run/$"
 
 
-@pytest.fixture(scope="module")
-def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
-    assert request.config.cache is not None
-    folder = tmp_path_factory.mktemp("recordings")
-    recordings = [slim(one, folder / one.name) for one in shop_recordings(request.config.cache)]
-    with running_emulator(config=configuration(recordings)) as running:
-        yield running
-
-
 @pytest.fixture
-def emulator(shared: RunningEmulator) -> Iterator[RunningEmulator]:
-    shared.clear_requests()
-    yield shared
-    shared.clear_faults()
-    shared.behave(hidden_requests=0, replay_speed=0)
-    shared.cancel_all()
+def emulator(replaying: RunningEmulator) -> Iterator[RunningEmulator]:
+    replaying.clear_requests()
+    yield replaying
+    replaying.clear_faults()
+    replaying.behave(hidden_requests=0, replay_speed=0)
+    replaying.cancel_all()
 
 
 class Steps:

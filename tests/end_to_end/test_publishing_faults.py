@@ -12,30 +12,20 @@ from typing import Any
 
 import pytest
 from tests.support.comments_service import CommentsService
-from tests.support.emulator import RunningEmulator, running_emulator
+from tests.support.emulator import RunningEmulator
 from tests.support.loop import LoopJob, PlayedStep
-from tests.support.recordings import shop_recordings
-from tests.support.replayed import configuration, job_id, slim
+from tests.support.replayed import job_id
 from tests.support.results_service import Fault, ResultsService
 
 FOREVER: dict[str, Any] = {"times": None}
 RESULTS, MANIFEST = r"/artifacts/run_results\.json$", r"/artifacts/manifest\.json$"
 
 
-@pytest.fixture(scope="module")
-def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
-    assert request.config.cache is not None
-    folder = tmp_path_factory.mktemp("recordings")
-    recordings = [slim(one, folder / one.name) for one in shop_recordings(request.config.cache)]
-    with running_emulator(config=configuration(recordings)) as running:
-        yield running
-
-
 @pytest.fixture
-def emulator(shared: RunningEmulator) -> Iterator[RunningEmulator]:
-    yield shared
-    shared.clear_faults()
-    shared.behave(artifacts_delay=0, missing_artifact_status=404, logs_delay=0)
+def emulator(replaying: RunningEmulator) -> Iterator[RunningEmulator]:
+    yield replaying
+    replaying.clear_faults()
+    replaying.behave(artifacts_delay=0, missing_artifact_status=404, logs_delay=0)
 
 
 def job_for(emulator: RunningEmulator, folder: Path, results: ResultsService | None = None, **more: str) -> LoopJob:

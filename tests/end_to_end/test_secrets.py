@@ -18,8 +18,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 from tests.support.action import ActionJob, FinishedStep
 from tests.support.emulator import RunningEmulator, running_emulator
-from tests.support.recordings import shop_recordings
-from tests.support.replayed import configuration, job_id, slim
+from tests.support.replayed import configuration, job_id
 from tests.support.results_service import ResultsService, runtime_token
 
 TOKEN = "dbtc_S3cr3t+/=&%tok~en?0123456789"  # every character that some encoding changes
@@ -89,10 +88,7 @@ class Listener:
 
 
 @pytest.fixture(scope="module")
-def emulator(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
-    assert request.config.cache is not None
-    folder = tmp_path_factory.mktemp("recordings")
-    recordings = [slim(one, folder / one.name) for one in shop_recordings(request.config.cache)]
+def emulator(recordings: list[Path]) -> Iterator[RunningEmulator]:
     config = configuration(recordings) | {"tokens": [{"token": TOKEN}]}
     with running_emulator(config=config, token=TOKEN) as running:
         yield running

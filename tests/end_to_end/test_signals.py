@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 from tests.support.action import FinishedStep
-from tests.support.emulator import RunningEmulator, running_emulator
+from tests.support.emulator import RunningEmulator
 from tests.support.pid_one import ContainedJob, PidOne, saved_state, silent_server, why_impossible
-from tests.support.recordings import shop_recordings
-from tests.support.replayed import configuration, job_id, slim
+from tests.support.replayed import job_id
 from tests.support.results_service import ResultsService
 
 pytestmark = pytest.mark.skipif(bool(why_impossible()), reason=f"NO SIGNAL IS PROVEN HERE: {why_impossible()}")
@@ -27,15 +26,6 @@ SLOWLY: dict[str, Any] = {"effect": "pass", "delay": NEVER}
 LOST: dict[str, Any] = {"effect": "status", "status": 504, "took_effect": True, "delay": NEVER}
 
 
-@pytest.fixture(scope="module")
-def emulator(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
-    assert request.config.cache is not None
-    folder = tmp_path_factory.mktemp("recordings")
-    recordings = [slim(one, folder / one.name) for one in shop_recordings(request.config.cache)]
-    with running_emulator(config=configuration(recordings)) as running:
-        yield running
-
-
 @pytest.fixture
 def results() -> Iterator[ResultsService]:
     with ResultsService() as service:
@@ -43,10 +33,10 @@ def results() -> Iterator[ResultsService]:
 
 
 @pytest.fixture
-def scene(emulator: RunningEmulator, results: ResultsService, tmp_path: Path) -> Iterator[Scene]:
-    yield Scene(emulator, results, tmp_path)
-    emulator.clear_faults()
-    emulator.cancel_all()
+def scene(replaying: RunningEmulator, results: ResultsService, tmp_path: Path) -> Iterator[Scene]:
+    yield Scene(replaying, results, tmp_path)
+    replaying.clear_faults()
+    replaying.cancel_all()
 
 
 @dataclass(frozen=True)

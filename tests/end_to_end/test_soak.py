@@ -24,8 +24,7 @@ import pytest
 from tests.support.emulator import RunningEmulator, running_emulator
 from tests.support.fault_matrix import AFTER, FAULTS, ROWS, Cell, Refusals, faults_of
 from tests.support.loop import LoopJob, PlayedStep
-from tests.support.recordings import shop_recordings
-from tests.support.replayed import configuration, job_id, slim
+from tests.support.replayed import configuration, job_id
 
 from dbt_cloud_run.start.tag import parse_tag
 
@@ -38,10 +37,7 @@ ROWS_PLAYED = [row for row in ROWS if row.job in ("good", "bad", "bad once") and
 
 
 @pytest.fixture(scope="module")
-def emulator(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
-    assert request.config.cache is not None
-    folder = tmp_path_factory.mktemp("recordings")
-    recordings = [slim(one, folder / one.name) for one in shop_recordings(request.config.cache)]
+def emulator(recordings: list[Path]) -> Iterator[RunningEmulator]:
     with running_emulator(config=configuration(recordings, AT_ONCE)) as running:
         yield running
 

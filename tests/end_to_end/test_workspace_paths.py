@@ -18,8 +18,7 @@ import pytest
 from tests.support.action import ROOT, STEP, ActionJob
 from tests.support.emulator import RunningEmulator, running_emulator
 from tests.support.loop import LoopJob, PlayedStep, until
-from tests.support.recordings import shop_recordings
-from tests.support.replayed import configuration, job_id, slim
+from tests.support.replayed import configuration, job_id
 
 from dbt_cloud_run.collect import collect
 
@@ -27,23 +26,10 @@ RUNNER_UID = 1001
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away, as in the container")
 
 
-@pytest.fixture(scope="module")
-def recordings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    assert request.config.cache is not None
-    folder = tmp_path_factory.mktemp("recordings")
-    return [slim(one, folder / one.name) for one in shop_recordings(request.config.cache)]
-
-
-@pytest.fixture(scope="module")
-def shared(recordings: list[Path]) -> Iterator[RunningEmulator]:
-    with running_emulator(config=configuration(recordings)) as running:
-        yield running
-
-
 @pytest.fixture
-def emulator(shared: RunningEmulator) -> Iterator[RunningEmulator]:
-    yield shared
-    shared.clear_faults()
+def emulator(replaying: RunningEmulator) -> Iterator[RunningEmulator]:
+    yield replaying
+    replaying.clear_faults()
 
 
 def inputs(emulator: RunningEmulator, job: str = "good", **more: str) -> dict[str, str]:

@@ -274,14 +274,16 @@ def test_a_cooldown_of_another_request_holds_the_trigger_back() -> None:
         reader = Reader(scene.clock)
         reader.rate_limit.observe(RateLimited("Too many requests."))
         async with scene.server.client(scene.clock) as client:
+            overrides = TriggerOverrides()
             await trigger_once(
-                client, JOB, TriggerOverrides(), "nightly", scene.tag, scene.failed, clock=scene.clock, reader=reader
+                client, JOB, overrides, "nightly", scene.tag, scene.failed, reader=reader, on_note=scene.notes.append
             )
             assert scene.clock.sleeps == [pytest.approx(300)]
             reader.rate_limit.observe(RateLimited("Too many requests."))
+            late = scene.clock.monotonic() + 120
             with pytest.raises(NotStarted, match="longer than the time left"):
                 await retry_natively_once(
-                    client, scene.failed, JOB, clock=scene.clock, reader=reader, deadline=scene.clock.monotonic() + 120
+                    client, scene.failed, JOB, reader=reader, on_note=scene.notes.append, deadline=late
                 )
         assert scene.started == 1
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from tests.support.cloud_server import JOB, CloudServer, FakeClock
 
 from dbt_cloud_run.cloud.models import Run
+from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.model import TriggerOverrides
 from dbt_cloud_run.start.tag import RunKey, Tag
 from dbt_cloud_run.start.trigger import retry_natively_once, trigger_once
@@ -22,6 +23,7 @@ class Scene:
         self.server = server
         self.clock = FakeClock()
         self.notes: list[str] = []
+        self.reader = Reader(self.clock, on_note=self.notes.append)
         self.tag = Tag.new(KEY)
         self.baseline = server.add_run(status=10, cause="someone else's")["id"]
         self.failed = server.add_run(status=20, cause="ours, failed")["id"]
@@ -35,14 +37,14 @@ class Scene:
                 "nightly",
                 self.tag,
                 self.failed,
-                clock=self.clock,
+                reader=self.reader,
                 deadline=deadline,
                 on_note=self.notes.append,
             )
 
     async def retry(self) -> Run:
         async with self.server.client(self.clock) as client:
-            return await retry_natively_once(client, self.failed, JOB, clock=self.clock, on_note=self.notes.append)
+            return await retry_natively_once(client, self.failed, JOB, reader=self.reader, on_note=self.notes.append)
 
     @property
     def started(self) -> int:

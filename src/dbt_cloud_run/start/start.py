@@ -89,7 +89,6 @@ class Starter:
                     begin.cause,
                     begin.tag,
                     begin.baseline_id,
-                    clock=self.reader.clock,
                     on_note=self.on_note,
                     reader=self.reader,
                 ),
