@@ -34,6 +34,7 @@ _NOT_RETRIED = {
     Ending.SKIPPED: "nothing was run",
 }
 _RUNS = (StepAction.WHOLE, StepAction.NODES)
+_LATER = 10**9  # in the place of a step's index: after every step of the attempt
 
 
 def plan_retry(
@@ -43,11 +44,13 @@ def plan_retry(
     retry_on: RetryOn = "transient",
     take_all: bool = False,
     cancelled_here: bool = False,
+    later: Sequence[Attempt] = (),
 ) -> RetryPlan:
     """Plan what the next attempt does.
 
     `take_all`: every failure is retried this once, whatever `retry_on` says, since a person asked for it.
     `cancelled_here`: the run was cancelled by this program, which counts as a failure.
+    `later`: retries of this attempt that left out some of its failures; what succeeded in them is done.
     """
     refused = _NOT_RETRIED.get(attempt.ending)
     if refused is not None and not (attempt.ending is Ending.CANCELLED and cancelled_here):
@@ -60,7 +63,7 @@ def plan_retry(
         selector=Selector(manifest) if manifest is not None else None,
         adapter_type=manifest.metadata.adapter_type if manifest is not None else None,
         takes_all=takes_all,
-        done=_done(attempt.steps),
+        done=_done(attempt.steps) | {node: _LATER for one in later for node in _done(one.steps)},
     )
     steps = _with_gate([plan_step(asked, situation) for asked in aligned.asked])
     return _plan(_with_freshness(steps), attempt)

@@ -51,6 +51,11 @@ class Earlier:
     def last(self) -> Run:
         return self.chain[-1]
 
+    @property
+    def leaves_out(self) -> bool:
+        """Whether some of what has failed was not retried: then the step has failed, even if its last run succeeded."""
+        return any(tag.leaves_out for run in self.chain[-1:] if (tag := _tag(_own(run, self.chain))))
+
 
 class AmbiguousEarlierError(Exception):
     """More than one earlier run has this step's key, and nothing tells which is its own."""
@@ -134,7 +139,7 @@ def _judge(runs: Sequence[Run], earlier: Earlier, *, publish_success: bool) -> t
     name = f"run {last.id} of an earlier attempt of this step"
     if not last.state.is_terminal:
         return ResumeAction.WAIT, f"{name} is still active"
-    if last.state is RunState.SUCCESS:
+    if last.state is RunState.SUCCESS and not earlier.leaves_out:
         if publish_success:
             return ResumeAction.PUBLISH, f"{name} succeeded"
         return ResumeAction.FRESH, f"{name} succeeded, and only unfinished runs are resumed"
@@ -143,6 +148,8 @@ def _judge(runs: Sequence[Run], earlier: Earlier, *, publish_success: bool) -> t
     rebuilt = next((run for run in runs if _rebuilt(run, earlier)), None)
     if rebuilt is not None:
         return ResumeAction.FRESH, f"run {rebuilt.id} of the job has succeeded since {name} ended"
+    if last.state is RunState.SUCCESS:
+        return ResumeAction.RETRY, f"{name} succeeded, but had left out some of what failed before it"
     if last.state is RunState.ERROR:
         return ResumeAction.RETRY, f"{name} failed"
     if last.timed_out:

@@ -1,7 +1,8 @@
 """The tag at the head of a run's `cause`: its key finds what this step started, its nonce the run of a lost answer.
 
 `[dcr 3f2a91c07d-9b01e4 4be1c2d3a4f5 w1 r70471823456789] acme/shop: nightly #12 (alice)`: key, nonce, the workflow
-run's attempt, and for a retry the id of the first run of its chain.
+run's attempt, and for a retry the id of the first run of its chain. That is `p…` instead of `r…` where the retry leaves
+out some of what has failed in the chain: even when it succeeds, the step has not.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dbt_cloud_run.model import TriggerOverrides
 MAX_CAUSE = 255  # characters; the platform refuses more
 _TAG = re.compile(
     r"\s*\[dcr (?P<step>[0-9a-f]{10})-(?P<overrides>[0-9a-f]{6}) (?P<nonce>[0-9a-f]{12})"
-    r" w(?P<attempt>[1-9]\d{0,8})(?: r(?P<root>[1-9]\d{0,18}))?\]"
+    r" w(?P<attempt>[1-9]\d{0,8})(?: (?P<kind>[rp])(?P<root>[1-9]\d{0,18}))?\]"
 )
 
 
@@ -35,15 +36,19 @@ class RunKey:
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """`attempt` is that of the workflow run; `root` the first run of the chain that this run retries."""
+    """`attempt` is that of the workflow run; `root` the first run of the chain that this run retries.
+
+    `leaves_out`: some of what has failed in the chain is not retried by this run.
+    """
 
     key: RunKey
     nonce: str
     attempt: int = 1
     root: int | None = None
+    leaves_out: bool = False
 
     def __str__(self) -> str:
-        root = f" r{self.root}" if self.root else ""
+        root = f" {'p' if self.leaves_out else 'r'}{self.root}" if self.root else ""
         return f"[dcr {self.key} {self.nonce} w{self.attempt}{root}]"
 
     @classmethod
@@ -51,9 +56,9 @@ class Tag:
         """A tag for one request, with a nonce of its own."""
         return cls(key, secrets.token_hex(6), max(attempt, 1), root)
 
-    def for_retry(self, root: int, attempt: int | None = None) -> Tag:
+    def for_retry(self, root: int, *, leaves_out: bool = False) -> Tag:
         """The tag of a retry in the chain that began with run `root`: the same key, another nonce."""
-        return replace(self, nonce=secrets.token_hex(6), root=root, attempt=attempt or self.attempt)
+        return replace(self, nonce=secrets.token_hex(6), root=root, leaves_out=leaves_out)
 
 
 def _hash(parts: Iterable[object], length: int) -> str:
@@ -88,7 +93,7 @@ def parse_tag(cause: str | None) -> Tag | None:
         return None
     root = match["root"]
     key = RunKey(match["step"], match["overrides"])
-    return Tag(key, match["nonce"], int(match["attempt"]), int(root) if root else None)
+    return Tag(key, match["nonce"], int(match["attempt"]), int(root) if root else None, match["kind"] == "p")
 
 
 def cause_text(tag: Tag, cause: str) -> str:
