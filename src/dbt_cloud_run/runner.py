@@ -20,22 +20,13 @@ from dbt_cloud_run.errors import Interrupted
 from dbt_cloud_run.model import Attempt, Ending, RetryPlan, TriggerOverrides
 from dbt_cloud_run.settings.settings import Settings
 from dbt_cloud_run.start.pending import Pending
+from dbt_cloud_run.start.sending import Sending
 from dbt_cloud_run.start.start import Started
 from dbt_cloud_run.start.tag import parse_tag
-from dbt_cloud_run.start.trigger import retry_natively_once, trigger_once
 from dbt_cloud_run.waiting import WHOLE_RUN, Limits, Waiting, Watcher, cancel
 
 if TYPE_CHECKING:
     from dbt_cloud_run.collect.collect import Collector
-
-NATIVE_LOOKS = 3  # at `can_retry`, which may change for some seconds after the end
-NATIVE_PAUSE = 5.0
-REFUSED_FOR_GOOD = (
-    "RETRY_UNSUPPORTED_CMD",
-    "RETRY_UNSUPPORTED_VERSION",
-    "RETRY_NOT_LATEST_RUN",
-    "RETRY_NOT_FAILED_RUN",
-)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -205,10 +196,12 @@ class Runner:
         if delay := self._delay():
             self.events.on_note(f"Waiting {delay:g} s before the retry.")
             await self.reader.clock.sleep(delay)
-        if self.settings.retry_strategy == "native" and (run := await self._natively(started, plan, goes_back)):
-            return run
-        left_out = plan.leaves_out or (attempt.leaves_out and not goes_back)
-        run = await self._by_nodes(started, plan, leaves_out=left_out)
+        run = None
+        if self.settings.retry_strategy == "native":
+            run = await self._natively(started, plan, goes_back=goes_back)
+        if run is None:
+            left_out = plan.leaves_out or (attempt.leaves_out and not goes_back)
+            run = await self._by_nodes(started, plan, leaves_out=left_out)
         self.is_ours = True
         return run
 
@@ -236,83 +229,35 @@ class Runner:
         return plan
 
     async def _by_nodes(self, started: Started, plan: RetryPlan, *, leaves_out: bool) -> Run:
-        overrides = overrides_for_retry(started.overrides, self._first_sha(), plan)
-        tag = started.tag.for_retry(started.tag.root or self.attempts[0].run_id, leaves_out=leaves_out)
-        baseline = self._newest_id(started)
-        return await self.send(
-            Pending(
-                job_id=started.job_id,
-                baseline_id=baseline,
-                tag=tag,
-                request=lambda: trigger_once(
-                    self.client,
-                    started.job_id,
-                    overrides,
-                    started.cause,
-                    tag,
-                    baseline,
-                    deadline=self._limits.overall,
-                    on_note=self._note,
-                    reader=self.reader,
-                ),
-            )
+        return await self._sending().trigger(
+            started.job_id,
+            overrides_for_retry(started.overrides, self._first_sha(), plan),
+            started.cause,
+            started.tag.for_retry(started.tag.root or self.attempts[0].run_id, leaves_out=leaves_out),
+            baseline_id=max(started.baseline_id, *(attempt.run_id for attempt in self.attempts)),
         )
 
-    async def _natively(self, started: Started, plan: RetryPlan, goes_back: bool) -> Run | None:
+    async def _natively(self, started: Started, plan: RetryPlan, *, goes_back: bool) -> Run | None:
         """dbt Cloud's own retry, where nothing is to be left out and it is willing; else None: the plan says why."""
         run_id = self.attempts[-1].run_id
-        if plan.leaves_out:
-            refusal: str | None = "it would also run what this plan leaves out"
-        elif goes_back:
-            refusal = f"run {run_id} was not asked for all that had failed before it"
-        else:
-            refusal = await self._refusal(run_id)
-        if refusal is None:
-            try:
-                run = await self.send(
-                    Pending(
-                        job_id=started.job_id,
-                        baseline_id=run_id,
-                        native_of=run_id,
-                        request=lambda: retry_natively_once(
-                            self.client,
-                            run_id,
-                            started.job_id,
-                            deadline=self._limits.overall,
-                            on_note=self._note,
-                            reader=self.reader,
-                        ),
-                    )
-                )
-            except RetryRefused as error:
-                refusal = error.message
-            else:
-                self.is_ours = True
-                self._keep(replace(plan, strategy="native"))
-                return run
-        note = f"dbt Cloud's own retry is not used: {refusal}. A new run retries the nodes instead."
-        self._note(note)
-        self._keep(replace(plan, notes=(*plan.notes, note)))
-        return None
+        try:
+            if plan.leaves_out:
+                raise RetryRefused("it would also run what this plan leaves out")
+            if goes_back:
+                raise RetryRefused(f"run {run_id} was not asked for all that had failed before it")
+            run = await self._sending().retry_natively(started.job_id, run_id)
+        except RetryRefused as error:
+            note = f"dbt Cloud's own retry is not used: {error.message}. A new run retries the nodes instead."
+            self._note(note)
+            self._keep(replace(plan, notes=(*plan.notes, note)))
+            return None
+        self._keep(replace(plan, strategy="native"))
+        return run
 
-    async def _refusal(self, run_id: int) -> str | None:
-        """Why dbt Cloud would not retry this run; asked a few times, since the answer may change after the end."""
-        reason = "dbt Cloud gives no reason"
-        for look in range(NATIVE_LOOKS):
-            if look:
-                await self.reader.clock.sleep(NATIVE_PAUSE)
-            try:
-                run = await self.reader.read(
-                    lambda: self.client.get_run(run_id), deadline=self.reader.within(READ_BUDGET)
-                )
-            except CloudError as error:
-                return error.message
-            if run.can_retry:
-                return None
-            reason = run.retry_not_supported_reason or reason
-            if reason in REFUSED_FOR_GOOD:
-                break
-        return reason
+    def _sending(self) -> Sending:
+        return Sending(
+            client=self.client, reader=self.reader, send=self.send, on_note=self._note, deadline=self.overall
+        )
 
     def _delay(self) -> float:
         """Seconds before the next retry: `retry-delay`, doubled for each one before it."""
@@ -323,9 +268,6 @@ class Runner:
 
     def _first_sha(self) -> str | None:
         return next((attempt.git_sha for attempt in self.attempts if attempt.git_sha), None)
-
-    def _newest_id(self, started: Started) -> int:
-        return max(started.baseline_id, *(attempt.run_id for attempt in self.attempts))
 
     # -- what is known
 

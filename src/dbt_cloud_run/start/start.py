@@ -23,8 +23,9 @@ from dbt_cloud_run.start.resume import (
     needs_retry,
     retries_of,
 )
+from dbt_cloud_run.start.sending import Sending
 from dbt_cloud_run.start.tag import RunKey, Tag, run_key
-from dbt_cloud_run.start.trigger import StartList, start_list, trigger_once
+from dbt_cloud_run.start.trigger import StartList, start_list
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,23 +87,11 @@ class Starter:
         return await self._resumed(begin, known, key) or await self._reused(begin, known) or await self._new(begin)
 
     async def _new(self, begin: Started) -> Started:
-        run = await self.send(
-            Pending(
-                job_id=begin.job_id,
-                baseline_id=begin.baseline_id,
-                tag=begin.tag,
-                request=lambda: trigger_once(
-                    self.client,
-                    begin.job_id,
-                    begin.overrides,
-                    begin.cause,
-                    begin.tag,
-                    begin.baseline_id,
-                    deadline=self.deadline,
-                    on_note=self.on_note,
-                    reader=self.reader,
-                ),
-            )
+        sending = Sending(
+            client=self.client, reader=self.reader, send=self.send, on_note=self.on_note, deadline=self.deadline
+        )
+        run = await sending.trigger(
+            begin.job_id, begin.overrides, begin.cause, begin.tag, baseline_id=begin.baseline_id
         )
         return replace(begin, run=run)
 
