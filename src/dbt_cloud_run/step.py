@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from dbt_cloud_run.clock import SystemClock
 from dbt_cloud_run.cloud.client import CloudClient
-from dbt_cloud_run.cloud.errors import CloudError
+from dbt_cloud_run.cloud.errors import CloudError, Unconfirmed
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.errors import ActionError, Interrupted
@@ -109,7 +109,8 @@ class StepRun:
             error = self._internal(failure)
         self._log.close()
         self._is_over, self._error = True, error
-        if not (self._runner and self._runner.is_left_running):
+        is_lost = isinstance(error, Unconfirmed) and limit is not None and self.clock.monotonic() >= limit
+        if not is_lost and not (self._runner and self._runner.is_left_running):
             self._state.ended("error" if error else "verdict" if self.settings.wait else "wait: false")
         return await self._publish(self._tell(error), error)
 

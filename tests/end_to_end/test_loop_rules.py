@@ -95,6 +95,17 @@ def test_a_cancellation_that_is_refused_is_left_to_the_post_step(steps: Steps) -
     assert not step.state.get("ended")
 
 
+def test_a_retry_that_was_lost_at_the_limit_is_left_to_the_post_step(steps: Steps) -> None:
+    steps.emulator.add_fault(method="POST", path=TRIGGER, after=1, status=504, took_effect=True)
+    empty = {"status": {"code": 200, "is_success": True}, "data": []}
+    steps.emulator.add_fault(method="GET", path=LIST, query="id__gt", status=200, body=empty, times=None)
+    step = steps.play("bad", timeout_minutes="0.5", retry_delay="0")
+    assert step.status == 1
+    assert len(steps.runs) == 2
+    assert step.state["pending"]
+    assert not step.state.get("ended")
+
+
 @pytest.mark.parametrize("path", ["run_results", "manifest"])
 def test_a_rate_limit_on_an_artifact_does_not_make_the_retry_a_whole_rebuild(path: str, steps: Steps) -> None:
     steps.emulator.add_fault(method="GET", path=rf"/artifacts/{path}\.json$", status=429)
