@@ -5,7 +5,7 @@ TESTS := $(PY) -m pytest -q -n 4 --dist loadfile
 SOURCES := src tests benchmarks demo tools entrypoint.py post_entrypoint.py
 FILES := git ls-files -z --cached --others --exclude-standard --
 WORKFLOWS := .github/workflows/*.yml
-SCRIPTS := .ci/run tools/setup tools/lock tools/e2e/run tools/e2e/engine tools/preview/run
+SCRIPTS := .ci/run tools/setup tools/lock tools/e2e/run tools/e2e/engine tools/e2e/contents tools/preview/run
 
 .PHONY: help setup demo test test-slow test-all check format e2e bench preview lock clean
 
