@@ -25,9 +25,7 @@ def names(nodes: tuple[object, ...]) -> set[str]:
 
 @pytest.mark.parametrize("name", ["Clone git repository", "Create profile from connection"])
 def test_a_failed_setup_repeats_the_trigger(name: str) -> None:
-    run = attempt(
-        ("dbt build", "dbt test"), step(1, None, FAILED, name=name, log="fatal: early EOF"), bare=True
-    )
+    run = attempt(("dbt build", "dbt test"), step(1, None, FAILED, name=name, log="fatal: early EOF"), bare=True)
     made = plan(run)
     assert (made.commands, made.is_whole, made.leaves_out) == (("dbt build", "dbt test"), True, False)
 
