@@ -4,6 +4,7 @@ tools/release.py facts VERSION OWNER/NAME        print image=…, and digest=…
 tools/release.py notes VERSION                   print the changelog's section; fails unless everything says VERSION
 tools/release.py tag VERSION IMAGE@sha256:…      let action.yml name this image, and push the tags vX.Y.Z and vX
 tools/release.py latest VERSION                  print whether no higher version has been tagged
+tools/release.py published                       print the image that vX of this major version names; nothing if none
 
 Each can be repeated: what is there already is taken up, or refused if it is something else.
 """
@@ -100,17 +101,22 @@ def highest(tags: Iterable[str], major: int | None = None) -> tuple[int, ...]:
     return max((version for version in versions if major in (None, version[0])), default=())
 
 
-def tagged_image(version: str, root: Path = ROOT) -> str | None:
-    """The image that a tag of this version names; None if there is no such tag."""
-    version_key(version)
-    tag = f"refs/tags/v{version}"
-    if f"v{version}" not in remote_tags(root):
+def image_of(tag: str, root: Path = ROOT) -> str | None:
+    """The image that a tag of the remote names; None if there is no such tag."""
+    if tag not in remote_tags(root):
         return None
-    git(root, "fetch", "--quiet", "--force", "origin", f"{tag}:{tag}")
-    match = _PINNED.search(git(root, "show", f"{tag}:action.yml"))
+    reference = f"refs/tags/{tag}"
+    git(root, "fetch", "--quiet", "--force", "origin", f"{reference}:{reference}")
+    match = _PINNED.search(git(root, "show", f"{reference}:action.yml"))
     if not match:
-        raise SystemExit(f"v{version} exists already, and its action.yml names no image by digest")
+        raise SystemExit(f"{tag} exists already, and its action.yml names no image by digest")
     return match[1]
+
+
+def tagged_image(version: str, root: Path = ROOT) -> str | None:
+    """The image that a release names; None if this version has not been tagged."""
+    version_key(version)
+    return image_of(f"v{version}", root)
 
 
 def facts(version: str, repository: str, root: Path = ROOT) -> dict[str, str]:
@@ -160,6 +166,8 @@ def main(arguments: list[str]) -> int:
             tag(version, image)
         case ["latest", version]:
             print(str(version_key(version) >= highest(remote_tags(ROOT))).lower())
+        case ["published"]:
+            print(image_of(f"v{code_version().partition('.')[0]}") or "")
         case _:
             print(__doc__, file=sys.stderr)
             return 2

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tools.release import facts, highest, image_name, notes, pin, tagged_image
+from tools.release import facts, highest, image_name, image_of, notes, pin, tagged_image
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOW = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())
@@ -122,10 +122,10 @@ def test_a_release_that_failed_half_way_is_taken_up(place: Place) -> None:
         assert place.tags() == tags
     assert "v1.0.0" in place.released("1.0.0")
     digest = FIRST.partition("@")[2]
-    assert facts("1.0.0", "Org/dbt-cloud-run", place.clone()) == {
-        "image": "ghcr.io/org/dbt-cloud-run",
-        "digest": digest,
-    }
+    clone = place.clone()
+    assert facts("1.0.0", "Org/dbt-cloud-run", clone) == {"image": "ghcr.io/org/dbt-cloud-run", "digest": digest}
+    assert image_of("v1", clone) == FIRST
+    assert image_of("v2", clone) is None
 
 
 def test_the_same_image_makes_the_same_commit(place: Place) -> None:
