@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -48,7 +49,8 @@ class Place:
         (work / "src/dbt_cloud_run").mkdir(parents=True, exist_ok=True)
         (work / "tools").mkdir(exist_ok=True)
         shutil.copy(ROOT / "tools/release.py", work / "tools")
-        shutil.copy(ROOT / "action.yml", work)
+        action = (ROOT / "action.yml").read_text()  # in the checkout of a release it names an image already
+        (work / "action.yml").write_text(re.sub(r"^  image: .*$", "  image: Dockerfile", action, flags=re.MULTILINE))
         (work / "src/dbt_cloud_run/__init__.py").write_text(f'__version__ = "{version}"\n')
         (work / "CHANGELOG.md").write_text(
             f"# Changelog\n\n## [Unreleased]\n\n## [{version}] - 2026-01-02\n\n- {version}\n"
