@@ -64,6 +64,7 @@ class Collector:
     packed: dict[Path, Path] | None = None  # receives, for what was written, where it lies compressed; None: no use
     manifest: Manifest | None = None
     _has_manifest: asyncio.Event = field(default_factory=asyncio.Event)
+    _decoding: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def collect(self, run: Run, number: int, ending: Ending) -> Attempt:
         """Everything that is needed of a run that has ended. `run` carries its steps, job and trigger."""
@@ -111,12 +112,13 @@ class Collector:
         path = downloads.found[name, step.index]
         await self._has_manifest.wait()  # the largest file is decoded while nothing else takes memory
         try:
-            if is_freshness:
-                head, rows = await _decoded(decode_sources, path)
-                with_results = replace(made, freshness=rows)
-            else:
-                head, results = await _decoded(decode_run_results, path)
-                with_results = replace(made, results=results)
+            async with self._decoding:  # one after the other, for the same reason
+                if is_freshness:
+                    head, rows = await _decoded(decode_sources, path)
+                    with_results = replace(made, freshness=rows)
+                else:
+                    head, results = await _decoded(decode_run_results, path)
+                    with_results = replace(made, results=results)
         except UnreadableArtifactError as error:
             reason: str | None = str(error)
             if isinstance(error, NotJsonError):
