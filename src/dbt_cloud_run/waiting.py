@@ -9,7 +9,7 @@ from typing import Protocol
 
 from dbt_cloud_run.clock import Clock
 from dbt_cloud_run.cloud.client import CloudClient
-from dbt_cloud_run.cloud.errors import CloudError, Redirected, Rejected, Unreachable
+from dbt_cloud_run.cloud.errors import CloudError, NotFound, Redirected, Rejected, Unreachable
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.polling import PollSchedule
 from dbt_cloud_run.cloud.retrying import NEW_RUN_GRACE, Reader
@@ -23,6 +23,7 @@ COOLDOWNS_WAITED_OUT = 2  # of five minutes each
 STEPS_FROM = 8.0  # seconds of waiting until a poll asks for the steps, too: their logs are heavy
 STEPS_EVERY = 12.0  # seconds at least between two such polls
 STEPS_SHARE = 0.15  # … or this share of the elapsed time, if that is longer
+STEPS_COST = 10.0  # … or so many times what the last one took
 
 
 class Watcher(Protocol):
@@ -57,6 +58,7 @@ class Waiting:
     on_run: Callable[[Run], None]  # the newest knowledge of the run, kept by the caller
     is_whole: bool = False  # whether the last look brought all of `WHOLE_RUN`
     _steps_at: float = field(default=float("-inf"))
+    _steps_took: float = 0.0
     _running_since: float | None = None
 
     async def until_end(self, run: Run) -> tuple[Run, str | None]:
@@ -83,37 +85,47 @@ class Waiting:
 
     async def _look(self, run: Run, began: float) -> Run:
         clock = self.reader.clock
-        elapsed = clock.monotonic() - began
-        with_steps = self._wants_steps(run, clock.monotonic(), elapsed)
-        include = WHOLE_RUN if with_steps else ()
+        wants_steps = self._wants_steps(run, clock.monotonic(), clock.monotonic() - began)
+        whole = await self._whole(run) if wants_steps else None
+        self.is_whole = whole is not None and whole.run_steps is not None
         try:
-            latest = await self.reader.read(
-                lambda: self.client.get_run(run.id, include),
-                deadline=self.limits.overall,
-                tolerate_404_until=began + NEW_RUN_GRACE,
-                tolerated=() if with_steps else (Redirected, Rejected),  # one odd answer ends nothing
-            )
+            latest = whole if whole is not None else await self._light(run, began)
         except Unreachable:
             return run  # only where there is a limit: when it is reached, the limit speaks, not this failure
         except CloudError as error:
-            if with_steps:  # what is asked for besides may be what is refused; the run itself is what counts
-                self._steps_at = float("inf")
-                return await self._look(run, began)
             raise _lost(run, error) from error
-        self.is_whole = with_steps and latest.run_steps is not None
-        if with_steps:
-            self._steps_at = clock.monotonic()
-        # What a light answer leaves out stays known: steps, job, trigger.
-        known = {name: getattr(run, name) for name in WHOLE_RUN if getattr(latest, name, None) is None}
-        latest = latest.model_copy(update=known)
+        latest = _with_known(latest, run, is_whole=self.is_whole)
         self.on_run(latest)
         self.watcher.seen(latest, clock.monotonic() - began)
         return latest
 
+    async def _light(self, run: Run, began: float) -> Run:
+        return await self.reader.read(
+            lambda: self.client.get_run(run.id),
+            deadline=self.limits.overall,
+            tolerate_404_until=began + NEW_RUN_GRACE,
+            tolerated=(Redirected, Rejected),  # one odd answer ends nothing
+        )
+
+    async def _whole(self, run: Run) -> Run | None:
+        """The run with its steps, tried once: whatever is wrong with them, the run's end must be seen."""
+        clock = self.reader.clock
+        began = self._steps_at = clock.monotonic()
+        try:
+            return await self.reader.read(lambda: self.client.get_run(run.id, WHOLE_RUN), deadline=began)
+        except (Unreachable, NotFound):
+            return None
+        except CloudError:  # it may be what is asked for besides that is refused: not asked for again
+            self._steps_at = float("inf")
+            return None
+        finally:
+            self._steps_took = clock.monotonic() - began
+
     def _wants_steps(self, run: Run, now: float, elapsed: float) -> bool:
         if run.state not in (RunState.RUNNING, RunState.UNKNOWN):
             return False
-        return elapsed >= STEPS_FROM and now - self._steps_at >= max(STEPS_EVERY, STEPS_SHARE * elapsed)
+        pause = max(STEPS_EVERY, STEPS_SHARE * elapsed, STEPS_COST * self._steps_took)
+        return elapsed >= STEPS_FROM and now - self._steps_at >= pause
 
     def _pause(self, run: Run, elapsed: float) -> float:
         clock = self.reader.clock
@@ -141,6 +153,12 @@ class Waiting:
         return "queue-timeout-minutes is over, and the run is still in the queue" if end and now >= end else None
 
 
+def _with_known(latest: Run, run: Run, *, is_whole: bool = False) -> Run:
+    """What a light answer leaves out stays known: job, trigger, steps (which it calls none)."""
+    names = [name for name in WHOLE_RUN if getattr(latest, name) is None or (name == "run_steps" and not is_whole)]
+    return latest.model_copy(update={name: getattr(run, name) for name in names})
+
+
 async def cancel(client: CloudClient, reader: Reader, run: Run) -> Run:
     """Cancel a run and wait until it has ended; gives what is last known of it. Raises `CloudError`s.
 
@@ -157,10 +175,10 @@ async def ended(client: CloudClient, reader: Reader, run: Run) -> Run:
     clock: Clock = reader.clock
     deadline = reader.within(CANCEL_BUDGET)
     while True:
-        latest = await _patiently(reader, lambda: client.get_run(run.id, WHOLE_RUN))
+        latest = await _patiently(reader, lambda: client.get_run(run.id))
         if latest.state.is_terminal or clock.monotonic() >= deadline:
-            return latest
-        await clock.sleep(CANCEL_POLL)
+            return _with_known(latest, run)
+        await clock.sleep(max(CANCEL_POLL, reader.rate_limit.minimum_interval))
 
 
 async def _patiently(reader: Reader, call: Callable[[], Awaitable[Run]]) -> Run:

@@ -47,6 +47,15 @@ def test_a_look_that_may_not_ask_for_the_steps_is_repeated_without_them(steps: S
     assert "could not be read" in step.summary
 
 
+@pytest.mark.parametrize("effect", ["html", "reset"])
+def test_steps_that_cannot_be_read_do_not_hide_the_end(effect: str, steps: Steps) -> None:
+    steps.emulator.behave(replay_speed=50)
+    steps.emulator.add_fault(method="GET", path=RUN, query="run_steps", effect=effect, times=None)
+    step = steps.play(poll_interval="5")
+    assert (step.status, step.outputs["status"]) == (0, "success"), step.log
+    assert step.seconds < 1800
+
+
 def test_once_a_run_has_ended_its_steps_are_read_once(steps: Steps) -> None:
     steps.emulator.behave(replay_speed=100)  # so that the end is seen by a look that asks for the steps, too
     step = steps.play(poll_interval="30")

@@ -130,6 +130,18 @@ def test_with_all_the_newest_manifest_is_still_ours(world: World) -> None:
     assert (world.kept / "manifest.json").read_bytes() == manifest()
 
 
+def test_with_all_no_artifact_is_downloaded_twice(world: World) -> None:
+    for name, content in (("run_results", results()), ("manifest", manifest()), ("catalog", b'{"nodes": {}}')):
+        world.add(f"{name}.json", 4, content)
+    world.collect(
+        run_of(made_step(4, "dbt docs generate")), step_artifacts="all", patterns=("manifest.json", "catalog.json")
+    )
+    names = ("manifest", "run_results", "catalog")
+    assert world.written == {"manifest.json", "catalog.json", *(f"runs/500/step-4/{name}.json" for name in names)}
+    artifacts = [request for request in world.requests if request[0].endswith(".json") and "sources" not in request[0]]
+    assert len(artifacts) == len(set(artifacts)) == 3
+
+
 def test_setup_steps_and_steps_that_never_ran_are_not_asked_for(world: World) -> None:
     world.add("run_results.json", 4, results(a="error"))
     clone = {"index": 1, "name": "Clone git repository", "status": 10}

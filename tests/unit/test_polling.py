@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from random import Random
 
 import pytest
@@ -25,6 +26,19 @@ def test_with_history_the_end_of_half_an_hour_is_noticed_within_5_s_by_fewer_cal
     seen, poller = simulate(ours, runs), simulate(fixed(15), runs)
     assert seen.lag <= 5
     assert seen.calls <= min(poller.calls, 121)
+
+
+def test_the_last_step_costs_no_more_than_the_goal_allows() -> None:
+    """A job of one step is in its last one all the time."""
+    runs = usual(1800, RUNS, seeded(6))
+
+    def in_last_step(history: Sequence[float]) -> Callable[[float], float]:
+        schedule = PollSchedule(history=tuple(history))
+        return lambda elapsed: schedule.next_interval(elapsed, in_last_step=True)
+
+    seen, poller = simulate(in_last_step, runs), simulate(fixed(15), runs)
+    assert seen.lag < simulate(ours, runs).lag
+    assert seen.calls <= poller.calls
 
 
 @pytest.mark.parametrize("median", [10, 30, 60, 120, 180, 240, 300, 400, 900, 1800, 3600, 14400])
@@ -78,7 +92,7 @@ def test_the_last_step_the_limit_and_the_user_s_own_interval() -> None:
     assert schedule.next_interval(1200, in_last_step=True) < schedule.next_interval(1200)
     assert schedule.next_interval(1800, minimum=30.0) == 30.0
     own = PollSchedule(history=(1800.0,), fixed_interval=10.0)
-    assert [own.next_interval(elapsed) for elapsed in (0.0, 4.5, 5000.0)] == [4.5, 10.0, 10.0]
+    assert [own.next_interval(elapsed) for elapsed in (0.0, 0.1, 4.6, 5000.0)] == [4.5, 4.5, 10.0, 10.0]
     assert PollSchedule(fixed_interval=0.5).next_interval(0.0) == 0.5
 
 

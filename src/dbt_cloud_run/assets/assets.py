@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from typing import Any
 
@@ -109,21 +109,40 @@ def _test_counts(ledger: Ledger, manifest: Manifest) -> Mapping[str, Mapping[str
 def _upstream_keys(manifest: Manifest, adapter: str) -> Callable[[ManifestNode], tuple[str, ...]]:
     """A function from a node to the keys of what it is built from, traced through ephemeral models."""
     key = cache(partial(asset_key, adapter))
+    traced: dict[str, tuple[str, ...]] = {}  # of each ephemeral model, so that none is gone through twice
+
+    def parents(node: ManifestNode) -> Iterator[ManifestNode]:
+        for parent_id in node.depends_on.nodes:
+            parent = manifest.nodes.get(parent_id) or manifest.sources.get(parent_id)
+            if parent is not None and parent.resource_type in (*BUILDABLE, "source"):
+                yield parent
 
     def keys_of(node: ManifestNode) -> tuple[str, ...]:
         keys: dict[str, None] = {}
-        traced: set[str] = set()
-        waiting = node.depends_on.nodes[::-1]  # a stack, so that no chain is too long, and a circle ends
-        while waiting:
-            parent_id = waiting.pop()
-            parent = manifest.nodes.get(parent_id) or manifest.sources.get(parent_id)
-            if parent is None or parent.resource_type not in (*BUILDABLE, "source"):
-                continue
-            if parent.config.materialized != "ephemeral" and parent.relation_name:
-                keys[key(parent.relation_name)] = None
-            elif parent_id not in traced:
-                traced.add(parent_id)
-                waiting += parent.depends_on.nodes[::-1]
+        for parent in parents(node):
+            if _has_relation(parent):
+                keys[key(parent.relation_name or "")] = None
+            else:
+                keys.update(dict.fromkeys(traced.get(parent.unique_id, ())))
         return tuple(keys)
 
-    return keys_of
+    def upstream(node: ManifestNode) -> tuple[str, ...]:
+        waiting = [parent for parent in parents(node) if not _has_relation(parent)]
+        begun: set[str] = set()
+        while waiting:  # a stack, so that no chain is too long; a circle ends where it was begun
+            one = waiting[-1]
+            before = [parent for parent in parents(one) if not _has_relation(parent)]
+            before = [parent for parent in before if parent.unique_id not in traced.keys() | begun]
+            if one.unique_id in begun or one.unique_id in traced or not before:
+                traced.setdefault(one.unique_id, keys_of(one))
+                waiting.pop()
+            else:
+                begun.add(one.unique_id)
+                waiting += before[::-1]
+        return keys_of(node)
+
+    return upstream
+
+
+def _has_relation(node: ManifestNode) -> bool:
+    return node.config.materialized != "ephemeral" and bool(node.relation_name)

@@ -69,6 +69,12 @@ class Unreadable(Ambiguous):
     """An answer of success whose body is not what it should be."""
 
 
+class TooLarge(Ambiguous):
+    """An answer of success that is larger than is read into memory; asking again does not make it smaller."""
+
+    is_transient = False
+
+
 class Unreachable(CloudError):
     """A read did not succeed within its budget; the last error is its `__cause__`."""
 

@@ -21,6 +21,7 @@ LONGEST_EXPECTANT_INTERVAL = 45.0  # seconds, where the usual end is far away
 LONGEST_QUEUED_INTERVAL = 30.0
 _YOUNG = 70.0  # seconds: most short runs have ended by then; what has not may well take long
 _GROWTH = 1.5  # the power of the elapsed time with which the interval grows from then on
+_LAST_STEP = 0.85  # of the interval: a job may have one step, and then this is no news
 _MOST_HISTORY = 20
 _ODD_SHARE = 0.05  # of runs that end otherwise than the history says
 _LEAST_SPREAD = 0.06
@@ -80,21 +81,25 @@ class PollSchedule:
         """
         elapsed = max(elapsed_seconds, 0.0)
         if self.fixed_interval is not None:
-            interval = self.fixed_interval if elapsed > 0 else min(self.fixed_interval, FIRST_INTERVAL)
+            interval = self.fixed_interval if elapsed >= FIRST_INTERVAL else min(self.fixed_interval, FIRST_INTERVAL)
         elif queued:
             interval = _grown(elapsed, LONGEST_QUEUED_INTERVAL)
         else:
-            interval = self._running(elapsed if running_seconds is None else max(running_seconds, 0.0))
-            if in_last_step and self.history:
-                interval = max(interval / 2, SHORTEST_INTERVAL)
+            running = elapsed if running_seconds is None else max(running_seconds, 0.0)
+            interval = self._running(running)
+            if in_last_step and self.history and running > self._usual / 2:
+                interval = max(interval * _LAST_STEP, SHORTEST_INTERVAL)
         return max(interval, minimum)
 
     def _running(self, elapsed: float) -> float:
         if not self.history:
             return _grown(elapsed, LONGEST_INTERVAL)
-        usual = sorted(self.history)[len(self.history) // 2]
-        expectant = min(_scale(usual) * math.sqrt(self._inverse_hazard(elapsed)), LONGEST_EXPECTANT_INTERVAL)
+        expectant = min(_scale(self._usual) * math.sqrt(self._inverse_hazard(elapsed)), LONGEST_EXPECTANT_INTERVAL)
         return max(min(expectant, _grown(elapsed, LONGEST_EXPECTANT_INTERVAL)), SHORTEST_INTERVAL)
+
+    @property
+    def _usual(self) -> float:
+        return sorted(self.history)[len(self.history) // 2]
 
     def _inverse_hazard(self, elapsed: float) -> float:
         """Seconds: the chance to last longer than `elapsed`, over the density of ends at it."""

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from dbt_cloud_run import __version__
 from dbt_cloud_run.cloud.answers import error_for, unwrap
 from dbt_cloud_run.cloud.certificates import tls_context
-from dbt_cloud_run.cloud.errors import Ambiguous, CloudError, NotReceived, Unreadable, WrongHost
+from dbt_cloud_run.cloud.errors import Ambiguous, CloudError, NotReceived, TooLarge, Unreadable, WrongHost
 from dbt_cloud_run.errors import ConfigError
 
 MAX_JSON_BYTES = 64 * 1024 * 1024  # of an answer that is read into memory; artifacts go to disk
@@ -170,6 +170,6 @@ async def _read(response: httpx.Response, request: str) -> bytes:
     async for part in response.aiter_bytes():
         size += len(part)
         if size > MAX_JSON_BYTES:
-            raise Unreadable(f"The answer to {request} is larger than {MAX_JSON_BYTES // 2**20} MiB.")
+            raise TooLarge(f"The answer to {request} is larger than {MAX_JSON_BYTES // 2**20} MiB.")
         parts.append(part)
     return b"".join(parts)

@@ -161,6 +161,7 @@ class Collector:
                     return
                 await asyncio.to_thread(fresh.replace, target)
                 downloads.found[MANIFEST, None] = target  # a step's own copy may be kept beside it
+                downloads.manifest_step = step.index
                 if packed := downloads.packed.pop(fresh, None):
                     downloads.packed[target] = packed
                 return
@@ -203,17 +204,40 @@ class Collector:
         wanted += [pattern for pattern in others if is_plain(pattern) and pattern not in listed]
         jobs = [downloads.file(path, self.kept / path, None) for path in wanted]
         if self.step_artifacts == "all":
+            there = downloads.found.keys() | await asyncio.to_thread(self._copied, downloads)
             jobs += [
                 downloads.file(path, self._step_folder(downloads.run.id, step.index) / path, step.index)
                 for step in _dbt_steps(downloads.run)
                 for path in dict.fromkeys((*_SPECIAL, *listed))
-                if (path, step.index) not in downloads.found
+                if (path, step.index) not in there
             ]
         found = await asyncio.gather(*jobs)
         if self.are_patterns_given:
             missing = [path for path, is_found in zip(wanted, found, strict=False) if not is_found]
             missing += [one for one in others if not is_plain(one) and not any(matches(path, one) for path in listed)]
             downloads.warnings += [f"Run {downloads.run.id} has no artifact {path}." for path in missing]
+
+    def _copied(self, downloads: Downloads) -> set[tuple[str, int]]:
+        """A step's own file that lies at the top is copied into its folder: it is not downloaded twice."""
+        at_top = {(path, step): file for (path, step), file in downloads.found.items() if file.parent == self.kept}
+        copied: set[tuple[str, int]] = set()
+        for (path, known_step), source in at_top.items():
+            step = downloads.manifest_step if path == MANIFEST else known_step
+            if step is None:
+                continue
+            target = self._step_folder(downloads.run.id, step) / path
+            try:
+                require_inside(self.kept, target)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target)
+            except (OSError, UnsafePathError) as error:
+                downloads.warnings.append(f"{path} of run {downloads.run.id}, step {step}, could not be kept: {error}")
+                continue
+            copied.add((path, step))
+            self.written.add(target)
+            if (packed := downloads.packed.get(source)) and self.packed is not None:
+                self.packed[target] = packed
+        return copied
 
     def _is_wanted(self, path: str) -> bool:
         return any(matches(path, pattern) for pattern in self.patterns)

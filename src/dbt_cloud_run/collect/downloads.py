@@ -35,6 +35,7 @@ class Downloads:
     kept: Path  # a real path; what is written in it stays in it
     packing: Path | None = None
     warnings: list[str] = field(default_factory=list)
+    manifest_step: int | None = None  # whose manifest lies at the top
     is_unread: bool = False  # something could not be read for a reason that may pass
     found: dict[tuple[str, int | None], Path] = field(default_factory=dict)
     packed: dict[Path, Path] = field(default_factory=dict)
@@ -58,7 +59,8 @@ class Downloads:
         """Wait until the run says that its artifacts are saved, as long as they may still be saving."""
         pause = 0.5
         while not self.run.artifacts_saved and self.reader.clock.monotonic() < self._late_until:
-            await self.reader.clock.sleep(min(pause, max(self._late_until - self.reader.clock.monotonic(), 0.0)))
+            limited = max(pause, self.reader.rate_limit.minimum_interval)
+            await self.reader.clock.sleep(min(limited, max(self._late_until - self.reader.clock.monotonic(), 0.0)))
             pause = min(pause * 1.6, 10.0)
             try:
                 latest = await self.reader.read(lambda: self.client.get_run(self.run.id), deadline=self._deadline)
