@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from dbt_cloud_run.cloud.polling import PollSchedule
+from dbt_cloud_run.waiting import STEPS_FROM
 
 SEED = 20240527
 SPREAD = 0.12
@@ -35,8 +36,9 @@ class Noticed:
 
 
 def ours(history: Sequence[float]) -> Interval:
-    """The action's schedule, given the history."""
-    return PollSchedule(history=tuple(history)).next_interval
+    """The action's schedule, given the history, for a job of one step: once its steps are read, it is in the last."""
+    schedule = PollSchedule(history=tuple(history))
+    return lambda elapsed: schedule.next_interval(elapsed, in_last_step=elapsed >= STEPS_FROM)
 
 
 def ours_unknowing(_: Sequence[float]) -> Interval:

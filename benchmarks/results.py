@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from benchmarks import installs
 from benchmarks.measure import ROOT, machine
-from benchmarks.texts import HEAD, INTRODUCTIONS, NOTES, TITLES
+from benchmarks.texts import HEAD, INTRODUCTIONS, TITLES
 
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 _PACKAGES = ("httpx", "pydantic", "msgspec", "tenacity", "actions-toolkit", "dbt-core", "dbt-duckdb")
@@ -19,7 +19,7 @@ def put(name: str, text: str, *, quick: bool = False, with_peers: bool = True) -
     """Put the tables of one part in its section, with date and machine; and the versions, if peers were measured."""
     stamp = f"_Measured on {datetime.now(UTC):%Y-%m-%d} on {machine()}{', quickly' if quick else ''}._"
     head, sections = _before()
-    parts = (f"## {TITLES[name]}", INTRODUCTIONS[name].strip(), text.strip(), stamp, NOTES.get(name, "").strip())
+    parts = (f"## {TITLES[name]}", INTRODUCTIONS[name].strip(), text.strip(), stamp)
     sections[TITLES[name]] = "\n\n".join(part for part in parts if part)
     if with_peers or not head:
         head = "\n\n".join((HEAD.strip(), _versions(with_peers=with_peers)))

@@ -1,4 +1,4 @@
-"""The words of RESULTS.md around the tables. The notes tell what limits a figure that misses its goal."""
+"""The words of RESULTS.md around the tables."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ the same https server. Medians of rounds after one that does not count; memory i
 (prefect-dbt's server is another process, and not counted).""",
     "noticing": """
 Simulated: calls / mean lag / 95th percentile of the lag. Usual lengths are log-normal with a spread of 0.12, the
-history is 10 earlier draws; the short ones are uniform. A look that also reads the steps is the same one call. Then
-the same on real sockets: the action's own waiting against the emulator.""",
+history is 10 earlier draws; the short ones are uniform. A look that also reads the steps is the same one call. The job
+has one step, so this action, which looks more often in a job's last step, does so all the time. Then the same on real
+sockets: the action's own waiting against the emulator.""",
     "start": """
 Process start to the first bytes that reach the host (an https one, so certificates are read), each in turn with the
 bare imports; packages and byte code as in the image. Of the peers it is the imports alone: none of them has sent
@@ -42,5 +43,3 @@ The demo's job, recorded on real dbt and replayed with fixed lengths: it fails, 
 time from process start beyond that of the two dbt Cloud runs, with everybody's own polling interval, and no delay
 before the retry. Rounds have different lengths, so that no interval fits by chance.""",
 }
-
-NOTES = dict.fromkeys(INTRODUCTIONS, "")

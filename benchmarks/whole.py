@@ -113,7 +113,19 @@ def report(rounds: int = len(SECONDS)) -> str:
             _row(name, figures) for (name, with_publishing), figures in found.items() if with_publishing is publishes
         ]
         parts.append(f"{title}:\n\n{table(columns, rows)}")
-    return "\n".join(parts)
+    return "\n".join([*parts, _goal(found["action", True], found["prefect-dbt", True])])
+
+
+def _goal(ours: Figures, theirs: Figures) -> str:
+    if not ours.overhead or not theirs.overhead:
+        return ""
+    ratios = {
+        "time": median(ours.overhead) / median(theirs.overhead),
+        "memory": median(ours.peaks) / median(theirs.peaks),
+        "bytes": median(ours.sizes) / median(theirs.sizes),
+    }
+    found = ", ".join(f"{ratio:.2f} of its {what}" for what, ratio in ratios.items())
+    return f"Publishing included, against prefect-dbt: {found} (goal: less than all of it)."
 
 
 def _row(name: str, figures: Figures) -> list[str]:

@@ -34,6 +34,7 @@ async def main(url: str, account: int, run_id: int, folder: Path) -> None:
             scratch=folder,
             patterns=("manifest.json", "run_results.json"),
             step_artifacts="results",
+            packed={},
         )
         run = await client.get_run(run_id, WHOLE_RUN)
         attempt = await collector.collect(run, 1, ending_of(run))

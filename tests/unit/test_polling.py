@@ -28,17 +28,15 @@ def test_with_history_the_end_of_half_an_hour_is_noticed_within_5_s_by_fewer_cal
     assert seen.calls <= min(poller.calls, 121)
 
 
-def test_the_last_step_costs_no_more_than_the_goal_allows() -> None:
-    """A job of one step is in its last one all the time."""
+def test_in_the_last_step_it_looks_more_often() -> None:
     runs = usual(1800, RUNS, seeded(6))
 
-    def in_last_step(history: Sequence[float]) -> Callable[[float], float]:
-        schedule = PollSchedule(history=tuple(history))
-        return lambda elapsed: schedule.next_interval(elapsed, in_last_step=True)
+    def before_it(history: Sequence[float]) -> Callable[[float], float]:
+        return PollSchedule(history=tuple(history)).next_interval
 
-    seen, poller = simulate(in_last_step, runs), simulate(fixed(15), runs)
-    assert seen.lag < simulate(ours, runs).lag
-    assert seen.calls <= poller.calls
+    last, before = simulate(ours, runs), simulate(before_it, runs)
+    assert last.lag < before.lag
+    assert last.calls > before.calls
 
 
 @pytest.mark.parametrize("median", [10, 30, 60, 120, 180, 240, 300, 400, 900, 1800, 3600, 14400])
