@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 from tests.support.retry_attempts import (
-    ALL,
     DASHBOARD,
     DIM1,
     DIM2,
@@ -36,7 +35,6 @@ from tests.support.retry_attempts import (
 )
 
 from dbt_cloud_run.model import Attempt, NodeResult, PlannedStep, RetryPlan, RunState, StepAction
-from dbt_cloud_run.retry import steps as retry_steps
 from dbt_cloud_run.retry.plan import plan_retry
 
 OK, FAILED, CANCELLED, SKIPPED = RunState.SUCCESS, RunState.ERROR, RunState.CANCELLED, RunState.SKIPPED
@@ -254,9 +252,20 @@ def test_what_cannot_be_edited_is_rerun_verbatim(command: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["dbt build --brand-new-flag x", "dbt clone --state prod"])
-def test_what_cannot_be_edited_is_not_rerun_with_a_deterministic_failure(command: str) -> None:
+def test_what_cannot_be_edited_is_rerun_with_its_deterministic_failure(command: str) -> None:
     made, planned = one(command, row(ORDERS, "error", RESET), row(STG, "error", NO_COLUMN))
+    assert (made.commands, planned.action, made.leaves_out) == ((command,), StepAction.WHOLE, False)
+    assert planned.left_out == ()
+    reasons = {node.unique_id: node.reason for node in planned.nodes}
+    assert reasons[uid(STG)].endswith("(deterministic); run again with the whole step")
+    made, planned = one(command, row(STG, "error", NO_COLUMN))
     assert (made.commands, planned.action, made.leaves_out) == ((), StepAction.DROP, True)
+
+
+def test_a_deterministic_failure_costs_nobody_the_retry_where_there_is_no_manifest() -> None:
+    rows = (row(NOT_NULL, "fail", "Got 3 results"), row(OTHER, "error", RESET))
+    made = plan_retry(attempt(("dbt build",), step(4, "dbt build", FAILED, *rows)), None)
+    assert (made.commands, made.leaves_out) == (("dbt build",), False)
 
 
 def test_without_a_manifest_the_step_is_rerun_whole() -> None:
@@ -332,19 +341,6 @@ def test_a_retry_of_a_retry_narrows_further() -> None:
     (command,) = first.commands
     again = attempt((command,), step(4, command, FAILED, row(OTHER), row(ORDERS, "error", RESET)))
     assert plan(replace(again, number=2)).commands == ("dbt run --select fqn:shop.marts.orders",)
-
-
-def test_a_command_stays_within_the_length_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    executed = [body for body in ALL if body["resource_type"] == "model" and body is not EPHEMERAL]
-    rows = [row(body, "error", RESET) for body in executed if body is not OTHER] + [row(OTHER)]
-    monkeypatch.setattr(retry_steps, "MAX_COMMAND_LENGTH", 60)
-    assert one("dbt run", *rows)[0].commands == ("dbt run --exclude fqn:shop.marts.other",)
-    for command in ("dbt run -s state:modified", "dbt run -s result:error", "dbt run --selector nightly"):
-        assert one(command, *rows)[0].commands == (command,)
-    monkeypatch.setattr(retry_steps, "MAX_COMMAND_LENGTH", 20)
-    made, planned = one("dbt run", *rows)
-    assert (made.commands, planned.action) == (("dbt run",), StepAction.WHOLE)
-    assert "longer than 20" in planned.reason
 
 
 def test_favor_state_is_kept_and_explained() -> None:

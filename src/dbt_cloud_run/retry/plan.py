@@ -22,7 +22,8 @@ from dbt_cloud_run.model import (
     StepAction,
 )
 from dbt_cloud_run.retry.alignment import Aligned, align, has_started, is_lint
-from dbt_cloud_run.retry.steps import BUILDING, Situation, plan_step
+from dbt_cloud_run.retry.planned import BUILDING
+from dbt_cloud_run.retry.steps import Situation, plan_step
 
 RetryOn = Literal["transient", "any"]
 
@@ -79,7 +80,8 @@ def commands_from_failure(attempt: Attempt) -> tuple[str, ...]:
 
 
 def _plan(steps: Sequence[PlannedStep], attempt: Attempt) -> RetryPlan:
-    commands = tuple(step.new_command for step in steps if step.action in _RUNS and step.new_command)
+    running = [step for step in steps if step.action in _RUNS and step.new_command]
+    commands = tuple(line for step in running for line in (step.new_command, *step.more_commands) if line)
     leaves_out = any(step.left_out or step.action is StepAction.DROP for step in steps)
     return RetryPlan(
         steps=tuple(steps),
@@ -104,6 +106,7 @@ def _with_gate(steps: Iterable[PlannedStep]) -> list[PlannedStep]:
                     action=StepAction.DROP,
                     reason=reason,
                     new_command=None,
+                    more_commands=(),
                     nodes=(),
                     left_out=(*step.left_out, *step.nodes),
                 )

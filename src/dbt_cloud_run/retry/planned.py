@@ -1,0 +1,78 @@
+"""Steps and nodes of a plan, made from the results that a step left. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from dbt_cloud_run.dbt.statuses import Kind, kind
+from dbt_cloud_run.model import NodeResult, PlannedNode, PlannedStep, Retryability, Step, StepAction
+from dbt_cloud_run.retry.alignment import AskedStep
+
+BUILDING = frozenset({"build", "run", "test", "seed", "snapshot"})
+"""`args.which` of the commands whose success means that a node is done; cloning or compiling it is something else."""
+
+
+def is_hook(unique_id: str) -> bool:
+    return unique_id.startswith("operation.")
+
+
+def node_rows(step: Step) -> dict[str, NodeResult]:
+    """The step's nodes by their last row, hooks left out."""
+    nodes = step.results.nodes if step.results else ()
+    return {row.unique_id: row for row in nodes if not is_hook(row.unique_id)}
+
+
+def is_over(status: str) -> bool:
+    return kind(status) in (Kind.SUCCEEDED, Kind.WARNED)
+
+
+def skipped_node(row: NodeResult, cause: str | None, hopeless: Collection[str]) -> PlannedNode:
+    reason = "skipped"
+    if row.message and "fail_fast" in row.message.replace("-", "_"):
+        reason = "not started: the step stops at the first failure"
+    elif cause is not None:
+        reason = f"skipped because of {cause}" + (", which is not run again" if cause in hopeless else "")
+    return PlannedNode(unique_id=row.unique_id, status=row.status, reason=reason)
+
+
+def failed_node(row: NodeResult, verdict: Retryability) -> PlannedNode:
+    message = " ".join((row.message or "").split())
+    shown = message if len(message) <= 160 else f"{message[:159]}…"
+    return PlannedNode(
+        unique_id=row.unique_id,
+        status=row.status,
+        reason=f"{row.status}: {shown} ({verdict})" if shown else f"{row.status} ({verdict})",
+        retryability=verdict,
+        seconds_before=row.execution_seconds,
+    )
+
+
+def skipped_step(asked: AskedStep, reason: str) -> PlannedStep:
+    rows = node_rows(asked.step).values() if asked.step else ()
+    return planned_step(asked, StepAction.SKIP, reason, saved=list(rows))
+
+
+def planned_step(
+    asked: AskedStep,
+    action: StepAction,
+    reason: str,
+    *,
+    commands: Sequence[str] = (),
+    nodes: tuple[PlannedNode, ...] = (),
+    left_out: tuple[PlannedNode, ...] = (),
+    saved: Sequence[NodeResult] = (),
+) -> PlannedStep:
+    if action is StepAction.WHOLE:
+        commands = (asked.command,)
+    return PlannedStep(
+        index=asked.step.index if asked.step and asked.step.index else None,
+        command=asked.command,
+        action=action,
+        reason=reason,
+        new_command=commands[0] if commands else None,
+        more_commands=tuple(commands[1:]),
+        nodes=nodes,
+        left_out=left_out,
+        saved_nodes=len(saved),
+        saved_seconds=sum(row.execution_seconds for row in saved),
+    )
