@@ -347,3 +347,44 @@ def test_favor_state_is_kept_and_explained() -> None:
     made, planned = one("dbt run --defer --favor-state --state prod", row(STG), row(ORDERS, "error", RESET))
     assert planned.new_command == "dbt run --defer --favor-state --state prod --select fqn:shop.marts.orders"
     assert any("--favor-state" in note for note in made.notes)
+
+
+@pytest.mark.parametrize(("verdict", "message"), [("deterministic", "Compilation Error in model eph"), ("x", RESET)])
+def test_an_ephemeral_model_that_failed_is_no_success(verdict: str, message: str) -> None:
+    asked = ("dbt run --select eph", "dbt test")
+    made = plan(attempt(asked, step(4, asked[0], FAILED, row(EPHEMERAL, "error", message))))
+    again = verdict != "deterministic"
+    assert made.commands == (asked if again else ())
+    assert names(made.steps[0].nodes if again else made.steps[0].left_out) == {uid(EPHEMERAL)}
+
+
+def test_what_an_ephemeral_model_keeps_from_running_is_left_out_with_it() -> None:
+    rows = (row(ORDERS, "skipped"), row(REPORT, "skipped"), row(OTHER, "error", RESET))
+    _, planned = one("dbt run", row(EPHEMERAL, "error", "Compilation Error in model eph"), *rows)
+    assert names(planned.nodes) == {uid(OTHER)}
+    assert names(planned.left_out) == {uid(EPHEMERAL), uid(ORDERS), uid(REPORT)}
+    _, planned = one("dbt run", row(EPHEMERAL, "error", RESET), *rows)
+    assert names(planned.nodes) == {uid(OTHER), uid(ORDERS), uid(REPORT)}
+    _, planned = one("dbt run", row(EPHEMERAL, "error", RESET), row(OTHER, "error", RESET))
+    assert (planned.action, planned.new_command) == (StepAction.WHOLE, "dbt run")
+
+
+def test_a_node_that_was_skipped_for_an_ephemeral_model_is_not_sent_again() -> None:
+    why = (
+        "Compilation Error in model.shop.orders, caused by compilation error in referenced ephemeral model "
+        "model.shop.eph"
+    )
+    rows = (row(ORDERS, "skipped", why), row(REPORT, "skipped"))
+    made, planned = one("dbt build", *rows, row(OTHER, "error", RESET))
+    assert names(planned.nodes) == {uid(OTHER)}
+    assert names(planned.left_out) == {uid(ORDERS), uid(REPORT)}
+    assert made.leaves_out
+    assert one("dbt build", *rows)[0].commands == ()
+    assert names(one("dbt build", *rows, retry_on="any")[1].nodes) == {uid(ORDERS), uid(REPORT)}
+
+
+def test_a_text_that_only_speaks_of_macros_is_none() -> None:
+    command = "dbt build --brand-new-flag --vars '{m: run-operation}'"
+    assert one(command, row(ORDERS, "error", RESET))[0].commands == (command,)
+    for calls in ("dbt run-operation --brand-new-flag x", "dbt build; dbt run-operation x", "dbt run-operation 'x"):
+        assert one(calls, row(ORDERS, "error", RESET))[0].commands == ()

@@ -19,7 +19,7 @@ from dbt_cloud_run.model import (
     Step,
     StepAction,
 )
-from dbt_cloud_run.retry.alignment import AskedStep
+from dbt_cloud_run.retry.alignment import AskedStep, is_lint
 from dbt_cloud_run.retry.planned import (
     failed_node,
     is_hook,
@@ -60,6 +60,8 @@ def plan_step(asked: AskedStep, situation: Situation) -> PlannedStep:
         return planned_step(asked, StepAction.WHOLE, "it never started")
     if step.state is RunState.SUCCESS and not _failed_nodes(step, situation):
         return skipped_step(asked, "succeeded")
+    if is_lint(step) and not situation.takes_all:
+        return planned_step(asked, StepAction.DROP, "it found problems in the code, and would again")
     if runs_operation(asked.command):
         if situation.takes_all:
             return planned_step(asked, StepAction.WHOLE, "the macro failed, and every failure is retried")
@@ -73,12 +75,25 @@ def plan_step(asked: AskedStep, situation: Situation) -> PlannedStep:
 
 def _without_results(asked: AskedStep, step: Step, situation: Situation) -> PlannedStep:
     reason = step.distrusted or "it has no results"
-    command = parse_command(asked.command)
-    if command is not None and command.verb == "source freshness":
-        return planned_step(asked, StepAction.WHOLE, "it failed")
+    if step.freshness:
+        return _freshness(asked, step, situation)
     if _is_deterministic_log(step, situation):
         return planned_step(asked, StepAction.DROP, f"{reason}, and its log shows a failure that would happen again")
     return planned_step(asked, StepAction.WHOLE, f"{reason} that could be trusted" if not step.distrusted else reason)
+
+
+def _freshness(asked: AskedStep, step: Step, situation: Situation) -> PlannedStep:
+    """Data that is too old is as old in the retry; a source that could not be asked is judged by its message."""
+    failed = tuple(
+        failed_node(NodeResult(unique_id=row.unique_id, status=row.status, message=row.message), verdict)
+        for row in step.freshness
+        if is_failure(row.status)
+        for verdict in [judge(row.status, row.message, adapter_type=situation.adapter_type, resource_type="source")]
+    )
+    hopeless = not situation.takes_all and all(node.retryability is _DETERMINISTIC for node in failed)
+    if failed and hopeless and step.state is RunState.ERROR:
+        return planned_step(asked, StepAction.DROP, "every failure in it is deterministic", left_out=failed)
+    return replace(planned_step(asked, StepAction.WHOLE, "it is run as a whole, and it failed"), nodes=failed)
 
 
 def _is_deterministic_log(step: Step, situation: Situation) -> bool:
@@ -107,6 +122,7 @@ class _StepPlanner:
         self._selector = situation.selector
         self._command = parse_command(asked.command)
         self._rows = node_rows(step)
+        self._ephemeral = [row for row in self._rows.values() if is_failure(row.status) and self._is_compiled(row)]
         self._hooks = [row for row in (step.results.nodes if step.results else ()) if is_hook(row.unique_id)]
 
     def plan(self) -> PlannedStep:
@@ -116,7 +132,7 @@ class _StepPlanner:
             return self._whole("it was cut off, and what it had still to do cannot be told from the manifest")
         failed_hooks = [row for row in self._hooks if is_failure(row.status)]
         if not rows and not missing:
-            return self._nothing_failed(failed_hooks)
+            return self._only_ephemeral() if self._ephemeral else self._nothing_failed(failed_hooks)
         needs = self._divide(rows, missing, failed_hooks)
         if not needs.retried:
             return self._left_out(needs, "every failure in it is deterministic")
@@ -140,7 +156,7 @@ class _StepPlanner:
         return sorted(one for one in found if not _is_done(one, self._step, self._situation))
 
     def _is_needed(self, row: NodeResult) -> bool:
-        if _is_done(row.unique_id, self._step, self._situation) or self._is_ephemeral(row.unique_id):
+        if _is_done(row.unique_id, self._step, self._situation) or self._is_compiled(row):
             return False
         if is_failure(row.status):
             return True
@@ -148,9 +164,9 @@ class _StepPlanner:
             return False
         return is_skipped(row.status) or (kind(row.status) is Kind.WARNED and self._warnings_are_errors)
 
-    def _is_ephemeral(self, unique_id: str) -> bool:
-        """An ephemeral model is part of those that use it; `--fail-fast` lists it as skipped all the same."""
-        node = self._selector.nodes.get(unique_id) if self._selector else None
+    def _is_compiled(self, row: NodeResult) -> bool:
+        """Whether the row is of an ephemeral model: it is part of those that use it, and listed at times all the same."""
+        node = self._selector.nodes.get(row.unique_id) if self._selector else None
         return node is not None and is_ephemeral(node)
 
     @property
@@ -160,7 +176,7 @@ class _StepPlanner:
     def _nothing_failed(self, failed_hooks: Sequence[NodeResult]) -> PlannedStep:
         if failed_hooks:
             return self._only_hooks(failed_hooks)
-        if any(not is_over(row.status) for row in self._rows.values()):
+        if any(not is_over(row.status) and not self._is_compiled(row) for row in self._rows.values()):
             return skipped_step(self._asked, "what failed in it succeeded in a later step")
         if self._is_cut_off:
             return skipped_step(self._asked, "all of its nodes had succeeded before it was cut off")
@@ -169,6 +185,14 @@ class _StepPlanner:
         if _is_deterministic_log(self._step, self._situation):
             return self._drop("no node of it failed, but its log shows a failure that would happen again")
         return self._whole("it failed, but none of its nodes did")
+
+    def _only_ephemeral(self) -> PlannedStep:
+        failed = tuple(failed_node(row, self._judge(row)) for row in self._ephemeral)
+        if all(self._is_hopeless(node.retryability) for node in failed):
+            return self._left_out(_Needs((), failed), "every failure in it is deterministic")
+        return replace(
+            self._whole("only ephemeral models of it failed, which are never run by themselves"), nodes=failed
+        )
 
     def _only_hooks(self, failed: Sequence[NodeResult]) -> PlannedStep:
         hooks = tuple(self._hook(row) for row in failed)
@@ -183,13 +207,13 @@ class _StepPlanner:
         return failed_node(row, self._judge(row))
 
     def _divide(self, rows: Sequence[NodeResult], missing: Iterable[str], failed_hooks: Sequence[NodeResult]) -> _Needs:
-        failed = {row.unique_id: self._judge(row) for row in rows if not is_skipped(row.status)}
+        failed = self._verdicts(rows)
         hopeless = {unique_id for unique_id, verdict in failed.items() if self._is_hopeless(verdict)}
         stopped = self._stopped_by_hook(failed_hooks)
         held = self._held_by(hopeless)
         causes = self._causes({row.unique_id for row in rows} - failed.keys(), failed, hopeless)
         retried: list[PlannedNode] = []
-        left_out: list[PlannedNode] = []
+        left_out = [failed_node(row, failed[row.unique_id]) for row in self._ephemeral if row.unique_id in hopeless]
         for row in rows:
             verdict = failed.get(row.unique_id)
             if verdict is not None:
@@ -203,6 +227,14 @@ class _StepPlanner:
             node = PlannedNode(unique_id=unique_id, status="not started", reason=why)
             (left_out if unique_id in held else retried).append(node)
         return self._without_orphans(_Needs(tuple(retried), tuple(left_out)))
+
+    def _verdicts(self, rows: Sequence[NodeResult]) -> dict[str, Retryability]:
+        """What has failed, judged. Of an ephemeral model dbt tells in the message of those that were skipped for it."""
+        failed = {row.unique_id: self._judge(row) for row in (*rows, *self._ephemeral) if not is_skipped(row.status)}
+        if not self._ephemeral:
+            skipped = {row.unique_id: self._judge(row) for row in rows if is_skipped(row.status)}
+            failed |= {one: verdict for one, verdict in skipped.items() if verdict is _DETERMINISTIC}
+        return failed
 
     def _judge(self, row: NodeResult) -> Retryability:
         node = self._selector.nodes.get(row.unique_id) if self._selector else None
@@ -268,6 +300,10 @@ class _StepPlanner:
         if self._selector is None:
             return Rewritten(obstacle="there is no manifest to name its nodes by")
         wanted = frozenset(node.unique_id for node in needs.retried)
+        gone = {node.unique_id for node in needs.left_out}
+        unused = (row for row in self._ephemeral if not self._selector.reach([row.unique_id]) & wanted)
+        if any(row.unique_id not in gone for row in unused):
+            return Rewritten(obstacle="an ephemeral model of it failed, which nothing that is run again uses")
         return rewrite(self._selector, self._command, wanted, may_divide=bool(needs.left_out))
 
     def _nodes(self, needs: _Needs, commands: tuple[str, ...]) -> PlannedStep:

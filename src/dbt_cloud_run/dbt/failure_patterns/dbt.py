@@ -107,6 +107,11 @@ DBT = (
         reason="the command's quotes do not match",
         example="No closing quotation",
     ),
+    _sure(
+        r"^[ \t]*\d{1,6} of \d{1,6} error stale freshness of ",
+        reason="its data is older than allowed",
+        example="1 of 1 ERROR STALE freshness of shop.orders ........ [ERROR STALE in 0.10s]\nDone.",
+    ),
 )
 
 RENDERING = (
