@@ -36,18 +36,22 @@ def _failed_set(draw: st.DataObject, selector: Selector, verb: str) -> frozenset
 
 
 @settings(max_examples=60)
-@given(content=projects(), verb=st.sampled_from(VERBS), data=st.data())
-def test_a_failed_set_is_named_exactly_for_dbt_itself(content: dict[str, Any], verb: str, data: st.DataObject) -> None:
+@given(content=projects(), verb=st.sampled_from(VERBS), mode=st.sampled_from(["empty", "cautious"]), data=st.data())
+def test_a_failed_set_is_named_exactly_for_dbt_itself(
+    content: dict[str, Any], verb: str, mode: str, data: st.DataObject
+) -> None:
     selector = Selector(ours(content))
     failed = _failed_set(data, selector, verb)
     command = parse_command(f"dbt {verb} --select tag:daily --vars '{{x: 1}}'")
     assert command is not None
-    exact = name_exactly(selector, failed, command)
+    exact = name_exactly(selector, failed, command, indirect=mode)
     if not failed:
         assert exact is None
         return
-    assert exact is not None
-    line = command.with_selection(exact.select, exact.exclude, indirect="empty").render()
+    if exact is None:
+        assert mode != "empty"
+        return
+    line = command.with_selection(exact.select, exact.exclude, indirect=mode).render()
     assert DbtItself(content).executes(line) == failed, line
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.dbt_graphs import manifest_of, node, ours
 from tests.support.retry_attempts import (
     ALL,
     DIM1,
@@ -31,9 +32,11 @@ from dbt_cloud_run.retry import rewriting
 from dbt_cloud_run.retry.plan import plan_retry
 
 
-def one(command: str, *rows: NodeResult) -> tuple[RetryPlan, PlannedStep]:
+def one(command: str, *rows: NodeResult, version: str | None = None) -> tuple[RetryPlan, PlannedStep]:
     """The plan after a job of one failed step."""
-    made = plan_retry(attempt((command,), step(4, command, RunState.ERROR, *rows)), project())
+    manifest = project()
+    manifest.metadata.dbt_version = version
+    made = plan_retry(attempt((command,), step(4, command, RunState.ERROR, *rows)), manifest)
     return made, made.steps[0]
 
 
@@ -87,3 +90,36 @@ def test_a_command_that_would_be_too_long_is_divided_where_part_of_it_must_not_r
     monkeypatch.setattr(rewriting, "MAX_PARTS", 2)
     made, planned = one("dbt build", *rows)
     assert (made.commands, planned.action, made.leaves_out) == (("dbt build",), StepAction.WHOLE, False)
+
+
+@pytest.mark.parametrize(
+    ("version", "mode"),
+    [("1.4.9", "cautious"), ("1.3.0", "cautious"), ("1.5.0", "empty"), ("2025.10.10+79ec687", "empty")],
+)
+def test_an_old_dbt_is_not_asked_for_a_mode_that_it_does_not_know(version: str, mode: str) -> None:
+    _, planned = one("dbt test", row(NOT_NULL, "error", RESET), row(SINGULAR, "pass"), version=version)
+    assert planned.new_command == f"dbt test --select fqn:shop.marts.not_null_orders_id --indirect-selection {mode}"
+
+
+def test_an_old_dbt_adds_tests_to_a_selection_so_they_are_excluded() -> None:
+    rows = (row(OTHER, "error", RESET), row(ORDERS), row(NOT_NULL, "pass"), row(SINGULAR, "skipped"))
+    assert one("dbt build", *rows, version="1.4.9")[1].new_command == (
+        "dbt build --select fqn:shop.marts.other fqn:shop.assert_it --indirect-selection cautious"
+    )
+    rows = (row(ORDERS, "error", RESET), row(NOT_NULL, "fail", "Got 3 results"), row(REPORT, "error", RESET))
+    _, planned = one("dbt build", *rows, version="1.4.9")
+    assert planned.new_command == (
+        "dbt build --select fqn:shop.marts.orders fqn:shop.marts.report "
+        "--exclude resource_type:test resource_type:unit_test --indirect-selection cautious"
+    )
+
+
+def test_what_an_old_dbt_cannot_be_told_exactly_is_run_as_it_was() -> None:
+    odd = node("model", "shop", ["marts"], "two words")
+    for version, is_named in (("1.4.9", False), ("1.5.0", True)):
+        manifest = ours(manifest_of((*ALL, odd)))
+        manifest.metadata.dbt_version = version
+        run = attempt(("dbt run",), step(4, "dbt run", RunState.ERROR, row(odd, "error", RESET), row(STG)))
+        planned = plan_retry(run, manifest).steps[0]
+        assert (planned.new_command == "dbt run") is not is_named
+        assert ("because dbt 1.4 adds tests" in planned.reason) is not is_named

@@ -11,6 +11,7 @@ from dbt_cloud_run.dbt.commands import parse_command
 from dbt_cloud_run.dbt.failures import judge_log
 from dbt_cloud_run.dbt.selection import Selector
 from dbt_cloud_run.dbt.statuses import did_not_succeed
+from dbt_cloud_run.dbt.versions import version_of
 from dbt_cloud_run.model import (
     Attempt,
     Ending,
@@ -64,6 +65,7 @@ def plan_retry(
         selector=Selector(manifest) if manifest is not None else None,
         adapter_type=manifest.metadata.adapter_type if manifest is not None else None,
         takes_all=takes_all,
+        version=version_of(manifest.metadata.dbt_version if manifest is not None else None, attempt.dbt_version),
         done=_done(attempt.steps) | {node: _LATER for one in later for node in _done(one.steps)},
     )
     steps = _with_gate([plan_step(asked, situation) for asked in aligned.asked])

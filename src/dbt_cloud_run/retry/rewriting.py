@@ -9,6 +9,7 @@ from dbt_cloud_run.dbt.blocking import blocked_by
 from dbt_cloud_run.dbt.commands import DbtCommand
 from dbt_cloud_run.dbt.naming import ExactSelection, name_exactly, narrow_exactly
 from dbt_cloud_run.dbt.selection import Selector, model_of
+from dbt_cloud_run.dbt.versions import KNOWS_EMPTY
 
 MAX_COMMAND_LENGTH = 8_000
 """Characters of a rewritten command. dbt Cloud documents no limit for a step; this one is well below those of the
@@ -28,26 +29,40 @@ class Rewritten:
     obstacle: str = ""
 
 
-def rewrite(selector: Selector, command: DbtCommand, wanted: frozenset[str], *, may_divide: bool) -> Rewritten:
+def rewrite(
+    selector: Selector,
+    command: DbtCommand,
+    wanted: frozenset[str],
+    *,
+    version: tuple[int, int] | None = None,
+    may_divide: bool,
+) -> Rewritten:
     """`may_divide`: several commands are better than the whole step, because part of it must not be run again."""
-    line = _named(selector, command, wanted)
+    is_old = version is not None and version < KNOWS_EMPTY
+    indirect = "cautious" if is_old else "empty"
+    line = _named(selector, command, wanted, indirect)
     if line is None:
-        return Rewritten(obstacle="its nodes cannot be named exactly")
+        why = "its nodes cannot be named exactly"
+        if version is not None and is_old:
+            why += f", because dbt {version[0]}.{version[1]} adds tests to what is selected, and knows no patterns"
+        return Rewritten(obstacle=why)
     if len(line) <= MAX_COMMAND_LENGTH:
         return Rewritten((line,))
-    narrowed = narrow_exactly(selector, wanted, command)
+    narrowed = narrow_exactly(selector, wanted, command, indirect=indirect)
     if narrowed is not None and narrowed.exclude == command.selection.exclude:
         return Rewritten(obstacle="none of its nodes succeeded")
     shorter = _render(command, narrowed)
     if shorter is not None and len(shorter) <= MAX_COMMAND_LENGTH:
         return Rewritten((shorter,))
-    if may_divide and len(line) <= MAX_COMMAND_LENGTH * MAX_PARTS and (parts := _divided(selector, command, wanted)):
-        return Rewritten(parts)
+    if may_divide and len(line) <= MAX_COMMAND_LENGTH * MAX_PARTS:
+        parts = _divided(selector, command, wanted, indirect)
+        if parts:
+            return Rewritten(parts)
     return Rewritten(obstacle=f"the names of its nodes would be longer than {MAX_COMMAND_LENGTH} characters")
 
 
-def _named(selector: Selector, command: DbtCommand, wanted: frozenset[str]) -> str | None:
-    return _render(command, name_exactly(selector, wanted, command))
+def _named(selector: Selector, command: DbtCommand, wanted: frozenset[str], indirect: str) -> str | None:
+    return _render(command, name_exactly(selector, wanted, command, indirect=indirect))
 
 
 def _render(command: DbtCommand, exact: ExactSelection | None) -> str | None:
@@ -57,14 +72,14 @@ def _render(command: DbtCommand, exact: ExactSelection | None) -> str | None:
     return command.with_selection(exact.select, exact.exclude, indirect=indirect).render()
 
 
-def _divided(selector: Selector, command: DbtCommand, wanted: frozenset[str]) -> tuple[str, ...]:
+def _divided(selector: Selector, command: DbtCommand, wanted: frozenset[str], indirect: str) -> tuple[str, ...]:
     """The nodes in their order, cut into commands that are each short enough; nothing where that cannot be had."""
     rest = _in_order(selector, command, wanted)
     lines: list[str] = []
     while rest:
         count = len(rest)
         while True:
-            line = _named(selector, command, frozenset[str]().union(*rest[:count]))
+            line = _named(selector, command, frozenset[str]().union(*rest[:count]), indirect)
             if line is None or len(lines) == MAX_PARTS:
                 return ()
             if len(line) <= MAX_COMMAND_LENGTH:

@@ -43,6 +43,7 @@ class Situation:
     adapter_type: str | None
     takes_all: bool
     done: Mapping[str, int]
+    version: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,7 @@ class _StepPlanner:
             return None if found is None else sorted(found)
         if self._step.state is not RunState.ERROR or not needed:
             return []
-        found = lost(self._selector, self._command, results, self._rows)
+        found = lost(self._selector, self._command, results, self._rows, self._situation.version)
         return sorted(one for one in found if not _is_done(one, self._step, self._situation))
 
     def _is_needed(self, row: NodeResult) -> bool:
@@ -165,7 +166,7 @@ class _StepPlanner:
         return is_skipped(row.status) or (kind(row.status) is Kind.WARNED and self._warnings_are_errors)
 
     def _is_compiled(self, row: NodeResult) -> bool:
-        """Whether the row is of an ephemeral model: it is part of those that use it, and listed at times all the same."""
+        """Whether the row is of an ephemeral model: part of those that use it, it is listed at times all the same."""
         node = self._selector.nodes.get(row.unique_id) if self._selector else None
         return node is not None and is_ephemeral(node)
 
@@ -304,7 +305,9 @@ class _StepPlanner:
         unused = (row for row in self._ephemeral if not self._selector.reach([row.unique_id]) & wanted)
         if any(row.unique_id not in gone for row in unused):
             return Rewritten(obstacle="an ephemeral model of it failed, which nothing that is run again uses")
-        return rewrite(self._selector, self._command, wanted, may_divide=bool(needs.left_out))
+        return rewrite(
+            self._selector, self._command, wanted, version=self._situation.version, may_divide=bool(needs.left_out)
+        )
 
     def _nodes(self, needs: _Needs, commands: tuple[str, ...]) -> PlannedStep:
         retried = {node.unique_id for node in needs.retried}
