@@ -23,6 +23,7 @@ from dbt_cloud_run.model import (
     StepAction,
 )
 from dbt_cloud_run.retry.alignment import Aligned, align, has_started, is_lint
+from dbt_cloud_run.retry.native import completed
 from dbt_cloud_run.retry.planned import BUILDING
 from dbt_cloud_run.retry.steps import Situation, plan_step
 
@@ -46,12 +47,14 @@ def plan_retry(
     retry_on: RetryOn = "transient",
     take_all: bool = False,
     cancelled_here: bool = False,
+    earlier: Sequence[Attempt] = (),
     later: Sequence[Attempt] = (),
 ) -> RetryPlan:
     """Plan what the next attempt does.
 
     `take_all`: every failure is retried this once, whatever `retry_on` says, since a person asked for it.
     `cancelled_here`: the run was cancelled by this program, which counts as a failure.
+    `earlier`: the attempts before this one, in order: what a native retry had not to do again was done in them.
     `later`: retries of this attempt that left out some of its failures; what succeeded in them is done.
     """
     refused = _NOT_RETRIED.get(attempt.ending)
@@ -61,6 +64,7 @@ def plan_retry(
     takes_all = take_all or retry_on == "any"
     if not takes_all and (hopeless := _hopeless_setup(aligned)) is not None:
         return RetryPlan(steps=_dropped(aligned, hopeless), leaves_out=True, stop_reason=hopeless)
+    aligned = completed(aligned, attempt, earlier)
     situation = Situation(
         selector=Selector(manifest) if manifest is not None else None,
         adapter_type=manifest.metadata.adapter_type if manifest is not None else None,
