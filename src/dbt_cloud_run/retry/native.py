@@ -1,4 +1,4 @@
-"""dbt Cloud's own retry runs the rest of a command: its results are joined to those of the run that it retried. Pure."""
+"""dbt Cloud's own retry runs the rest of a command: its results are joined to those of the run it retried. Pure."""
 
 from __future__ import annotations
 

@@ -114,6 +114,9 @@ def _with_gate(steps: Iterable[PlannedStep]) -> list[PlannedStep]:
                     new_command=None,
                     more_commands=(),
                     nodes=(),
+                    runs_again=0,
+                    saved_nodes=0,
+                    saved_seconds=0.0,
                     left_out=(*step.left_out, *step.nodes),
                 )
             )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
-from dbt_cloud_run.dbt.statuses import Kind, kind
+from dbt_cloud_run.dbt.statuses import NODE_COMMANDS, Kind, kind
 from dbt_cloud_run.model import NodeResult, PlannedNode, PlannedStep, Retryability, Step, StepAction
 from dbt_cloud_run.retry.alignment import AskedStep
 
 BUILDING = frozenset({"build", "run", "test", "seed", "snapshot"})
 """`args.which` of the commands whose success means that a node is done; cloning or compiling it is something else."""
+
+
+_EXECUTING = NODE_COMMANDS | {"retry"}
 
 
 def is_hook(unique_id: str) -> bool:
@@ -48,8 +52,21 @@ def failed_node(row: NodeResult, verdict: Retryability) -> PlannedNode:
 
 
 def skipped_step(asked: AskedStep, reason: str) -> PlannedStep:
-    rows = node_rows(asked.step).values() if asked.step else ()
-    return planned_step(asked, StepAction.SKIP, reason, saved=list(rows))
+    return planned_step(asked, StepAction.SKIP, reason, saved=list(_executed(asked).values()))
+
+
+def whole_step(asked: AskedStep, reason: str, nodes: tuple[PlannedNode, ...] = ()) -> PlannedStep:
+    """The step as it was; `nodes` are those of it that did not succeed."""
+    known = _executed(asked).keys() | {node.unique_id for node in nodes}
+    return replace(planned_step(asked, StepAction.WHOLE, reason, nodes=nodes), runs_again=len(known))
+
+
+def _executed(asked: AskedStep) -> dict[str, NodeResult]:
+    """The nodes that the step has run; compiling and listing them is no work that could be saved."""
+    results = asked.step.results if asked.step else None
+    if asked.step is None or results is None or (results.which and results.which not in _EXECUTING):
+        return {}
+    return node_rows(asked.step)
 
 
 def planned_step(
@@ -62,6 +79,8 @@ def planned_step(
     left_out: tuple[PlannedNode, ...] = (),
     saved: Sequence[NodeResult] = (),
 ) -> PlannedStep:
+    """`saved`: the rows of the nodes that are not run again, of which those count that succeeded."""
+    saved = [row for row in saved if is_over(row.status)]
     if action is StepAction.WHOLE:
         commands = (asked.command,)
     return PlannedStep(
@@ -73,6 +92,7 @@ def planned_step(
         more_commands=tuple(commands[1:]),
         nodes=nodes,
         left_out=left_out,
+        runs_again=len(nodes),
         saved_nodes=len(saved),
         saved_seconds=sum(row.execution_seconds for row in saved),
     )

@@ -28,6 +28,7 @@ from dbt_cloud_run.retry.planned import (
     planned_step,
     skipped_node,
     skipped_step,
+    whole_step,
 )
 from dbt_cloud_run.retry.rewriting import Rewritten, rewrite
 from dbt_cloud_run.retry.unreported import lost, not_reported
@@ -58,14 +59,14 @@ def plan_step(asked: AskedStep, situation: Situation) -> PlannedStep:
     """Decide about one command that the run was asked for, as if nothing before it had failed."""
     step = asked.step
     if step is None or not asked.is_started:
-        return planned_step(asked, StepAction.WHOLE, "it never started")
+        return whole_step(asked, "it never started")
     if step.state is RunState.SUCCESS and not _failed_nodes(step, situation):
-        return skipped_step(asked, "succeeded")
+        return skipped_step(asked, "it succeeded")
     if is_lint(step) and not situation.takes_all:
         return planned_step(asked, StepAction.DROP, "it found problems in the code, and would again")
     if runs_operation(asked.command):
         if situation.takes_all:
-            return planned_step(asked, StepAction.WHOLE, "the macro failed, and every failure is retried")
+            return whole_step(asked, "the macro failed, and every failure is retried")
         return planned_step(
             asked, StepAction.DROP, "a macro may not be repeatable: it is run again with `retry-on: any` only"
         )
@@ -75,12 +76,12 @@ def plan_step(asked: AskedStep, situation: Situation) -> PlannedStep:
 
 
 def _without_results(asked: AskedStep, step: Step, situation: Situation) -> PlannedStep:
-    reason = step.distrusted or "it has no results"
+    reason = f"its results are not used: {step.distrusted}" if step.distrusted else "it has no results"
     if step.freshness:
         return _freshness(asked, step, situation)
     if _is_deterministic_log(step, situation):
         return planned_step(asked, StepAction.DROP, f"{reason}, and its log shows a failure that would happen again")
-    return planned_step(asked, StepAction.WHOLE, f"{reason} that could be trusted" if not step.distrusted else reason)
+    return whole_step(asked, reason)
 
 
 def _freshness(asked: AskedStep, step: Step, situation: Situation) -> PlannedStep:
@@ -94,7 +95,7 @@ def _freshness(asked: AskedStep, step: Step, situation: Situation) -> PlannedSte
     hopeless = not situation.takes_all and all(node.retryability is _DETERMINISTIC for node in failed)
     if failed and hopeless and step.state is RunState.ERROR:
         return planned_step(asked, StepAction.DROP, "every failure in it is deterministic", left_out=failed)
-    return replace(planned_step(asked, StepAction.WHOLE, "it is run as a whole, and it failed"), nodes=failed)
+    return whole_step(asked, "it failed, and is run as a whole", failed)
 
 
 def _is_deterministic_log(step: Step, situation: Situation) -> bool:
@@ -290,7 +291,7 @@ class _StepPlanner:
             return self._nodes(needs, rewritten.commands)
         # Whole, it runs what would fail again too: then nothing is left out, and the run itself tells.
         along = tuple(replace(node, reason=f"{node.reason}; run again with the whole step") for node in needs.left_out)
-        return replace(self._whole(rewritten.obstacle), nodes=(*needs.retried, *along))
+        return self._whole(rewritten.obstacle, (*needs.retried, *along))
 
     def _rewritten(self, needs: _Needs) -> Rewritten:
         """The command over the nodes that are retried, or the obstacle to it."""
@@ -329,5 +330,5 @@ class _StepPlanner:
     def _drop(self, reason: str, *, left_out: tuple[PlannedNode, ...] = ()) -> PlannedStep:
         return planned_step(self._asked, StepAction.DROP, reason, left_out=left_out)
 
-    def _whole(self, reason: str) -> PlannedStep:
-        return planned_step(self._asked, StepAction.WHOLE, reason)
+    def _whole(self, reason: str, nodes: tuple[PlannedNode, ...] = ()) -> PlannedStep:
+        return whole_step(self._asked, reason, nodes)
