@@ -28,9 +28,9 @@ _COMMON = (
         example=DATABASE + 'column reference "order_id" is ambiguous',
     ),
     _sure(
-        r"\bsqlstate\b[:=\s(\[]{1,4}(?:22|23|42)[0-9a-z]{3}\b|\b\d{6} \((?:22|23|42)[0-9a-z]{3}\): ",
+        r"\bsqlstate\b[:=\s(\[]{1,4}(?:0a|22|23|42)[0-9a-z]{3}\b|\b\d{6} \((?:0a|22|23|42)[0-9a-z]{3}\): ",
         reason="the SQL state says that the statement or its data is wrong",
-        example=DATABASE + "[GROUP_BY_AGGREGATE] Aggregate functions are not allowed in GROUP BY. SQLSTATE: 42903",
+        example=DATABASE + "[MISSING_GROUP_BY] The query does not include a GROUP BY clause. SQLSTATE: 42803",
     ),
     _sure(
         r"\b(?:permission|access) (?:was )?denied\b|\baccessdenied(?:exception)?\b|\bnot authorized\b|\b403 forbidden\b"
