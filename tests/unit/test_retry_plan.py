@@ -381,6 +381,10 @@ def test_a_node_that_was_skipped_for_an_ephemeral_model_is_not_sent_again() -> N
     assert made.leaves_out
     assert one("dbt build", *rows)[0].commands == ()
     assert names(one("dbt build", *rows, retry_on="any")[1].nodes) == {uid(ORDERS), uid(REPORT)}
+    # dbt says the same where the ephemeral model was merely skipped, because of a failure before it.
+    made, planned = one("dbt build", row(STG, "error", RESET), *rows)
+    assert names(planned.nodes) == {uid(STG), uid(ORDERS), uid(REPORT)}
+    assert not made.leaves_out
 
 
 def test_a_text_that_only_speaks_of_macros_is_none() -> None:

@@ -26,9 +26,6 @@ _LAST_ERRORS = re.compile(
 _ONE_NODE = re.compile(r"^[ \t]*(?:Failure in \w+ \S+ \(|[A-Z]\w{1,20} Error in \w+ \S+ \()", re.MULTILINE)
 _SUMMARY = re.compile(r"^(?:Done\. PASS=|Completed with )[^\n]*$", re.MULTILINE)
 
-_EPHEMERAL_CAUSE = "caused by compilation error in referenced ephemeral model"
-"""dbt lists no result of an ephemeral model, and says of those that use it that they were skipped for this."""
-
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
@@ -56,8 +53,6 @@ def explain(
     """
     word = normalise(status)
     if kind(word) is Kind.SKIPPED:
-        if message and _EPHEMERAL_CAUSE in message:
-            return Judgement(Retryability.DETERMINISTIC, "an ephemeral model that it uses could not be compiled")
         return Judgement(Retryability.UNKNOWN, "it did not run")
     if word == "fail":
         what = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ BUILDING = frozenset({"build", "run", "test", "seed", "snapshot"})
 """`args.which` of the commands whose success means that a node is done; cloning or compiling it is something else."""
 
 
+_EPHEMERAL_CAUSE = re.compile(r"caused by compilation error in referenced ephemeral model (\S+)")
 _EXECUTING = NODE_COMMANDS | {"retry"}
 
 
@@ -28,6 +30,12 @@ def node_rows(step: Step) -> dict[str, NodeResult]:
 
 def is_over(status: str) -> bool:
     return kind(status) in (Kind.SUCCEEDED, Kind.WARNED)
+
+
+def ephemeral_cause(row: NodeResult) -> str | None:
+    """The ephemeral model that the node was skipped for; dbt calls it broken even where it was skipped itself."""
+    found = _EPHEMERAL_CAUSE.search(row.message or "")
+    return found[1] if found else None
 
 
 def skipped_node(row: NodeResult, cause: str | None, hopeless: Collection[str]) -> PlannedNode:

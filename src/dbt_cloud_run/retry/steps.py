@@ -21,6 +21,7 @@ from dbt_cloud_run.model import (
 )
 from dbt_cloud_run.retry.alignment import AskedStep, is_lint
 from dbt_cloud_run.retry.planned import (
+    ephemeral_cause,
     failed_node,
     is_hook,
     is_over,
@@ -231,11 +232,13 @@ class _StepPlanner:
         return self._without_orphans(_Needs(tuple(retried), tuple(left_out)))
 
     def _verdicts(self, rows: Sequence[NodeResult]) -> dict[str, Retryability]:
-        """What has failed, judged. Of an ephemeral model dbt tells in the message of those that were skipped for it."""
+        """What has failed, judged, and what was skipped for an ephemeral model that dbt lists no result of."""
         failed = {row.unique_id: self._judge(row) for row in (*rows, *self._ephemeral) if not is_skipped(row.status)}
-        if not self._ephemeral:
-            skipped = {row.unique_id: self._judge(row) for row in rows if is_skipped(row.status)}
-            failed |= {one: verdict for one, verdict in skipped.items() if verdict is _DETERMINISTIC}
+        explained = failed.keys() | self._held_by(failed)
+        for row in rows:
+            cause = ephemeral_cause(row) if is_skipped(row.status) else None
+            if cause is not None and cause not in explained:
+                failed[row.unique_id] = _DETERMINISTIC
         return failed
 
     def _judge(self, row: NodeResult) -> Retryability:
