@@ -184,6 +184,8 @@ def test_a_lint_step_of_the_job_is_not_retried(command: str) -> None:
     assert (made.commands, made.leaves_out) == ((), True)
     assert plan(run, retry_on="any").commands == asked
     assert plan(attempt(asked, step(4, command, OK), step(5, "dbt build", FAILED))).commands == ("dbt build",)
+    cut_off = attempt(asked, step(4, command, CANCELLED, log="linting"), ending=Ending.TIMED_OUT)
+    assert plan(cut_off).commands == asked
 
 
 STALE = FreshnessResult(unique_id="source.shop.ext.t", status="error")

@@ -63,7 +63,7 @@ def plan_step(asked: AskedStep, situation: Situation) -> PlannedStep:
         return whole_step(asked, "it never started")
     if step.state is RunState.SUCCESS and not _failed_nodes(step, situation):
         return skipped_step(asked, "it succeeded")
-    if is_lint(step) and not situation.takes_all:
+    if is_lint(step) and step.state is RunState.ERROR and not situation.takes_all:
         return planned_step(asked, StepAction.DROP, "it found problems in the code, and would again")
     if runs_operation(asked.command):
         if situation.takes_all:
