@@ -45,8 +45,9 @@ HOPELESS = [
 
 @pytest.mark.parametrize("log", HOPELESS)
 def test_what_fails_before_any_node_and_would_again(log: str) -> None:
-    judgement = explain_log(log)
-    assert judgement.retryability is Retryability.DETERMINISTIC, judgement.reason
+    for text in (log, log.replace("\n", "\r\n")):
+        judgement = explain_log(text)
+        assert judgement.retryability is Retryability.DETERMINISTIC, judgement.reason
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ _POSTGRES = (
     _sure(
         POSTGRES,
         r"because other objects depend on it|must appear in the group by clause|specified more than once"
-        r"|cannot change name of view column|^\s*\"[^\"\n]{1,200}\" is not a (?:view|table)",
+        r"|cannot change name of view column|^[ \t]*\"[^\"\n]{1,200}\" is not a (?:view|table)",
         reason="the SQL is wrong for this database",
         example=DATABASE + "cannot drop table stg_orders because other objects depend on it",
     ),

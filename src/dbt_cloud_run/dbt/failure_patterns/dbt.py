@@ -11,7 +11,7 @@ _sure = partial(row, ANY, verdict=Retryability.DETERMINISTIC)
 
 DBT = (
     _sure(
-        r"^\s*got \d+ results?, configured to (?:fail|error) if",
+        r"^[ \t]*got \d+ results?, configured to (?:fail|error) if",
         reason="the data did not pass the test",
         example="Got 3 results, configured to fail if != 0",
     ),
@@ -46,12 +46,12 @@ DBT = (
     ),
     _sure(
         r"could not find (?:profile|selector) named|does not have a target named|no dbt_project\.yml found"
-        r"|could not find adapter type |^\s*credentials in profile \"[^\n]{1,300} invalid\b",
+        r"|could not find adapter type |^[ \t]*credentials in profile \"[^\n]{1,300} invalid\b",
         reason="the project or its profile is not set up for this command",
         example="Runtime Error\n  Could not find selector named nightly, expected one of ['daily']",
     ),
     _sure(
-        r"^error encountered in [^\n]{1,400}\.yml$|^\s*at path \[[^\n]{0,200}\]: |^\s*syntax error near line \d"
+        r"^error encountered in [^\n]{1,400}\.yml\b|^[ \t]*at path \[[^\n]{0,200}\]: |^[ \t]*syntax error near line \d"
         r"|could not read selector file data|\.yml file in this project is malformed|is not a valid semantic version",
         reason="a file of the project is wrong",
         example="Encountered an error:\nRuntime Error\n  at path ['model-paths']: 3 is not valid under any of the "
@@ -103,7 +103,7 @@ DBT = (
         example="error: dbt1013: YAML error: invalid type: map, expected a string\n  --> models/timeout.yml:8:18",
     ),
     _sure(
-        r"^\s*(?:ModuleNotFoundError|NameError|SyntaxError|IndentationError): ",
+        r"^[ \t]*(?:ModuleNotFoundError|NameError|SyntaxError|IndentationError): ",
         reason="the Python model is wrong, or lacks a module",
         example="Runtime Error in model forecast (models/forecast.py)\n  Python model failed:\n"
         "  Traceback (most recent call last):\n  ModuleNotFoundError: No module named 'prophet'",
@@ -112,7 +112,7 @@ DBT = (
         r"fatal: (?:repository '[^'\n]{1,300}' not found|couldn't find remote ref|reference is not a tree"
         r"|remote branch [^\n]{1,200} not found)|error: pathspec '[^'\n]{1,200}' did not match"
         r"|^fatal: bad object |upload-pack: not our ref|^fatal: unable to read tree "
-        r"|^(?:remote: |error: ){1,2}repository not found\.?$",
+        r"|^(?:remote: |error: ){1,2}repository not found\.?\r?$",
         reason="the repository, branch or commit does not exist",
         example="Error checking out spec='v9' for repo https://github.com/shop/retail_utils.git\n"
         "error: pathspec 'v9' did not match any file(s) known to git",

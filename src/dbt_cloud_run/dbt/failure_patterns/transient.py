@@ -242,7 +242,7 @@ _COMMON = (
         r"\bservice (?:is )?(?:temporarily )?unavailable\b|\bbad gateway\b|\bgateway time-?out\b"
         r"|\binternal server error\b"
         r"|\btemporarily unavailable\b|\b(?:http|status|response|error)(?: response)?(?: code)?[ :=]{1,3}5\d\d\b"
-        r"|^\s*5\d\d (?:get|post|put|server|error)\b",
+        r"|^[ \t]*5\d\d (?:get|post|put|server|error)\b",
         reason="the server was not available",
         example=RUNTIME + "Query could not be completed: HTTP Response code: 503. Service Unavailable",
     ),

@@ -113,7 +113,7 @@ _BIGQUERY = (
     ),
     _sure(
         BIGQUERY,
-        r"^\s*syntax error: |no matching signature for (?:function|operator)|invalid query: |unexpected keyword",
+        r"^[ \t]*syntax error: |no matching signature for (?:function|operator)|invalid query: |unexpected keyword",
         reason="the SQL is wrong",
         example=DATABASE + 'Syntax error: Unexpected identifier "form" at [4:1]',
     ),
@@ -128,7 +128,7 @@ _BIGQUERY = (
     _sure(
         BIGQUERY,
         r"duplicate column names in the result|have mismatched column count|inserted row has wrong column count"
-        r"|^\s*column \d{1,5} in [a-z ]{1,30} has incompatible types: ",
+        r"|^[ \t]*column \d{1,5} in [a-z ]{1,30} has incompatible types: ",
         reason="the columns do not fit one another",
         example=DATABASE
         + "Queries in UNION ALL have mismatched column count; query 1 has 3 columns, query 2 has 4 columns",
@@ -191,7 +191,7 @@ _SPARK = (
     _sure(
         SPARK,
         r"\[insufficient_permissions\]|\bpermission_denied\b|insufficient privileges:|: invalid access token\b"
-        r"|^\s*user does not have [a-z ]{2,40} on \w",
+        r"|^[ \t]*user does not have [a-z ]{2,40} on \w",
         reason="the user lacks a permission",
         example=DATABASE + "[INSUFFICIENT_PERMISSIONS] Insufficient privileges:\n"
         "  User does not have USE SCHEMA on Schema 'main.raw'. SQLSTATE: 42501",
@@ -214,7 +214,7 @@ _SPARK = (
     _sure(
         SPARK,
         r"delta_(?:violate_constraint|not_null_constraint_violated|exceed_char_varchar_limit|failed_to_merge_fields)"
-        r"|\[not_null_constraint_violation[\].]|^\s*check constraint [^\n]{1,300} violated by row"
+        r"|\[not_null_constraint_violation[\].]|^[ \t]*check constraint [^\n]{1,300} violated by row"
         r"|\ba schema mismatch detected",
         reason="the data breaks a constraint of the table",
         example=DATABASE + "[DELTA_NOT_NULL_CONSTRAINT_VIOLATED] NOT NULL constraint "
