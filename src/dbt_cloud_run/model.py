@@ -215,9 +215,11 @@ class PlannedStep:
     action: StepAction
     reason: str
     new_command: str | None = None  # what is sent: the old command for `WHOLE`, the rewritten one for `NODES`
+    more_commands: tuple[str, ...] = ()  # sent after it, where one command would be too long
     nodes: tuple[PlannedNode, ...] = ()  # what is rerun
     left_out: tuple[PlannedNode, ...] = ()  # what did not succeed and is not rerun
-    saved_nodes: int = 0  # nodes of the attempt before that are not run again
+    runs_again: int = 0  # nodes of the attempt before that run again: all of a whole step, as far as they are known
+    saved_nodes: int = 0  # nodes that succeeded in the attempt before and are not run again
     saved_seconds: float = 0.0  # their execution time in the attempt before
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import event, given, settings
@@ -10,10 +11,12 @@ from hypothesis import strategies as st
 from tests.support.dbt_graphs import DbtItself, manifest_of, node, ours
 from tests.support.dbt_projects import NAMES, projects
 
+from dbt_cloud_run.dbt.blocking import blocked_by
 from dbt_cloud_run.dbt.commands import Selection, parse_command
 from dbt_cloud_run.dbt.criteria import UndecidableError
 from dbt_cloud_run.dbt.naming import name_exactly, narrow_exactly
 from dbt_cloud_run.dbt.selection import Selector, executed, executed_types, is_ephemeral, model_of
+from dbt_cloud_run.retry import rewriting
 
 VERBS = ("build", "run", "test", "seed", "snapshot")
 
@@ -36,19 +39,45 @@ def _failed_set(draw: st.DataObject, selector: Selector, verb: str) -> frozenset
 
 
 @settings(max_examples=60)
-@given(content=projects(), verb=st.sampled_from(VERBS), data=st.data())
-def test_a_failed_set_is_named_exactly_for_dbt_itself(content: dict[str, Any], verb: str, data: st.DataObject) -> None:
+@given(content=projects(), verb=st.sampled_from(VERBS), mode=st.sampled_from(["empty", "cautious"]), data=st.data())
+def test_a_failed_set_is_named_exactly_for_dbt_itself(
+    content: dict[str, Any], verb: str, mode: str, data: st.DataObject
+) -> None:
     selector = Selector(ours(content))
     failed = _failed_set(data, selector, verb)
     command = parse_command(f"dbt {verb} --select tag:daily --vars '{{x: 1}}'")
     assert command is not None
-    exact = name_exactly(selector, failed, command)
+    exact = name_exactly(selector, failed, command, indirect=mode)
     if not failed:
         assert exact is None
         return
-    assert exact is not None
-    line = command.with_selection(exact.select, exact.exclude, indirect="empty").render()
+    if exact is None:
+        assert mode != "empty"
+        return
+    line = command.with_selection(exact.select, exact.exclude, indirect=mode).render()
     assert DbtItself(content).executes(line) == failed, line
+
+
+@settings(max_examples=40)
+@given(content=projects(), verb=st.sampled_from(VERBS), limit=st.integers(90, 180), data=st.data())
+def test_a_divided_command_runs_each_node_once_and_none_before_what_it_waits_for(
+    content: dict[str, Any], verb: str, limit: int, data: st.DataObject
+) -> None:
+    selector = Selector(ours(content))
+    failed = _failed_set(data, selector, verb)
+    command = parse_command(f"dbt {verb} --select state:modified")
+    assert command is not None
+    if not failed:
+        return
+    with patch.object(rewriting, "MAX_COMMAND_LENGTH", limit):
+        lines = rewriting.rewrite(selector, command, failed, may_divide=True).commands
+    event(f"{min(len(lines), 3)} commands")
+    dbt = DbtItself(content)
+    parts = [dbt.executes(line) for line in lines]
+    assert not lines or sorted(one for part in parts for one in part) == sorted(failed)
+    for number, part in enumerate(parts):
+        held = blocked_by(selector, part, verb)
+        assert not held & frozenset().union(*parts[:number])
 
 
 ATOMS = st.one_of(

@@ -6,7 +6,7 @@ import time
 
 from tests.support import report_scenarios as scenarios
 
-from dbt_cloud_run.model import RetryPlan
+from dbt_cloud_run.model import PlannedStep, RetryPlan, StepAction
 from dbt_cloud_run.report.progress import Progress, plan_lines, progress_line, read_progress, result_lines
 
 LOG = """\
@@ -59,12 +59,25 @@ def test_a_plan_is_a_table() -> None:
     plan = scenarios.failed().outcome.attempts[0].plan
     assert plan is not None
     lines = plan_lines(plan)
-    assert lines[0].split() == ["step", "action", "command", "why"]
+    assert lines[0].split() == ["step", "action", "command", "saves", "why"]
     assert lines[1].startswith("4     rerun these nodes  dbt build --select fct_orders")
+    assert lines[1].endswith("  7 nodes, 1m 6s  1 of 2 failures may pass when run again.")
     assert lines[2].startswith("5     left out           dbt run-operation grant_all")
     assert "  run again: model.shop.fct_orders (failed: server closed the connection (transient))" in lines
     assert any(line.startswith("  left out:  model.shop.dim_customers") for line in lines)
     assert "  not repeated: 7 nodes that took 1m 6s" in lines
+
+
+def test_a_command_that_was_divided_is_shown_with_the_number_of_its_parts() -> None:
+    step = PlannedStep(
+        index=4,
+        command="dbt build",
+        action=StepAction.NODES,
+        reason="it is long",
+        new_command="a",
+        more_commands=("b",),
+    )
+    assert "(2 commands) a" in plan_lines(RetryPlan(steps=(step,), commands=("a", "b")))[1]
 
 
 def test_no_plan_says_why() -> None:

@@ -20,7 +20,7 @@ from tests.support import report_scenarios as scenarios
 from tests.support.rendering import render
 from tests.support.report_data import attempt, shop, step
 
-from dbt_cloud_run.model import Ending, FailureKind, FreshnessResult, Outcome, RunState
+from dbt_cloud_run.model import Ending, FailureKind, FreshnessResult, Outcome, RunState, StepAction
 from dbt_cloud_run.report.data import ReportData
 from dbt_cloud_run.report.summary import (
     COMMENT_LIMIT,
@@ -196,3 +196,14 @@ def test_twenty_thousand_nodes_take_less_than_two_seconds() -> None:
     summary = render_summary(data, BUDGET)
     assert time.process_time() - started < 2
     assert len(summary.encode()) <= BUDGET
+
+
+def test_nodes_of_whole_steps_are_counted_as_run_again() -> None:
+    data = scenarios.recovered()
+    first, second = data.outcome.attempts
+    assert first.plan is not None
+    step = first.plan.steps[0]
+    whole = replace(step, action=StepAction.WHOLE, runs_again=14, nodes=step.nodes[:1])
+    first = replace(first, plan=replace(first.plan, steps=(whole, replace(step, index=5))))
+    text = render_summary(replace(data, outcome=replace(data.outcome, attempts=(first, second))), BUDGET)
+    assert f": {14 + len(step.nodes)} nodes run again" in text

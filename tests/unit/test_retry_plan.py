@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 from tests.support.retry_attempts import (
-    ALL,
     DASHBOARD,
     DIM1,
     DIM2,
@@ -36,7 +35,6 @@ from tests.support.retry_attempts import (
 )
 
 from dbt_cloud_run.model import Attempt, NodeResult, PlannedStep, RetryPlan, RunState, StepAction
-from dbt_cloud_run.retry import steps as retry_steps
 from dbt_cloud_run.retry.plan import plan_retry
 
 OK, FAILED, CANCELLED, SKIPPED = RunState.SUCCESS, RunState.ERROR, RunState.CANCELLED, RunState.SKIPPED
@@ -254,9 +252,20 @@ def test_what_cannot_be_edited_is_rerun_verbatim(command: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["dbt build --brand-new-flag x", "dbt clone --state prod"])
-def test_what_cannot_be_edited_is_not_rerun_with_a_deterministic_failure(command: str) -> None:
+def test_what_cannot_be_edited_is_rerun_with_its_deterministic_failure(command: str) -> None:
     made, planned = one(command, row(ORDERS, "error", RESET), row(STG, "error", NO_COLUMN))
+    assert (made.commands, planned.action, made.leaves_out) == ((command,), StepAction.WHOLE, False)
+    assert planned.left_out == ()
+    reasons = {node.unique_id: node.reason for node in planned.nodes}
+    assert reasons[uid(STG)].endswith("(deterministic); run again with the whole step")
+    made, planned = one(command, row(STG, "error", NO_COLUMN))
     assert (made.commands, planned.action, made.leaves_out) == ((), StepAction.DROP, True)
+
+
+def test_a_deterministic_failure_costs_nobody_the_retry_where_there_is_no_manifest() -> None:
+    rows = (row(NOT_NULL, "fail", "Got 3 results"), row(OTHER, "error", RESET))
+    made = plan_retry(attempt(("dbt build",), step(4, "dbt build", FAILED, *rows)), None)
+    assert (made.commands, made.leaves_out) == (("dbt build",), False)
 
 
 def test_without_a_manifest_the_step_is_rerun_whole() -> None:
@@ -279,7 +288,7 @@ def test_a_step_without_results_is_judged_by_its_log() -> None:
     assert plan(lost).commands == ("dbt build",)
     foreign = attempt(("dbt build -s x",), step(4, "dbt build -s x", FAILED, distrusted="of another run"))
     made = plan(foreign)
-    assert (made.commands, made.steps[0].reason) == (("dbt build -s x",), "of another run")
+    assert (made.commands, made.steps[0].reason) == (("dbt build -s x",), "its results are not used: of another run")
 
 
 def test_results_without_a_failure_are_judged_by_the_log_too() -> None:
@@ -334,20 +343,52 @@ def test_a_retry_of_a_retry_narrows_further() -> None:
     assert plan(replace(again, number=2)).commands == ("dbt run --select fqn:shop.marts.orders",)
 
 
-def test_a_command_stays_within_the_length_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    executed = [body for body in ALL if body["resource_type"] == "model" and body is not EPHEMERAL]
-    rows = [row(body, "error", RESET) for body in executed if body is not OTHER] + [row(OTHER)]
-    monkeypatch.setattr(retry_steps, "MAX_COMMAND_LENGTH", 60)
-    assert one("dbt run", *rows)[0].commands == ("dbt run --exclude fqn:shop.marts.other",)
-    for command in ("dbt run -s state:modified", "dbt run -s result:error", "dbt run --selector nightly"):
-        assert one(command, *rows)[0].commands == (command,)
-    monkeypatch.setattr(retry_steps, "MAX_COMMAND_LENGTH", 20)
-    made, planned = one("dbt run", *rows)
-    assert (made.commands, planned.action) == (("dbt run",), StepAction.WHOLE)
-    assert "longer than 20" in planned.reason
-
-
 def test_favor_state_is_kept_and_explained() -> None:
     made, planned = one("dbt run --defer --favor-state --state prod", row(STG), row(ORDERS, "error", RESET))
     assert planned.new_command == "dbt run --defer --favor-state --state prod --select fqn:shop.marts.orders"
     assert any("--favor-state" in note for note in made.notes)
+
+
+@pytest.mark.parametrize(("verdict", "message"), [("deterministic", "Compilation Error in model eph"), ("x", RESET)])
+def test_an_ephemeral_model_that_failed_is_no_success(verdict: str, message: str) -> None:
+    asked = ("dbt run --select eph", "dbt test")
+    made = plan(attempt(asked, step(4, asked[0], FAILED, row(EPHEMERAL, "error", message))))
+    again = verdict != "deterministic"
+    assert made.commands == (asked if again else ())
+    assert names(made.steps[0].nodes if again else made.steps[0].left_out) == {uid(EPHEMERAL)}
+
+
+def test_what_an_ephemeral_model_keeps_from_running_is_left_out_with_it() -> None:
+    rows = (row(ORDERS, "skipped"), row(REPORT, "skipped"), row(OTHER, "error", RESET))
+    _, planned = one("dbt run", row(EPHEMERAL, "error", "Compilation Error in model eph"), *rows)
+    assert names(planned.nodes) == {uid(OTHER)}
+    assert names(planned.left_out) == {uid(EPHEMERAL), uid(ORDERS), uid(REPORT)}
+    _, planned = one("dbt run", row(EPHEMERAL, "error", RESET), *rows)
+    assert names(planned.nodes) == {uid(OTHER), uid(ORDERS), uid(REPORT)}
+    _, planned = one("dbt run", row(EPHEMERAL, "error", RESET), row(OTHER, "error", RESET))
+    assert (planned.action, planned.new_command) == (StepAction.WHOLE, "dbt run")
+
+
+def test_a_node_that_was_skipped_for_an_ephemeral_model_is_not_sent_again() -> None:
+    why = (
+        "Compilation Error in model.shop.orders, caused by compilation error in referenced ephemeral model "
+        "model.shop.eph"
+    )
+    rows = (row(ORDERS, "skipped", why), row(REPORT, "skipped"))
+    made, planned = one("dbt build", *rows, row(OTHER, "error", RESET))
+    assert names(planned.nodes) == {uid(OTHER)}
+    assert names(planned.left_out) == {uid(ORDERS), uid(REPORT)}
+    assert made.leaves_out
+    assert one("dbt build", *rows)[0].commands == ()
+    assert names(one("dbt build", *rows, retry_on="any")[1].nodes) == {uid(ORDERS), uid(REPORT)}
+    # dbt says the same where the ephemeral model was merely skipped, because of a failure before it.
+    made, planned = one("dbt build", row(STG, "error", RESET), *rows)
+    assert names(planned.nodes) == {uid(STG), uid(ORDERS), uid(REPORT)}
+    assert not made.leaves_out
+
+
+def test_a_text_that_only_speaks_of_macros_is_none() -> None:
+    command = "dbt build --brand-new-flag --vars '{m: run-operation}'"
+    assert one(command, row(ORDERS, "error", RESET))[0].commands == (command,)
+    for calls in ("dbt run-operation --brand-new-flag x", "dbt build; dbt run-operation x", "dbt run-operation 'x"):
+        assert one(calls, row(ORDERS, "error", RESET))[0].commands == ()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tests.support.retry_attempts import ORDERS, OTHER, RAW, REPORT, RESET, attempt, project, row, step, uid
 
-from dbt_cloud_run.model import Attempt, Ending, RetryPlan, RunState
+from dbt_cloud_run.model import Attempt, Ending, FreshnessResult, RetryPlan, RunState
 from dbt_cloud_run.retry.plan import commands_from_failure, plan_retry
 
 OK, FAILED, CANCELLED, SKIPPED = RunState.SUCCESS, RunState.ERROR, RunState.CANCELLED, RunState.SKIPPED
@@ -172,3 +174,47 @@ def test_dbt_clouds_own_retry_begins_at_the_step_that_failed() -> None:
     unlisted = attempt(asked, step(4, "dbt seed"), step(5, "dbt run", FAILED))
     assert commands_from_failure(unlisted) == ("dbt run", "dbt test")
     assert commands_from_failure(attempt(("dbt run",), step(4, "dbt run"))) == ()
+
+
+@pytest.mark.parametrize("command", ["dbt sqlfluff lint models", "dbt lint"])
+def test_a_lint_step_of_the_job_is_not_retried(command: str) -> None:
+    asked = (command, "dbt build")
+    run = attempt(asked, step(4, command, FAILED, log="L: 1 | P: 1 | LT01"), step(5, "dbt build", SKIPPED))
+    made = plan(run)
+    assert (made.commands, made.leaves_out) == ((), True)
+    assert plan(run, retry_on="any").commands == asked
+    assert plan(attempt(asked, step(4, command, OK), step(5, "dbt build", FAILED))).commands == ("dbt build",)
+    cut_off = attempt(asked, step(4, command, CANCELLED, log="linting"), ending=Ending.TIMED_OUT)
+    assert plan(cut_off).commands == asked
+
+
+STALE = FreshnessResult(unique_id="source.shop.ext.t", status="error")
+FRESH = FreshnessResult(unique_id="source.shop.ext.u", status="pass")
+
+
+@pytest.mark.parametrize(
+    ("found", "is_retried"),
+    [
+        ((STALE, FRESH), False),
+        ((STALE, replace(FRESH, status="runtime error", message=RESET)), True),
+        ((FRESH, replace(STALE, status="runtime error", message="Catalog Error: Table does not exist!")), False),
+        ((FRESH,), True),
+    ],
+)
+def test_data_that_is_too_old_does_not_get_younger(found: tuple[FreshnessResult, ...], is_retried: bool) -> None:
+    asked = ("dbt source freshness", "dbt build")
+    failed = replace(step(4, asked[0], FAILED), freshness=found)
+    run = attempt(asked, failed, step(5, "dbt build", SKIPPED))
+    made = plan(run)
+    assert made.commands == (asked if is_retried else ())
+    assert made.leaves_out is not is_retried
+    assert plan(run, retry_on="any").commands == asked
+
+
+def test_freshness_without_results_is_judged_by_its_log() -> None:
+    stale = "12:00:01  1 of 1 ERROR STALE freshness of ext.t ......... [ERROR STALE in 0.1s]\n12:00:01  Done.\n"
+    lost = "12:00:01  1 of 1 ERROR freshness of ext.t ........... [ERROR in 0.1s]\n12:00:01  Done.\n"
+    for log, commands in ((stale, ()), (lost, ("dbt source freshness",)), ("", ("dbt source freshness",))):
+        assert plan(attempt(("dbt source freshness",), step(4, "dbt source freshness", FAILED, log=log))).commands == (
+            commands
+        )

@@ -52,6 +52,7 @@ def names(found: PlannedStep) -> set[str]:
         ("1.5.9", DAILY, False),
         ("1.11.0", f"{DAILY} --fail-fast", False),
         (None, f"{DAILY} --fail-fast", False),
+        ("2025.10.10+79ec687", f"{DAILY} --fail-fast", False),  # a release track, which runs dbt Core
     ],
 )
 def test_what_a_version_leaves_out_of_its_results_is_retried(version: str, command: str, is_partial: bool) -> None:

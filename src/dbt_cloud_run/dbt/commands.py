@@ -153,7 +153,15 @@ def same_command(one: str, other: str) -> bool:
 def runs_operation(line: str) -> bool:
     """Whether a line, understood or not, calls a macro, which nobody may assume to be idempotent."""
     command = parse_command(line)
-    return command.verb == "run-operation" if command else "run-operation" in line
+    if command is not None:
+        return command.verb == "run-operation"
+    try:
+        lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+        lexer.whitespace_split = True
+        words = list(lexer)
+    except ValueError:
+        words = re.split(r"[\s;&|'\"]+", line)
+    return "run-operation" in words
 
 
 class _NotUnderstoodError(Exception):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from dbt_cloud_run.dbt.artifacts import ManifestNode
 from dbt_cloud_run.dbt.commands import DbtCommand, Selection
-from dbt_cloud_run.dbt.criteria import UndecidableError
+from dbt_cloud_run.dbt.criteria import WILDCARDS, UndecidableError
 from dbt_cloud_run.dbt.selection import Selector, executed, executed_types, is_ephemeral, model_of
 
 Accept = Callable[[frozenset[str]], bool]
@@ -34,24 +34,28 @@ class ExactSelection:
         return sum(len(term) + 1 for term in (*self.select, *self.exclude)) + (len("--exclude ") if self.exclude else 0)
 
 
-def name_exactly(selector: Selector, wanted: frozenset[str], command: DbtCommand) -> ExactSelection | None:
+def name_exactly(
+    selector: Selector, wanted: frozenset[str], command: DbtCommand, *, indirect: str = "empty"
+) -> ExactSelection | None:
     """The shortest selection found that makes `command` execute exactly these nodes; None if there is none."""
     if not wanted or not wanted <= selector.nodes.keys():
         return None
-    namer = _Namer(selector, wanted, command)
+    namer = _Namer(selector, wanted, command, indirect)
     candidates = [selection for selection in (namer.one_by_one(), namer.with_exclusions()) if selection is not None]
     exact = [selection for selection in candidates if _executes(selector, selection, command) == wanted]
     return min(exact, key=lambda selection: selection.length, default=None)
 
 
-def narrow_exactly(selector: Selector, wanted: frozenset[str], command: DbtCommand) -> ExactSelection | None:
+def narrow_exactly(
+    selector: Selector, wanted: frozenset[str], command: DbtCommand, *, indirect: str = "empty"
+) -> ExactSelection | None:
     """The command's own selection without what is not wanted; None where that is not exact, or cannot be known."""
     old = command.selection
     if old.selector:
         return None
-    namer = _Namer(selector, wanted, command)
-    for indirect in ("empty", old.indirect):
-        kept = ExactSelection(old.select, old.exclude, indirect)
+    namer = _Namer(selector, wanted, command, indirect)
+    for mode in (indirect, old.indirect):
+        kept = ExactSelection(old.select, old.exclude, mode)
         try:
             surplus = _executes(selector, kept, command) - wanted
         except UndecidableError:
@@ -59,7 +63,7 @@ def narrow_exactly(selector: Selector, wanted: frozenset[str], command: DbtComma
         excluded = namer.exclusions(surplus)
         if excluded is None:
             continue
-        narrowed = ExactSelection(old.select, (*old.exclude, *excluded), indirect)
+        narrowed = ExactSelection(old.select, (*old.exclude, *excluded), mode)
         if _executes(selector, narrowed, command) == wanted:
             return narrowed
     return None
@@ -71,8 +75,10 @@ def _executes(selector: Selector, selection: ExactSelection, command: DbtCommand
 
 
 class _Namer:
-    def __init__(self, selector: Selector, wanted: frozenset[str], command: DbtCommand) -> None:
+    def __init__(self, selector: Selector, wanted: frozenset[str], command: DbtCommand, indirect: str) -> None:
         self._selector = selector
+        self._command = command
+        self._indirect = indirect
         self._wanted = wanted
         # Under `build` a unit test runs with its model only: an ephemeral one has no result, but must be selected.
         self._carriers = frozenset(
@@ -90,7 +96,7 @@ class _Namer:
         """Every node by a term that selects nothing but wanted nodes."""
         terms = [self._first(unique_id, self._is_clean) for unique_id in self._targets()]
         found = [term for term in terms if term is not None]
-        return ExactSelection(_unique(found)) if len(found) == len(terms) else None
+        return ExactSelection(_unique(found), indirect=self._indirect) if len(found) == len(terms) else None
 
     def with_exclusions(self) -> ExactSelection | None:
         """Every node by its plain name where that is shorter, without what comes along."""
@@ -99,8 +105,12 @@ class _Namer:
         if len(named) != len(select):
             return None
         selected = frozenset[str]().union(*(self._selector.term(term) for term in named))
-        excluded = self.exclusions((selected & self._executable) - self._wanted)
-        return None if excluded is None else ExactSelection(_unique(named), excluded)
+        surplus = (selected & self._executable) - self._wanted
+        if not self._knows_empty:  # tests come along with what they test
+            along = _executes(self._selector, ExactSelection(_unique(named), (), self._indirect), self._command)
+            surplus |= along - self._wanted
+        excluded = self.exclusions(surplus)
+        return None if excluded is None else ExactSelection(_unique(named), excluded, self._indirect)
 
     def exclusions(self, surplus: frozenset[str]) -> tuple[str, ...] | None:
         """Terms that select all of the surplus, and nothing that is wanted."""
@@ -121,6 +131,10 @@ class _Namer:
             terms.append(term_of_one)
         return _unique(terms)
 
+    @property
+    def _knows_empty(self) -> bool:
+        return self._indirect == "empty"
+
     def _targets(self) -> list[str]:
         return sorted(self._wanted | self._carriers)
 
@@ -133,6 +147,8 @@ class _Namer:
     def _first(self, unique_id: str, accept: Accept) -> str | None:
         """The first way of naming this node that dbt understands, that selects it, and that is accepted."""
         for term in self._terms(self._selector.nodes[unique_id]):
+            if not (self._knows_empty or WILDCARDS.isdisjoint(term)):  # patterns came with the mode `empty`
+                continue
             try:
                 found = self._selector.term(term)
             except UndecidableError:

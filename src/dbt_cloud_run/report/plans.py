@@ -8,7 +8,7 @@ from dbt_cloud_run.model import StepAction
 from dbt_cloud_run.report import escape
 from dbt_cloud_run.report.failures import node_link
 from dbt_cloud_run.report.layout import Block, Section
-from dbt_cloud_run.report.wording import RECOVERED_ICON, UNKNOWN, duration, listed, plural
+from dbt_cloud_run.report.wording import RECOVERED_ICON, UNKNOWN, duration, listed, plural, saves, sentence
 
 if TYPE_CHECKING:
     from dbt_cloud_run.model import Attempt, PlannedStep, RetryPlan
@@ -21,7 +21,7 @@ _ACTIONS = {
     StepAction.NODES: "run again for these nodes",
     StepAction.DROP: "left out",
 }
-_STEPS_HEAD = "| Step | Command&nbsp;before | What the retry did | Why |\n| ---: | --- | --- | --- |\n"
+_STEPS_HEAD = "| Step | Command&nbsp;before | What the retry did | Why | Saves |\n| ---: | --- | --- | --- | --- |\n"
 _COMMAND_LIMIT = 300  # the whole command is in the report without cuts
 
 
@@ -41,7 +41,7 @@ def plans(facts: Facts, detail: Detail) -> Section | None:
 
 
 def _carried_out(facts: Facts, before: Attempt, after: Attempt, plan: RetryPlan, detail: Detail) -> list[Block]:
-    rerun = sum(len(step.nodes) for step in plan.steps)
+    rerun = sum(max(step.runs_again, len(step.nodes)) for step in plan.steps)
     saved = sum(step.saved_nodes for step in plan.steps)
     seconds = sum(step.saved_seconds for step in plan.steps)
     recovered = [node_link(facts.info(found.unique_id)) for found in facts.recovered if found.attempt == after.number]
@@ -73,9 +73,11 @@ def _step_row(step: PlannedStep, detail: Detail) -> str:
     limit = None if detail.failures is None else _COMMAND_LIMIT
     did = _ACTIONS[step.action]
     if step.new_command is not None and step.action is StepAction.NODES:
-        did += f": {escape.code(step.new_command, limit)}"
+        did += ": " + ", then ".join(escape.code(line, limit) for line in (step.new_command, *step.more_commands))
     index = step.index if step.index is not None else UNKNOWN
-    return f"| {index} | {escape.code(step.command, limit)} | {did} | {escape.text(step.reason, 300)} |\n"
+    why = escape.text(sentence(step.reason), 300)
+    saved = saves(step.saved_nodes, step.saved_seconds)
+    return f"| {index} | {escape.code(step.command, limit)} | {did} | {why} | {saved} |\n"
 
 
 def _left_out(facts: Facts, plan: RetryPlan) -> list[Block]:

@@ -10,12 +10,12 @@ from dbt_cloud_run.dbt.statuses import Kind
 from dbt_cloud_run.model import StepAction
 from dbt_cloud_run.report.escape import one_line, plain
 from dbt_cloud_run.report.facts import Facts
-from dbt_cloud_run.report.wording import duration, ending_words, listed, plural
+from dbt_cloud_run.report.wording import duration, ending_words, listed, plural, saves, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dbt_cloud_run.model import RetryPlan
+    from dbt_cloud_run.model import PlannedStep, RetryPlan
     from dbt_cloud_run.report.data import ReportData
 
 # dbt's console: `12:01:02  5 of 21 START sql table model dev.orders ... [RUN]`, later `5 of 21 OK created ... [OK]`.
@@ -78,13 +78,14 @@ def plan_lines(plan: RetryPlan) -> list[str]:
     """The plan as a table of text: for each step what becomes of it, then the nodes, then what is left out."""
     if not plan.commands and plan.stop_reason:
         return [f"No retry: {one_line(plan.stop_reason, 500)}", *_notes(plan)]
-    rows = [("step", "action", "command", "why")]
+    rows = [("step", "action", "command", "saves", "why")]
     rows += [
         (
             str(step.index) if step.index is not None else "-",
             step.action.value,
-            one_line(step.new_command if step.action is StepAction.NODES and step.new_command else step.command, 160),
-            one_line(step.reason, 160),
+            one_line(_command(step), 160),
+            saves(step.saved_nodes, step.saved_seconds),
+            one_line(sentence(step.reason), 160),
         )
         for step in plan.steps
     ]
@@ -99,6 +100,12 @@ def plan_lines(plan: RetryPlan) -> list[str]:
     if saved:
         lines.append(f"  not repeated: {plural(saved, 'node')} that took {duration(seconds)}")
     return lines + _notes(plan)
+
+
+def _command(step: PlannedStep) -> str:
+    if step.action is not StepAction.NODES or not step.new_command:
+        return step.command
+    return f"({1 + len(step.more_commands)} commands) {step.new_command}" if step.more_commands else step.new_command
 
 
 def result_lines(data: ReportData) -> list[str]:

@@ -47,6 +47,16 @@ def plural(count: int, noun: str, several: str | None = None) -> str:
     return f"{count:,} {noun if count == 1 else several or noun + 's'}"
 
 
+def sentence(text: str) -> str:
+    """A clause with a capital and a full stop."""
+    return text[:1].upper() + text[1:] + ("" if text[-1:] in {".", "!", "?", "…"} else ".") if text else text
+
+
+def saves(nodes: int, seconds: float) -> str:
+    """What a step that is not repeated would have taken: `7 nodes, 1m 6s`."""
+    return f"{plural(nodes, 'node')}, {duration(seconds)}" if nodes else UNKNOWN
+
+
 def listed(words: Sequence[str], limit: int) -> str:
     """The first `limit` of already escaped words, then how many more there are."""
     more = len(words) - limit

@@ -11,6 +11,7 @@ from dbt_cloud_run.dbt.commands import parse_command
 from dbt_cloud_run.dbt.failures import judge_log
 from dbt_cloud_run.dbt.selection import Selector
 from dbt_cloud_run.dbt.statuses import did_not_succeed
+from dbt_cloud_run.dbt.versions import version_of
 from dbt_cloud_run.model import (
     Attempt,
     Ending,
@@ -22,7 +23,9 @@ from dbt_cloud_run.model import (
     StepAction,
 )
 from dbt_cloud_run.retry.alignment import Aligned, align, has_started, is_lint
-from dbt_cloud_run.retry.steps import BUILDING, Situation, plan_step
+from dbt_cloud_run.retry.native import completed
+from dbt_cloud_run.retry.planned import BUILDING
+from dbt_cloud_run.retry.steps import Situation, plan_step
 
 RetryOn = Literal["transient", "any"]
 
@@ -44,12 +47,14 @@ def plan_retry(
     retry_on: RetryOn = "transient",
     take_all: bool = False,
     cancelled_here: bool = False,
+    earlier: Sequence[Attempt] = (),
     later: Sequence[Attempt] = (),
 ) -> RetryPlan:
     """Plan what the next attempt does.
 
     `take_all`: every failure is retried this once, whatever `retry_on` says, since a person asked for it.
     `cancelled_here`: the run was cancelled by this program, which counts as a failure.
+    `earlier`: the attempts before this one, in order: what a native retry had not to do again was done in them.
     `later`: retries of this attempt that left out some of its failures; what succeeded in them is done.
     """
     refused = _NOT_RETRIED.get(attempt.ending)
@@ -59,10 +64,12 @@ def plan_retry(
     takes_all = take_all or retry_on == "any"
     if not takes_all and (hopeless := _hopeless_setup(aligned)) is not None:
         return RetryPlan(steps=_dropped(aligned, hopeless), leaves_out=True, stop_reason=hopeless)
+    aligned = completed(aligned, attempt, earlier)
     situation = Situation(
         selector=Selector(manifest) if manifest is not None else None,
         adapter_type=manifest.metadata.adapter_type if manifest is not None else None,
         takes_all=takes_all,
+        version=version_of(manifest.metadata.dbt_version if manifest is not None else None, attempt.dbt_version),
         done=_done(attempt.steps) | {node: _LATER for one in later for node in _done(one.steps)},
     )
     steps = _with_gate([plan_step(asked, situation) for asked in aligned.asked])
@@ -79,7 +86,8 @@ def commands_from_failure(attempt: Attempt) -> tuple[str, ...]:
 
 
 def _plan(steps: Sequence[PlannedStep], attempt: Attempt) -> RetryPlan:
-    commands = tuple(step.new_command for step in steps if step.action in _RUNS and step.new_command)
+    running = [step for step in steps if step.action in _RUNS and step.new_command]
+    commands = tuple(line for step in running for line in (step.new_command, *step.more_commands) if line)
     leaves_out = any(step.left_out or step.action is StepAction.DROP for step in steps)
     return RetryPlan(
         steps=tuple(steps),
@@ -104,7 +112,11 @@ def _with_gate(steps: Iterable[PlannedStep]) -> list[PlannedStep]:
                     action=StepAction.DROP,
                     reason=reason,
                     new_command=None,
+                    more_commands=(),
                     nodes=(),
+                    runs_again=0,
+                    saved_nodes=0,
+                    saved_seconds=0.0,
                     left_out=(*step.left_out, *step.nodes),
                 )
             )

@@ -6,9 +6,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dbt_cloud_run.dbt.blocking import blocked_by
-from dbt_cloud_run.dbt.commands import DbtCommand, parse_command, runs_operation
+from dbt_cloud_run.dbt.commands import parse_command, runs_operation
 from dbt_cloud_run.dbt.failures import judge, judge_log
-from dbt_cloud_run.dbt.naming import ExactSelection, name_exactly, narrow_exactly
 from dbt_cloud_run.dbt.selection import Selector, is_ephemeral, model_of
 from dbt_cloud_run.dbt.statuses import Kind, is_failure, is_skipped, kind
 from dbt_cloud_run.model import (
@@ -20,17 +19,21 @@ from dbt_cloud_run.model import (
     Step,
     StepAction,
 )
-from dbt_cloud_run.retry.alignment import AskedStep
+from dbt_cloud_run.retry.alignment import AskedStep, is_lint
+from dbt_cloud_run.retry.planned import (
+    ephemeral_cause,
+    failed_node,
+    is_hook,
+    is_over,
+    node_rows,
+    planned_step,
+    skipped_node,
+    skipped_step,
+    whole_step,
+)
+from dbt_cloud_run.retry.rewriting import Rewritten, rewrite
 from dbt_cloud_run.retry.unreported import lost, not_reported
 
-MAX_COMMAND_LENGTH = 8_000
-"""Characters of a rewritten command. dbt Cloud documents no limit for a step; this one is well below those of the
-shells, proxies and databases that a step's name passes through."""
-
-BUILDING = frozenset({"build", "run", "test", "seed", "snapshot"})
-"""`args.which` of the commands whose success means that a node is done; cloning or compiling it is something else."""
-
-_NEEDS_TEST_MODE = frozenset({"build", "test"})
 _DETERMINISTIC = Retryability.DETERMINISTIC
 
 
@@ -42,6 +45,7 @@ class Situation:
     adapter_type: str | None
     takes_all: bool
     done: Mapping[str, int]
+    version: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +60,15 @@ def plan_step(asked: AskedStep, situation: Situation) -> PlannedStep:
     """Decide about one command that the run was asked for, as if nothing before it had failed."""
     step = asked.step
     if step is None or not asked.is_started:
-        return _planned(asked, StepAction.WHOLE, "it never started")
+        return whole_step(asked, "it never started")
     if step.state is RunState.SUCCESS and not _failed_nodes(step, situation):
-        return _skipped(asked, "succeeded")
+        return skipped_step(asked, "it succeeded")
+    if is_lint(step) and step.state is RunState.ERROR and not situation.takes_all:
+        return planned_step(asked, StepAction.DROP, "it found problems in the code, and would again")
     if runs_operation(asked.command):
         if situation.takes_all:
-            return _planned(asked, StepAction.WHOLE, "the macro failed, and every failure is retried")
-        return _planned(
+            return whole_step(asked, "the macro failed, and every failure is retried")
+        return planned_step(
             asked, StepAction.DROP, "a macro may not be repeatable: it is run again with `retry-on: any` only"
         )
     if step.results is None:
@@ -71,13 +77,26 @@ def plan_step(asked: AskedStep, situation: Situation) -> PlannedStep:
 
 
 def _without_results(asked: AskedStep, step: Step, situation: Situation) -> PlannedStep:
-    reason = step.distrusted or "it has no results"
-    command = parse_command(asked.command)
-    if command is not None and command.verb == "source freshness":
-        return _planned(asked, StepAction.WHOLE, "it failed")
+    reason = f"its results are not used: {step.distrusted}" if step.distrusted else "it has no results"
+    if step.freshness:
+        return _freshness(asked, step, situation)
     if _is_deterministic_log(step, situation):
-        return _planned(asked, StepAction.DROP, f"{reason}, and its log shows a failure that would happen again")
-    return _planned(asked, StepAction.WHOLE, f"{reason} that could be trusted" if not step.distrusted else reason)
+        return planned_step(asked, StepAction.DROP, f"{reason}, and its log shows a failure that would happen again")
+    return whole_step(asked, reason)
+
+
+def _freshness(asked: AskedStep, step: Step, situation: Situation) -> PlannedStep:
+    """Data that is too old is as old in the retry; a source that could not be asked is judged by its message."""
+    failed = tuple(
+        failed_node(NodeResult(unique_id=row.unique_id, status=row.status, message=row.message), verdict)
+        for row in step.freshness
+        if is_failure(row.status)
+        for verdict in [judge(row.status, row.message, adapter_type=situation.adapter_type, resource_type="source")]
+    )
+    hopeless = not situation.takes_all and all(node.retryability is _DETERMINISTIC for node in failed)
+    if failed and hopeless and step.state is RunState.ERROR:
+        return planned_step(asked, StepAction.DROP, "every failure in it is deterministic", left_out=failed)
+    return whole_step(asked, "it failed, and is run as a whole", failed)
 
 
 def _is_deterministic_log(step: Step, situation: Situation) -> bool:
@@ -88,18 +107,8 @@ def _is_deterministic_log(step: Step, situation: Situation) -> bool:
 
 def _failed_nodes(step: Step, situation: Situation) -> list[NodeResult]:
     """What failed although the step counts as successful (dbt may end well with `partial success`)."""
-    rows = _rows(step)
+    rows = node_rows(step)
     return [row for row in rows.values() if is_failure(row.status) and not _is_done(row.unique_id, step, situation)]
-
-
-def _rows(step: Step) -> dict[str, NodeResult]:
-    """The step's nodes by their last row, hooks left out."""
-    nodes = step.results.nodes if step.results else ()
-    return {row.unique_id: row for row in nodes if not is_hook(row.unique_id)}
-
-
-def is_hook(unique_id: str) -> bool:
-    return unique_id.startswith("operation.")
 
 
 def _is_done(unique_id: str, step: Step, situation: Situation) -> bool:
@@ -115,7 +124,8 @@ class _StepPlanner:
         self._situation = situation
         self._selector = situation.selector
         self._command = parse_command(asked.command)
-        self._rows = _rows(step)
+        self._rows = node_rows(step)
+        self._ephemeral = [row for row in self._rows.values() if is_failure(row.status) and self._is_compiled(row)]
         self._hooks = [row for row in (step.results.nodes if step.results else ()) if is_hook(row.unique_id)]
 
     def plan(self) -> PlannedStep:
@@ -125,7 +135,7 @@ class _StepPlanner:
             return self._whole("it was cut off, and what it had still to do cannot be told from the manifest")
         failed_hooks = [row for row in self._hooks if is_failure(row.status)]
         if not rows and not missing:
-            return self._nothing_failed(failed_hooks)
+            return self._only_ephemeral() if self._ephemeral else self._nothing_failed(failed_hooks)
         needs = self._divide(rows, missing, failed_hooks)
         if not needs.retried:
             return self._left_out(needs, "every failure in it is deterministic")
@@ -145,11 +155,11 @@ class _StepPlanner:
             return None if found is None else sorted(found)
         if self._step.state is not RunState.ERROR or not needed:
             return []
-        found = lost(self._selector, self._command, results, self._rows)
+        found = lost(self._selector, self._command, results, self._rows, self._situation.version)
         return sorted(one for one in found if not _is_done(one, self._step, self._situation))
 
     def _is_needed(self, row: NodeResult) -> bool:
-        if _is_done(row.unique_id, self._step, self._situation) or self._is_ephemeral(row.unique_id):
+        if _is_done(row.unique_id, self._step, self._situation) or self._is_compiled(row):
             return False
         if is_failure(row.status):
             return True
@@ -157,9 +167,9 @@ class _StepPlanner:
             return False
         return is_skipped(row.status) or (kind(row.status) is Kind.WARNED and self._warnings_are_errors)
 
-    def _is_ephemeral(self, unique_id: str) -> bool:
-        """An ephemeral model is part of those that use it; `--fail-fast` lists it as skipped all the same."""
-        node = self._selector.nodes.get(unique_id) if self._selector else None
+    def _is_compiled(self, row: NodeResult) -> bool:
+        """Whether the row is of an ephemeral model: part of those that use it, it is listed at times all the same."""
+        node = self._selector.nodes.get(row.unique_id) if self._selector else None
         return node is not None and is_ephemeral(node)
 
     @property
@@ -169,15 +179,23 @@ class _StepPlanner:
     def _nothing_failed(self, failed_hooks: Sequence[NodeResult]) -> PlannedStep:
         if failed_hooks:
             return self._only_hooks(failed_hooks)
-        if any(not _is_over(row.status) for row in self._rows.values()):
-            return _skipped(self._asked, "what failed in it succeeded in a later step")
+        if any(not is_over(row.status) and not self._is_compiled(row) for row in self._rows.values()):
+            return skipped_step(self._asked, "what failed in it succeeded in a later step")
         if self._is_cut_off:
-            return _skipped(self._asked, "all of its nodes had succeeded before it was cut off")
+            return skipped_step(self._asked, "all of its nodes had succeeded before it was cut off")
         if self._rows and "on-run-end failed" in self._step.log:  # before 1.9 the results do not list hooks
             return self._drop("only its on-run-end hook failed: no node is left to be run again")
         if _is_deterministic_log(self._step, self._situation):
             return self._drop("no node of it failed, but its log shows a failure that would happen again")
         return self._whole("it failed, but none of its nodes did")
+
+    def _only_ephemeral(self) -> PlannedStep:
+        failed = tuple(failed_node(row, self._judge(row)) for row in self._ephemeral)
+        if all(self._is_hopeless(node.retryability) for node in failed):
+            return self._left_out(_Needs((), failed), "every failure in it is deterministic")
+        return replace(
+            self._whole("only ephemeral models of it failed, which are never run by themselves"), nodes=failed
+        )
 
     def _only_hooks(self, failed: Sequence[NodeResult]) -> PlannedStep:
         hooks = tuple(self._hook(row) for row in failed)
@@ -189,22 +207,22 @@ class _StepPlanner:
         return self._whole("its on-run-start hook failed, so none of its nodes ran")
 
     def _hook(self, row: NodeResult) -> PlannedNode:
-        return _failed_node(row, self._judge(row))
+        return failed_node(row, self._judge(row))
 
     def _divide(self, rows: Sequence[NodeResult], missing: Iterable[str], failed_hooks: Sequence[NodeResult]) -> _Needs:
-        failed = {row.unique_id: self._judge(row) for row in rows if not is_skipped(row.status)}
+        failed = self._verdicts(rows)
         hopeless = {unique_id for unique_id, verdict in failed.items() if self._is_hopeless(verdict)}
         stopped = self._stopped_by_hook(failed_hooks)
         held = self._held_by(hopeless)
         causes = self._causes({row.unique_id for row in rows} - failed.keys(), failed, hopeless)
         retried: list[PlannedNode] = []
-        left_out: list[PlannedNode] = []
+        left_out = [failed_node(row, failed[row.unique_id]) for row in self._ephemeral if row.unique_id in hopeless]
         for row in rows:
             verdict = failed.get(row.unique_id)
             if verdict is not None:
-                node = _failed_node(row, verdict)
+                node = failed_node(row, verdict)
             else:
-                node = _skipped_node(row, causes.get(row.unique_id), hopeless)
+                node = skipped_node(row, causes.get(row.unique_id), hopeless)
             gone = row.unique_id in hopeless or (verdict is None and (stopped or row.unique_id in held))
             (left_out if gone else retried).append(node)
         for unique_id in missing:
@@ -212,6 +230,16 @@ class _StepPlanner:
             node = PlannedNode(unique_id=unique_id, status="not started", reason=why)
             (left_out if unique_id in held else retried).append(node)
         return self._without_orphans(_Needs(tuple(retried), tuple(left_out)))
+
+    def _verdicts(self, rows: Sequence[NodeResult]) -> dict[str, Retryability]:
+        """What has failed, judged, and what was skipped for an ephemeral model that dbt lists no result of."""
+        failed = {row.unique_id: self._judge(row) for row in (*rows, *self._ephemeral) if not is_skipped(row.status)}
+        explained = failed.keys() | self._held_by(failed)
+        for row in rows:
+            cause = ephemeral_cause(row) if is_skipped(row.status) else None
+            if cause is not None and cause not in explained:
+                failed[row.unique_id] = _DETERMINISTIC
+        return failed
 
     def _judge(self, row: NodeResult) -> Retryability:
         node = self._selector.nodes.get(row.unique_id) if self._selector else None
@@ -261,33 +289,39 @@ class _StepPlanner:
         return _Needs(kept, (*needs.left_out, *lost))
 
     def _rerun(self, needs: _Needs) -> PlannedStep:
-        obstacle, new_command = self._rewritten(needs)
-        if new_command is not None:
-            return self._nodes(needs, new_command)
-        if needs.left_out:
-            return self._left_out(
-                _Needs((), (*needs.left_out, *needs.retried)), f"{obstacle}, and part of it would fail again"
-            )
-        return replace(self._whole(obstacle), nodes=needs.retried)
+        rewritten = self._rewritten(needs)
+        if rewritten.commands:
+            return self._nodes(needs, rewritten.commands)
+        # Whole, it runs what would fail again too: then nothing is left out, and the run itself tells.
+        along = tuple(replace(node, reason=f"{node.reason}; run again with the whole step") for node in needs.left_out)
+        return self._whole(rewritten.obstacle, (*needs.retried, *along))
 
-    def _rewritten(self, needs: _Needs) -> tuple[str, str | None]:
+    def _rewritten(self, needs: _Needs) -> Rewritten:
         """The command over the nodes that are retried, or the obstacle to it."""
         if self._command is None:
-            return "its command was not understood, so it is not edited", None
+            return Rewritten(obstacle="its command was not understood, so it is not edited")
         if not self._command.is_node_command:
-            return f"the nodes of `dbt {self._command.verb}` are not run one by one", None
+            return Rewritten(obstacle=f"the nodes of `dbt {self._command.verb}` are not run one by one")
         if self._selector is None:
-            return "there is no manifest to name its nodes by", None
-        return _rewrite(self._selector, self._command, frozenset(node.unique_id for node in needs.retried))
+            return Rewritten(obstacle="there is no manifest to name its nodes by")
+        wanted = frozenset(node.unique_id for node in needs.retried)
+        gone = {node.unique_id for node in needs.left_out}
+        unused = (row for row in self._ephemeral if not self._selector.reach([row.unique_id]) & wanted)
+        if any(row.unique_id not in gone for row in unused):
+            return Rewritten(obstacle="an ephemeral model of it failed, which nothing that is run again uses")
+        return rewrite(
+            self._selector, self._command, wanted, version=self._situation.version, may_divide=bool(needs.left_out)
+        )
 
-    def _nodes(self, needs: _Needs, new_command: str) -> PlannedStep:
+    def _nodes(self, needs: _Needs, commands: tuple[str, ...]) -> PlannedStep:
         retried = {node.unique_id for node in needs.retried}
         kept = [row for row in self._rows.values() if row.unique_id not in retried]
-        return _planned(
+        divided = f"; one command for them would be too long, so there are {len(commands)}" if commands[1:] else ""
+        return planned_step(
             self._asked,
             StepAction.NODES,
-            f"{len(needs.retried)} of its {max(len(self._rows), len(needs.retried))} nodes did not succeed",
-            new_command=new_command,
+            f"{len(needs.retried)} of its {max(len(self._rows), len(needs.retried))} nodes did not succeed{divided}",
+            commands=commands,
             nodes=needs.retried,
             left_out=needs.left_out,
             saved=kept,
@@ -297,83 +331,7 @@ class _StepPlanner:
         return self._drop(reason, left_out=needs.left_out)
 
     def _drop(self, reason: str, *, left_out: tuple[PlannedNode, ...] = ()) -> PlannedStep:
-        return _planned(self._asked, StepAction.DROP, reason, left_out=left_out)
+        return planned_step(self._asked, StepAction.DROP, reason, left_out=left_out)
 
-    def _whole(self, reason: str) -> PlannedStep:
-        return _planned(self._asked, StepAction.WHOLE, reason)
-
-
-def _rewrite(selector: Selector, command: DbtCommand, wanted: frozenset[str]) -> tuple[str, str | None]:
-    exact = name_exactly(selector, wanted, command)
-    line = _render(command, exact)
-    if line is None:
-        return "its nodes cannot be named exactly", None
-    if len(line) <= MAX_COMMAND_LENGTH:
-        return "", line
-    narrowed = narrow_exactly(selector, wanted, command)
-    if narrowed is not None and narrowed.exclude == command.selection.exclude:
-        return "none of its nodes succeeded", None
-    line = _render(command, narrowed)
-    if line is not None and len(line) <= MAX_COMMAND_LENGTH:
-        return "", line
-    return f"the names of its nodes would be longer than {MAX_COMMAND_LENGTH} characters", None
-
-
-def _render(command: DbtCommand, exact: ExactSelection | None) -> str | None:
-    if exact is None:
-        return None
-    indirect = exact.indirect if command.verb in _NEEDS_TEST_MODE else None
-    return command.with_selection(exact.select, exact.exclude, indirect=indirect).render()
-
-
-def _is_over(status: str) -> bool:
-    return kind(status) in (Kind.SUCCEEDED, Kind.WARNED)
-
-
-def _skipped_node(row: NodeResult, cause: str | None, hopeless: Collection[str]) -> PlannedNode:
-    reason = "skipped"
-    if row.message and "fail_fast" in row.message.replace("-", "_"):
-        reason = "not started: the step stops at the first failure"
-    elif cause is not None:
-        reason = f"skipped because of {cause}" + (", which is not run again" if cause in hopeless else "")
-    return PlannedNode(unique_id=row.unique_id, status=row.status, reason=reason)
-
-
-def _failed_node(row: NodeResult, verdict: Retryability) -> PlannedNode:
-    message = " ".join((row.message or "").split())
-    shown = message if len(message) <= 160 else f"{message[:159]}…"
-    return PlannedNode(
-        unique_id=row.unique_id,
-        status=row.status,
-        reason=f"{row.status}: {shown} ({verdict})" if shown else f"{row.status} ({verdict})",
-        retryability=verdict,
-        seconds_before=row.execution_seconds,
-    )
-
-
-def _skipped(asked: AskedStep, reason: str) -> PlannedStep:
-    rows = _rows(asked.step).values() if asked.step else ()
-    return _planned(asked, StepAction.SKIP, reason, saved=list(rows))
-
-
-def _planned(
-    asked: AskedStep,
-    action: StepAction,
-    reason: str,
-    *,
-    new_command: str | None = None,
-    nodes: tuple[PlannedNode, ...] = (),
-    left_out: tuple[PlannedNode, ...] = (),
-    saved: Sequence[NodeResult] = (),
-) -> PlannedStep:
-    return PlannedStep(
-        index=asked.step.index if asked.step and asked.step.index else None,
-        command=asked.command,
-        action=action,
-        reason=reason,
-        new_command=asked.command if action is StepAction.WHOLE else new_command,
-        nodes=nodes,
-        left_out=left_out,
-        saved_nodes=len(saved),
-        saved_seconds=sum(row.execution_seconds for row in saved),
-    )
+    def _whole(self, reason: str, nodes: tuple[PlannedNode, ...] = ()) -> PlannedStep:
+        return whole_step(self._asked, reason, nodes)

@@ -8,19 +8,18 @@ run only part of the step.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from dataclasses import replace
 
 from dbt_cloud_run.dbt.commands import INDIRECT_SELECTION, DbtCommand, Flag
 from dbt_cloud_run.dbt.criteria import UndecidableError
 from dbt_cloud_run.dbt.selection import Selector, executed, executed_types, is_ephemeral
+from dbt_cloud_run.dbt.versions import NEW_ENGINE
 from dbt_cloud_run.model import StepResults
 
 _ALWAYS_LISTED = frozenset({"model", "seed", "snapshot", "test", "unit_test"})
 """Resource types that dbt lists in every version; the others came to be listed one by one."""
 _LISTS_UNSTARTED = (1, 6)
-_NEW_ENGINE = (2, 0)
 
 
 def not_reported(
@@ -38,19 +37,19 @@ def not_reported(
     return due - frozenset(reported) if due and _work(selector, command, reported) <= due else None
 
 
-def lost(selector: Selector, command: DbtCommand, results: StepResults, reported: Collection[str]) -> frozenset[str]:
+def lost(
+    selector: Selector,
+    command: DbtCommand,
+    results: StepResults,
+    reported: Collection[str],
+    version: tuple[int, int] | None,
+) -> frozenset[str]:
     """What is missing in the results of a step in which nodes failed; nothing of a dbt that lists every node."""
-    version = _version(selector.manifest.metadata.dbt_version)
     stops_early = results.selected_fail_fast or command.has("--fail-fast")
-    if version is None or not (version >= _NEW_ENGINE or (version < _LISTS_UNSTARTED and stops_early)):
+    if version is None or not (version >= NEW_ENGINE or (version < _LISTS_UNSTARTED and stops_early)):
         return frozenset()
     missing = not_reported(selector, command, results, reported) or frozenset()
     return frozenset(one for one in missing if selector.nodes[one].resource_type in _ALWAYS_LISTED)
-
-
-def _version(text: str | None) -> tuple[int, ...] | None:
-    found = re.match(r"(\d{1,5})\.(\d{1,5})", text or "")
-    return (int(found[1]), int(found[2])) if found else None
 
 
 def _as_it_ran(command: DbtCommand, results: StepResults) -> DbtCommand:

@@ -11,7 +11,7 @@ _sure = partial(row, ANY, verdict=Retryability.DETERMINISTIC)
 
 DBT = (
     _sure(
-        r"^\s*got \d+ results?, configured to (?:fail|error) if",
+        r"^[ \t]*got \d+ results?, configured to (?:fail|error) if",
         reason="the data did not pass the test",
         example="Got 3 results, configured to fail if != 0",
     ),
@@ -45,9 +45,29 @@ DBT = (
         example="Runtime Error\n  Env var required but not provided: 'DBT_REGION'",
     ),
     _sure(
-        r"could not find (?:profile|selector) named|does not have a target named|no dbt_project\.yml found",
+        r"could not find (?:profile|selector) named|does not have a target named|no dbt_project\.yml found"
+        r"|could not find adapter type |^[ \t]*credentials in profile \"[^\n]{1,300} invalid\b",
         reason="the project or its profile is not set up for this command",
         example="Runtime Error\n  Could not find selector named nightly, expected one of ['daily']",
+    ),
+    _sure(
+        r"^error encountered in [^\n]{1,400}\.yml\b|^[ \t]*at path \[[^\n]{0,200}\]: |^[ \t]*syntax error near line \d"
+        r"|could not read selector file data|\.yml file in this project is malformed|is not a valid semantic version",
+        reason="a file of the project is wrong",
+        example="Encountered an error:\nRuntime Error\n  at path ['model-paths']: 3 is not valid under any of the "
+        "given schemas\n\nError encountered in /repository/dbt_project.yml",
+    ),
+    _sure(
+        r"^(?:[ \t]*|runtimeerror: )found a cycle: ",
+        reason="models depend on one another in a circle",
+        example="Encountered an error:\nFound a cycle: model.shop.a --> model.shop.b",
+    ),
+    _sure(
+        r"'[^'\n]{1,200}' is not a valid method name|got a state selector method, but no comparison manifest"
+        r"|--state or --defer-state are required for deferral|could not find previous run in '"
+        r"|provided in the --(?:vars|args) argument is not valid|dbt could not find a macro with the name",
+        reason="the command asks for what is not there",
+        example="Encountered an error:\nRuntime Error\n  Got a state selector method, but no comparison manifest",
     ),
     _sure(
         r"this version of dbt is not supported with",
@@ -83,7 +103,7 @@ DBT = (
         example="error: dbt1013: YAML error: invalid type: map, expected a string\n  --> models/timeout.yml:8:18",
     ),
     _sure(
-        r"^\s*(?:ModuleNotFoundError|NameError|SyntaxError|IndentationError): ",
+        r"^[ \t]*(?:ModuleNotFoundError|NameError|SyntaxError|IndentationError): ",
         reason="the Python model is wrong, or lacks a module",
         example="Runtime Error in model forecast (models/forecast.py)\n  Python model failed:\n"
         "  Traceback (most recent call last):\n  ModuleNotFoundError: No module named 'prophet'",
@@ -91,13 +111,15 @@ DBT = (
     _sure(
         r"fatal: (?:repository '[^'\n]{1,300}' not found|couldn't find remote ref|reference is not a tree"
         r"|remote branch [^\n]{1,200} not found)|error: pathspec '[^'\n]{1,200}' did not match"
-        r"|^fatal: bad object |upload-pack: not our ref|^fatal: unable to read tree ",
+        r"|^fatal: bad object |upload-pack: not our ref|^fatal: unable to read tree "
+        r"|^(?:remote: |error: ){1,2}repository not found\.?\r?$",
         reason="the repository, branch or commit does not exist",
         example="Error checking out spec='v9' for repo https://github.com/shop/retail_utils.git\n"
         "error: pathspec 'v9' did not match any file(s) known to git",
     ),
     _sure(
-        r"^fatal: authentication failed for '|invalid username or (?:password|token)\b",
+        r"^fatal: authentication failed for '|invalid username or (?:password|token)\b"
+        r"|^fatal: could not read (?:username|password) for '|^host key verification failed",
         reason="the repository does not let dbt Cloud in",
         example="remote: Invalid username or token. Password authentication is not supported for Git operations.\n"
         "fatal: Authentication failed for 'https://github.com/shop/dbt.git/'",
@@ -106,6 +128,11 @@ DBT = (
         r"^(?:valueerror: |error: )?no (?:closing quotation|escaped character)$",
         reason="the command's quotes do not match",
         example="No closing quotation",
+    ),
+    _sure(
+        r"^[ \t]*\d{1,6} of \d{1,6} error stale freshness of ",
+        reason="its data is older than allowed",
+        example="1 of 1 ERROR STALE freshness of shop.orders ........ [ERROR STALE in 0.10s]\nDone.",
     ),
 )
 

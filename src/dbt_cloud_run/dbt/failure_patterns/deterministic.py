@@ -4,304 +4,35 @@ from __future__ import annotations
 
 from functools import partial
 
-from dbt_cloud_run.dbt.failure_patterns.row import (
-    ANY,
-    BIGQUERY,
-    DATABASE,
-    DUCKDB,
-    POSTGRES,
-    REDSHIFT,
-    RUNTIME,
-    SNOWFLAKE,
-    SPARK,
-    row,
-)
+from dbt_cloud_run.dbt.failure_patterns.databases import DATABASES
+from dbt_cloud_run.dbt.failure_patterns.row import ANY, DATABASE, RUNTIME, row
+from dbt_cloud_run.dbt.failure_patterns.warehouses import WAREHOUSES
 from dbt_cloud_run.model import Retryability
 
-_sure = partial(row, verdict=Retryability.DETERMINISTIC)
-
-_SNOWFLAKE = (
-    _sure(
-        SNOWFLAKE,
-        r"resource monitor[^\n]{0,120}exceeded its quota|suspended immediate by resource monitor|free trial has ended",
-        reason="a spending limit stops the warehouse",
-        example=DATABASE + "090073 (22000): Warehouse 'TRANSFORMING' cannot be "
-        "resumed because resource monitor 'MONTHLY' has exceeded its quota.",
-    ),
-    _sure(
-        SNOWFLAKE,
-        r"does not exist or not authorized",
-        reason="an object does not exist, or the role may not see it",
-        example=DATABASE + "002003 (42S02): SQL compilation error:\n"
-        "  Object 'RAW.SHOP.ORDERS' does not exist or not authorized.",
-    ),
-    _sure(
-        SNOWFLAKE,
-        r"\binvalid identifier '",
-        reason="a column does not exist",
-        example=DATABASE + "000904 (42000): SQL compilation error: error line 3 "
-        "at position 4\n  invalid identifier 'TIMEOUT'",
-    ),
-    _sure(
-        SNOWFLAKE,
-        r"sql access control error|insufficient privileges to operate",
-        reason="the role lacks a privilege",
-        example=DATABASE + "003001 (42501): SQL access control error:\n"
-        "  Insufficient privileges to operate on schema 'ANALYTICS'",
-    ),
-    _sure(
-        SNOWFLAKE,
-        r"duplicate row detected during dml",
-        reason="several rows match one row of a merge",
-        example=DATABASE + "100090 (42P18): Duplicate row detected during DML action",
-    ),
-    _sure(
-        SNOWFLAKE,
-        r"value '[^'\n]{0,300}' is not recognized|failed to cast variant value"
-        r"|(?:date|timestamp) '[^'\n]{0,300}' is not recognized",
-        reason="a value does not fit its type",
-        example=DATABASE + "100038 (22018): Numeric value 'n/a' is not recognized",
-    ),
-    _sure(
-        SNOWFLAKE,
-        r"incorrect username or password|user access disabled|is not allowed to access snowflake"
-        r"|role '[^'\n]{1,200}' specified",
-        reason="Snowflake does not let this user in",
-        example="Database Error\n  250001 (08001): None: Failed to connect to DB: ab12345.snowflakecomputing.com:443. "
-        "Incorrect username or password was specified.",
-    ),
-    _sure(
-        SNOWFLAKE,
-        r"sql compilation error",
-        reason="the SQL is wrong",
-        example=DATABASE + "001003 (42000): SQL compilation error:\n"
-        "  syntax error line 4 at position 0 unexpected 'FORM'.",
-    ),
-)
-
-_BIGQUERY = (
-    _sure(
-        BIGQUERY,
-        r"\bunrecognized name: ",
-        reason="a column does not exist",
-        example=DATABASE + "Unrecognized name: timeout at [3:5]",
-    ),
-    _sure(
-        BIGQUERY,
-        r"\bnot found: (?:table|dataset|project|routine|model)\b|function not found: ",
-        reason="an object does not exist",
-        example=DATABASE + "Not found: Table shop-prod:raw.orders was not found in location EU",
-    ),
-    _sure(
-        BIGQUERY,
-        r"\baccess denied: |does not have bigquery\.[\w.]{1,80} (?:permission|access)",
-        reason="the service account lacks a permission",
-        example=DATABASE + "Access Denied: Table shop-prod:raw.orders: User does "
-        "not have permission to query table shop-prod:raw.orders",
-    ),
-    _sure(
-        BIGQUERY,
-        r"^\s*syntax error: |no matching signature for (?:function|operator)|invalid query: |unexpected keyword",
-        reason="the SQL is wrong",
-        example=DATABASE + 'Syntax error: Unexpected identifier "form" at [4:1]',
-    ),
-    _sure(
-        BIGQUERY,
-        r"must match at most one source row",
-        reason="several rows match one row of a merge",
-        example=DATABASE + "UPDATE/MERGE must match at most one source row for each target row",
-    ),
-    _sure(
-        BIGQUERY,
-        r"\bbad (?:int64|double|bool|numeric) value|could not cast literal|which cannot be (?:inserted|assigned)"
-        r"|invalid (?:timestamp|date|datetime|json)(?: string)?: ",
-        reason="a value does not fit its type",
-        example=DATABASE + "Bad int64 value: n/a",
-    ),
-    _sure(
-        BIGQUERY,
-        r"exceeded limit for bytes billed|quotaexceeded[^\n]{0,80}bytes billed|bytesbilledlimitexceeded",
-        reason="it would cost more than is allowed",
-        example=DATABASE + "Query exceeded limit for bytes billed: 1000000000. 4200595456 or higher required.",
-    ),
-)
-
-_SPARK = (
-    _sure(
-        SPARK,
-        r"\[parse_syntax_error\]|\bparseexception\b",
-        reason="the SQL is wrong",
-        example=DATABASE + "[PARSE_SYNTAX_ERROR] Syntax error at or near 'FORM'. SQLSTATE: 42601 (line 4, pos 0)",
-    ),
-    _sure(
-        SPARK,
-        r"\[(?:table_or_view|schema|catalog)_not_found[\].]|table or view not found",
-        reason="an object does not exist",
-        example=DATABASE + "[TABLE_OR_VIEW_NOT_FOUND] The table or view "
-        "`raw`.`orders` cannot be found. SQLSTATE: 42P01",
-    ),
-    _sure(
-        SPARK,
-        r"\[unresolved_(?:column|routine|field|map_key)|cannot resolve '[^'\n]{1,200}' given input columns",
-        reason="a column or function does not exist",
-        example=DATABASE + "[UNRESOLVED_COLUMN.WITH_SUGGESTION] A column, variable, "
-        "or function parameter with name `timeout` cannot be resolved. SQLSTATE: 42703",
-    ),
-    _sure(
-        SPARK,
-        r"\[insufficient_permissions\]|\bpermission_denied\b|insufficient privileges:",
-        reason="the user lacks a permission",
-        example=DATABASE + "[INSUFFICIENT_PERMISSIONS] Insufficient privileges:\n"
-        "  User does not have USE SCHEMA on Schema 'main.raw'. SQLSTATE: 42501",
-    ),
-    _sure(
-        SPARK,
-        r"\[(?:cast_invalid_input|cast_overflow|datatype_mismatch|cannot_parse_timestamp|numeric_value_out_of_range)",
-        reason="a value does not fit its type",
-        example=DATABASE + "Job aborted due to stage failure: Task 3 in stage 12.0 "
-        'failed 4 times: [CAST_INVALID_INPUT] The value \'n/a\' of the type "STRING" cannot be cast to "INT"',
-    ),
-    _sure(
-        SPARK,
-        r"delta_multiple_source_row_matching_target_row_in_merge|multiple source rows matched",
-        reason="several rows match one row of a merge",
-        example=DATABASE + "[DELTA_MULTIPLE_SOURCE_ROW_MATCHING_TARGET_ROW_IN_MERGE] "
-        "Cannot perform Merge as multiple source rows matched",
-    ),
-    _sure(
-        SPARK,
-        r"delta_(?:violate_constraint|not_null_constraint_violated|exceed_char_varchar_limit|failed_to_merge_fields)",
-        reason="the data breaks a constraint of the table",
-        example=DATABASE + "[DELTA_NOT_NULL_CONSTRAINT_VIOLATED] NOT NULL constraint "
-        "violated for column: order_id. SQLSTATE: 23502",
-    ),
-    _sure(
-        SPARK,
-        r"\banalysisexception\b|\[ambiguous_reference\]",
-        reason="the SQL is wrong",
-        example=RUNTIME + "org.apache.spark.sql.AnalysisException: "
-        "[AMBIGUOUS_REFERENCE] Reference `order_id` is ambiguous",
-    ),
-)
-
-_POSTGRES = (
-    _sure(
-        POSTGRES,
-        r"\b(?:relation|column|function|schema|database|role|type|table|operator|user)\b:?[^\n]{0,200} does not exist",
-        reason="an object does not exist",
-        example=DATABASE + 'column "timeout" does not exist\n  LINE 3:     timeout,\n              ^',
-    ),
-    _sure(
-        POSTGRES,
-        r"\bpermission denied for\b|must be owner of",
-        reason="the user lacks a permission",
-        example=DATABASE + "permission denied for schema raw",
-    ),
-    _sure(
-        POSTGRES,
-        r"(?:password|peer|ident) authentication failed|no pg_hba\.conf entry",
-        reason="the database does not let this user in",
-        example='Database Error\n  connection to server at "db.shop.example" (10.0.0.5), port 5432 failed: FATAL:  '
-        "password "
-        'authentication failed for user "dbt"',
-    ),
-    _sure(
-        POSTGRES,
-        r"invalid input syntax for|cannot cast type|types? [^\n]{1,120} cannot be matched|value too long for type"
-        r"|numeric field overflow|is out of range for type"
-        r"|but expression is of type|date/time field value out of range",
-        reason="a value does not fit its type",
-        example=DATABASE + 'invalid input syntax for type integer: "n/a"',
-    ),
-    _sure(
-        POSTGRES,
-        r"violates (?:unique|not-null|check|foreign key|exclusion) constraint|cannot insert a null value into column",
-        reason="the data breaks a constraint of the table",
-        example=DATABASE + 'duplicate key value violates unique constraint "orders_pkey"',
-    ),
-    _sure(
-        POSTGRES,
-        r"because other objects depend on it|must appear in the group by clause|specified more than once",
-        reason="the SQL is wrong for this database",
-        example=DATABASE + "cannot drop table stg_orders because other objects depend on it",
-    ),
-    _sure(
-        REDSHIFT,
-        r"\binvalid digit, value|value out of range for|overflow \(",
-        reason="a value does not fit its type",
-        example=DATABASE + "Invalid digit, Value 'n', Pos 0, Type: Integer\n"
-        "  DETAIL:  error:  Invalid digit, Value 'n', Pos 0, Type: Integer code: 1207",
-    ),
-)
-
-_DUCKDB = (
-    _sure(
-        DUCKDB,
-        r"\bbinder error: ",
-        reason="a column or type in the SQL is wrong",
-        example=RUNTIME + 'Binder Error: Referenced column "timeout" not found in FROM '
-        'clause!\n  Candidate bindings: "order_id"',
-    ),
-    _sure(
-        DUCKDB,
-        r"\bcatalog error: ",
-        reason="an object does not exist, or is of another kind",
-        example=RUNTIME + "Catalog Error: Table with name raw_orders does not exist!",
-    ),
-    _sure(
-        DUCKDB,
-        r"\bparser error: ",
-        reason="the SQL is wrong",
-        example=RUNTIME + 'Parser Error: syntax error at or near "form"',
-    ),
-    _sure(
-        DUCKDB,
-        r"\b(?:conversion|out of range|mismatch type|invalid type|not implemented) error: ",
-        reason="a value does not fit its type, or the database cannot do this",
-        example=RUNTIME + "Conversion Error: Could not convert string 'n/a' to INT32",
-    ),
-    _sure(
-        DUCKDB,
-        r"\bconstraint error: ",
-        reason="the data breaks a constraint of the table",
-        example=RUNTIME + 'Constraint Error: Duplicate key "order_id: 7" violates primary key constraint.',
-    ),
-    _sure(
-        DUCKDB,
-        r"\bno files found that match the pattern|\bpermission error: |missing extension error: "
-        r"|http (?:get|head|post) error[^\n]{0,300}\bhttp (?:401|403|404)",
-        reason="a file does not exist, or may not be read",
-        example=RUNTIME + 'IO Error: No files found that match the pattern "exports/orders_*.parquet"',
-    ),
-)
+_sure = partial(row, ANY, verdict=Retryability.DETERMINISTIC)
 
 _COMMON = (
     _sure(
-        ANY,
         r"\bsyntax error at or near\b|\bsyntax error at end of input\b|\bincorrect syntax near\b",
         reason="the SQL is wrong",
         example=DATABASE + 'syntax error at or near "form"\n  LINE 4: form raw.orders',
     ),
     _sure(
-        ANY,
         r"\b(?:division by zero|divide[_ ]by[_ ]zero)\b",
         reason="it divides by zero",
         example=DATABASE + "100051 (22012): Division by zero",
     ),
     _sure(
-        ANY,
         r"\bis ambiguous\b|\bambiguous column\b",
         reason="a column's name is ambiguous",
         example=DATABASE + 'column reference "order_id" is ambiguous',
     ),
     _sure(
-        ANY,
-        r"\bsqlstate\b[:=\s(\[]{1,4}(?:22|23|42)[0-9a-z]{3}\b|\b\d{6} \((?:22|23|42)[0-9a-z]{3}\): ",
+        r"\bsqlstate\b[:=\s(\[]{1,4}(?:0a|22|23|42)[0-9a-z]{3}\b|\b\d{6} \((?:0a|22|23|42)[0-9a-z]{3}\): ",
         reason="the SQL state says that the statement or its data is wrong",
-        example=DATABASE + "[GROUP_BY_AGGREGATE] Aggregate functions are not allowed in GROUP BY. SQLSTATE: 42903",
+        example=DATABASE + "[MISSING_GROUP_BY] The query does not include a GROUP BY clause. SQLSTATE: 42803",
     ),
     _sure(
-        ANY,
         r"\b(?:permission|access) (?:was )?denied\b|\baccessdenied(?:exception)?\b|\bnot authorized\b|\b403 forbidden\b"
         r"|\b401 unauthorized\b|\binsufficient privileges?\b",
         reason="it is forbidden",
@@ -310,4 +41,4 @@ _COMMON = (
     ),
 )
 
-DETERMINISTIC = (*_SNOWFLAKE, *_BIGQUERY, *_SPARK, *_DUCKDB, *_POSTGRES, *_COMMON)
+DETERMINISTIC = (*WAREHOUSES, *DATABASES, *_COMMON)

@@ -24,7 +24,7 @@ CONFLICTS = (
     _passing(
         BIGQUERY,
         r"\b(?:job)?ratelimitexceeded\b|exceeded rate limits|exceeded quota for (?:concurrent|rate|number of)"
-        r"|quota exceeded: ",
+        r"|(?<!custom )quota exceeded: (?!your project exceeded quota for free)",
         reason="BigQuery limits the rate of requests",
         example=DATABASE + "403 Exceeded rate limits: too many table update operations for "
         "this table. For more information, see https://cloud.google.com/bigquery/docs/troubleshoot-quotas",
@@ -37,6 +37,20 @@ CONFLICTS = (
     ),
     _passing(
         SNOWFLAKE,
+        r"processing aborted due to error 3\d{5}"
+        r"|\(22000\): [^\n]{0,300}(?:\bplease (?:retry|try again)|currently unavailable|service restart)",
+        reason="Snowflake had an error of its own",
+        example=DATABASE + "000603 (XX000): SQL execution internal error:\n  Processing "
+        "aborted due to error 300010:391167117; incident 7185034.",
+    ),
+    _passing(
+        SNOWFLAKE,
+        r"\blogin request is retryable\b|: statement [0-9a-f-]{4,60} not found",
+        reason="Snowflake lost the request",
+        example=DATABASE + "251012: Login request is retryable. Will be handled by authenticator",
+    ),
+    _passing(
+        SNOWFLAKE,
         r"has locked table|lock has not yet been released|number of waiters for this lock exceeds",
         reason="another statement held a lock",
         example=DATABASE + "000625 (57014): Statement '01b2-3c' has locked table 'ORDERS' in "
@@ -44,25 +58,29 @@ CONFLICTS = (
     ),
     _passing(
         ANY,
-        r"\btoken (?:has|is|was) (?:been )?expired\b|\bexpired ?token\b|session no longer exists",
+        r"\btoken (?:has |is |was )?(?:been )?expired\b|\bexpired ?token\b|session no longer exists"
+        r"|\bsession (?:has (?:been )?expired|was closed)\b",
         reason="the log-in ran out",
         example=DATABASE + "390114 (08001): Authentication token has expired.  The user must authenticate again.",
     ),
     _passing(
         ANY,
-        r"\brate limit (?:is |was |has been )?exceeded\b",
+        r"\brate limit (?:is |was |has been )?exceeded\b"
+        r"|\b40[13] (?:forbidden|unauthorized)\b[^\n]{0,200}\btemporarily unavailable\b",
         reason="the server limits the rate of requests",
         example=RUNTIME + "403 Forbidden: API rate limit exceeded for installation 4711",
     ),
     _passing(
         ANY,
-        r"\b(?:object|table|view|schema|relation)\b[^\n]{0,200}\balready exists\b",
+        # The brackets are those of a key, `Key (schema, id)=(raw, 1) already exists`, which is a row of data.
+        r"\b(?:object|table|view|schema|relation)\b[^\n()]{0,200}\balready exists\b",
         reason="another statement made the object meanwhile",
         example=DATABASE + "002002 (42710): SQL compilation error:\n  Object 'ANALYTICS.STAGING' already exists.",
     ),
     _passing(
         ANY,
-        r"\bnosuchkey\b|remote file '[^'\n]{1,500}' was not found",
+        r"\bnosuchkey\b|remote file '[^'\n]{1,500}' was not found|\bfailed_read_file\.file_not_exist\b"
+        r"|underlying files have been updated",
         reason="a file was replaced while it was read",
         example=DATABASE + "HIVE_CANNOT_OPEN_SPLIT: Error opening Hive split s3://shop/orders/1.parquet: The specified "
         "key does not exist. (Service: Amazon S3; Status Code: 404; Error Code: NoSuchKey)",
@@ -86,7 +104,8 @@ CONFLICTS = (
     ),
     _passing(
         REDSHIFT,
-        r"serializable isolation violation|conflict with concurrent transaction|dropped by concurrent transaction",
+        r"serializable isolation violation|conflict with concurrent transaction|dropped by concurrent transaction"
+        r"|\b1018\b[^\n]{0,20}\n?[^\n]{0,40}\brelation does not exist",
         reason="it collided with another transaction",
         example=DATABASE + "1023\n  DETAIL:  Serializable isolation violation on table - "
         "100167, transactions forming the cycle are: 55705701, 55705754 (pid:16606)",
@@ -95,7 +114,8 @@ CONFLICTS = (
         POSTGRES,
         r"deadlock detected|could not serialize access due to|tuple concurrently (?:updated|deleted)"
         r"|due to lock timeout"
-        r"|due to conflict with recovery|could not obtain lock on",
+        r"|due to conflict with recovery|could not obtain lock on|fatal:\s{1,4}(?:pgbouncer: )?query_wait_timeout"
+        r"|\bcursor already closed\b",
         reason="it collided with another transaction",
         example=DATABASE + "deadlock detected\n  DETAIL:  Process 4711 waits for "
         "AccessExclusiveLock on relation 16402; blocked by process 4712.",
@@ -130,24 +150,22 @@ CONFLICTS = (
 _SERVERS = (
     _passing(
         SNOWFLAKE,
-        r"processing aborted due to error 3\d{5}"
-        r"|\bwarehouse\b[^\n]{0,120} (?:is|was|has been) (?:suspended|resuming|aborted)",
-        reason="Snowflake had an error of its own, or its warehouse was not up",
-        example=DATABASE + "000603 (XX000): SQL execution internal error:\n  Processing "
-        "aborted due to error 300010:391167117; incident 7185034.",
+        r"\bwarehouse\b[^\n]{0,120} (?:is|was|has been) (?:suspended|resuming|aborted)",
+        reason="Snowflake's warehouse was not up",
+        example=DATABASE + "Cannot perform the operation: warehouse 'TRANSFORMING' was suspended meanwhile.",
     ),
     _passing(
         BIGQUERY,
         r"retrying (?:the job )?may solve the problem|\bbackenderror\b|visibility check was unavailable"
         r"|deadline of [\d.]{1,12}s exceeded"
-        r"|timeout of [\d.]{1,12}s exceeded",
+        r"|timeout of [\d.]{1,12}s exceeded|\bdeadline=[\d.]{1,12}s",
         reason="BigQuery had an error of its own",
         example=DATABASE + "503 Error encountered during execution. Retrying may solve the problem.",
     ),
     _passing(
         SPARK,
         r"executorlostfailure|executor (?:\d+ )?lost|fetchfailed|spark driver has stopped|spot_instance_termination"
-        r"|node lost"
+        r"|node lost|\brpctimeoutexception\b"
         r"|driver_(?:unreachable|unresponsive)|cloud_provider_shutdown",
         reason="the cluster lost a machine",
         example=RUNTIME + "Job aborted due to stage failure: Task 7 in stage 31.0 failed 4 "
@@ -156,7 +174,8 @@ _SERVERS = (
     _passing(
         SPARK,
         r"\bcluster\b[^\n]{0,120}(?:terminated|unexpected state|is starting|not running)|invalid sessionhandle"
-        r"|temporarily_unavailable|request_limit_exceeded|could not be scheduled",
+        r"|temporarily_unavailable|request_limit_exceeded|could not be scheduled|\bcluster launch failed\b"
+        r"|insufficient_instance_capacity",
         reason="the cluster was not up, or too busy",
         example=RUNTIME + 'Error starting terminated cluster.\n   b\'{"error_code":'
         '"INVALID_STATE","message":"Cluster 0712-1 is in unexpected state Pending."}\'',
@@ -164,7 +183,7 @@ _SERVERS = (
     _passing(
         POSTGRES,
         r"too many (?:clients|connections)|remaining connection slots"
-        r"|database system is (?:starting|shutting|in recovery)"
+        r"|database system is (?:starting|shutting|in recovery|not yet accepting)"
         r"|terminating connection due to|cluster is (?:paused|resuming|unavailable)",
         reason="the database was full, or not up",
         example="Database Error\n  FATAL:  sorry, too many clients already",
@@ -177,7 +196,8 @@ _COMMON = (
         r"\bconnection (?:was |has been |is |already )?"
         r"(?:reset|refused|aborted|closed|lost|dropped|terminated|broken|timed out|failure)"
         r"|\b(?:closed|lost|dropped) (?:the |its )?connection\b|\bconnection(?:reset|refused|aborted)"
-        r"|\bserver disconnected\b|\bbroken pipe\b|\bsocket hang up\b|\beof (?:detected|occurred)|\bunexpected eof\b",
+        r"|\bserver (?:disconnected|socket closed)\b|\bbroken pipe\b|\bsocket hang up\b"
+        r"|\beof (?:detected|occurred)|\bunexpected eof\b",
         reason="the connection broke",
         example=DATABASE + "server closed the connection unexpectedly\n  This probably means "
         "the server terminated abnormally before or while processing the request.",
@@ -203,7 +223,7 @@ _COMMON = (
     _passing(
         ANY,
         r"\btimed out\b|\btimeout (?:expired|exceeded|error|reached|occurred|after|of)\b|\bdeadline[ _]exceeded\b"
-        r"|\b(?:connection|connect|read|request|socket|lock|session|operation)[ _]?timeout",
+        r"|\b(?:connection|connect|read|request|socket|lock|session|operation)[ _]?time[ -]?out\b",
         reason="it timed out",
         example=RUNTIME + "HTTPSConnectionPool(host='dbc-1.cloud.databricks.com', port=443): "
         "Read timed out. (read timeout=900)",
@@ -222,7 +242,7 @@ _COMMON = (
         r"\bservice (?:is )?(?:temporarily )?unavailable\b|\bbad gateway\b|\bgateway time-?out\b"
         r"|\binternal server error\b"
         r"|\btemporarily unavailable\b|\b(?:http|status|response|error)(?: response)?(?: code)?[ :=]{1,3}5\d\d\b"
-        r"|^\s*5\d\d (?:get|post|put|server|error)\b",
+        r"|^[ \t]*5\d\d (?:get|post|put|server|error)\b",
         reason="the server was not available",
         example=RUNTIME + "Query could not be completed: HTTP Response code: 503. Service Unavailable",
     ),

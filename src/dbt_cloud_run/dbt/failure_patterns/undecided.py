@@ -66,7 +66,7 @@ UNDECIDED = (
     ),
     _unsure(
         DUCKDB,
-        r"^\s*(?:internal|fatal) error: ",
+        r"^[ \t]*(?:internal|fatal) error: ",
         reason="the database had an error of its own",
         example=RUNTIME + "INTERNAL Error: Attempted to access index 3 within vector of size 3",
     ),

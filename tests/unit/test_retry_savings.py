@@ -1,0 +1,69 @@
+"""What the plan says a retry costs and saves."""
+
+from __future__ import annotations
+
+from tests.support.retry_attempts import (
+    NO_COLUMN,
+    NOT_NULL,
+    ORDERS,
+    OTHER,
+    RAW,
+    REPORT,
+    RESET,
+    STG,
+    UNIQUE,
+    attempt,
+    project,
+    row,
+    step,
+)
+
+from dbt_cloud_run.model import Attempt, NodeResult, PlannedStep, RetryPlan, RunState, StepAction
+from dbt_cloud_run.retry.plan import plan_retry
+
+OK, FAILED = RunState.SUCCESS, RunState.ERROR
+
+
+def plan(run: Attempt) -> RetryPlan:
+    return plan_retry(run, project())
+
+
+def one(command: str, *rows: NodeResult) -> PlannedStep:
+    """The plan after a job of one failed step."""
+    return plan(attempt((command,), step(4, command, FAILED, *rows))).steps[0]
+
+
+def test_what_a_plan_saves_is_what_had_succeeded() -> None:
+    planned = one(
+        "dbt build",
+        *(row(RAW), row(STG, "error", NO_COLUMN), row(ORDERS, "skipped"), row(REPORT, "skipped")),
+        row(OTHER, "error", RESET),
+    )
+    assert (planned.runs_again, planned.saved_nodes, planned.saved_seconds) == (1, 1, 2.0)
+    listed = attempt(
+        ("dbt compile", "dbt build"),
+        step(4, "dbt compile", OK, row(STG), row(ORDERS)),
+        step(5, "dbt build", FAILED, row(ORDERS, "error", RESET)),
+    )
+    assert plan(listed).steps[0].saved_nodes == 0
+
+
+def test_a_whole_step_counts_every_node_that_it_is_known_to_run() -> None:
+    command = "dbt build --brand-new-flag"
+    planned = one(command, row(RAW), row(STG), row(ORDERS, "error", RESET))
+    assert (planned.runs_again, len(planned.nodes), planned.saved_nodes) == (3, 1, 0)
+    never = plan(attempt(("dbt build", "dbt test"), step(4, "dbt build", FAILED, row(ORDERS, "error", RESET)))).steps[1]
+    assert (never.action, never.runs_again) == (StepAction.WHOLE, 0)
+
+
+def test_a_step_that_is_left_out_saves_nothing() -> None:
+    asked = ("dbt run", "dbt test")
+    made = plan(
+        attempt(
+            asked,
+            step(4, asked[0], OK, row(STG, "error", NO_COLUMN), row(OTHER)),
+            step(5, asked[1], FAILED, row(UNIQUE, "error", RESET), row(NOT_NULL, "pass")),
+        )
+    )
+    assert [planned.action for planned in made.steps] == [StepAction.DROP, StepAction.DROP]
+    assert sum(planned.saved_nodes + planned.runs_again for planned in made.steps) == 0
