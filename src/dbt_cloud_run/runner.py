@@ -219,6 +219,7 @@ class Runner:
             retry_on=self.settings.retry_on,
             take_all=take_all,
             cancelled_here=self._was_cancelled_here or base != last,
+            earlier=self.attempts[:base],
             later=self.attempts[base + 1 :],
         )
         if not whole:  # the chain is longer than the list of the newest runs: what was left out is not known

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from dbt_cloud_run.dbt.selection import Selector, model_of
 
@@ -15,14 +15,43 @@ def blocked_by(selector: Selector, failures: Collection[str], verb: str) -> froz
     A data test holds up the nodes that depend on everything it tests, a unit test its model; what depends on those
     is held up too. The other commands do not stop for tests.
     """
-    known = [unique_id for unique_id in failures if unique_id in selector.nodes]
-    tests = [unique_id for unique_id in known if selector.nodes[unique_id].resource_type in _TESTS]
-    held = set(selector.reach(unique_id for unique_id in known if unique_id not in tests))
-    if verb == "build":
-        for test in tests:
-            first = _held_by_test(selector, test)
-            held |= first | selector.reach(first)
-    return frozenset(held)
+    return frozenset(causes_of(selector, failures, verb))
+
+
+def causes_of(selector: Selector, failures: Iterable[str], verb: str) -> dict[str, str]:
+    """Each node that `blocked_by` gives, with the first of these failures that holds it up.
+
+    Every node is gone through once, however many failures there are: what lies below a node that is held up already
+    is so, too.
+    """
+    causes: dict[str, str] = {}
+    tested: set[str] = set()  # nodes of which all that is below was gone through
+    for failure in failures:
+        waiting = list(_held_first(selector, failure, verb, tested))
+        while waiting:
+            node = waiting.pop()
+            if node not in causes:
+                causes[node] = failure
+                waiting += selector.children(node) - causes.keys()
+    return causes
+
+
+def _held_first(selector: Selector, failure: str, verb: str, tested: set[str]) -> Collection[str]:
+    """The nodes from which all that the failure holds up is reached, those included."""
+    if failure not in selector.nodes:
+        return ()
+    if selector.nodes[failure].resource_type not in _TESTS:
+        return selector.children(failure)
+    if verb != "build":
+        return ()
+    parents = selector.parents(failure)
+    if len(parents) != 1 or selector.nodes[failure].resource_type == "unit_test":
+        return _held_by_test(selector, failure)
+    (parent,) = parents
+    if parent in tested:
+        return ()
+    tested.add(parent)
+    return [node for node in selector.children(parent) if _is_held(selector, node)]
 
 
 def _held_by_test(selector: Selector, test: str) -> frozenset[str]:
@@ -33,6 +62,8 @@ def _held_by_test(selector: Selector, test: str) -> frozenset[str]:
     if not parents:
         return frozenset()
     below = frozenset.intersection(*(selector.reach([parent]) for parent in parents))
-    return frozenset(
-        node for node in below if node in selector.manifest.nodes and selector.nodes[node].resource_type not in _TESTS
-    )
+    return frozenset(node for node in below if _is_held(selector, node))
+
+
+def _is_held(selector: Selector, node: str) -> bool:
+    return node in selector.manifest.nodes and selector.nodes[node].resource_type not in _TESTS

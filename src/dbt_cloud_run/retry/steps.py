@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dbt_cloud_run.dbt.blocking import blocked_by
+from dbt_cloud_run.dbt.blocking import blocked_by, causes_of
 from dbt_cloud_run.dbt.commands import parse_command, runs_operation
 from dbt_cloud_run.dbt.failures import judge, judge_log
 from dbt_cloud_run.dbt.selection import Selector, is_ephemeral, model_of
@@ -266,13 +266,11 @@ class _StepPlanner:
 
     def _causes(self, skipped: Collection[str], failed: Iterable[str], hopeless: Collection[str]) -> dict[str, str]:
         """For each skipped node a failure that it waits for, those that are not run again first."""
-        causes: dict[str, str] = {}
-        for failure in sorted(failed, key=lambda unique_id: unique_id not in hopeless):
-            if len(causes) == len(skipped):
-                break
-            for unique_id in self._held_by([failure]) & frozenset(skipped):
-                causes.setdefault(unique_id, failure)
-        return causes
+        if self._selector is None or self._command is None:
+            return {}
+        failures = sorted(failed, key=lambda unique_id: unique_id not in hopeless)
+        causes = causes_of(self._selector, failures, self._command.verb)
+        return {unique_id: causes[unique_id] for unique_id in skipped if unique_id in causes}
 
     def _without_orphans(self, needs: _Needs) -> _Needs:
         """`dbt build` runs a unit test with its model only: without the one there is no retry of the other."""
