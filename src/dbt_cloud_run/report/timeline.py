@@ -10,6 +10,7 @@ from dbt_cloud_run.dbt.statuses import NODE_COMMANDS, is_failure
 from dbt_cloud_run.report import escape
 from dbt_cloud_run.report.layout import Block, Section
 from dbt_cloud_run.report.remembered import remembered
+from dbt_cloud_run.report.waits import waits
 from dbt_cloud_run.report.wording import duration, plural
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class CriticalPath:
 
 
 def critical_path(results: Mapping[str, float], edges: Mapping[str, Sequence[str]]) -> CriticalPath:
-    """The longest path by execution seconds. `results`: unique id -> seconds; `edges`: parent -> children.
+    """The longest path by execution seconds. `results`: unique id -> seconds; `edges`: who is waited for -> who waits.
 
     Nodes without a result (ephemeral models, sources) take no time but connect; nodes of a circle are passed over.
     """
@@ -74,7 +75,7 @@ def timeline(facts: Facts) -> Section | None:
     }
     if not seconds:
         return None
-    path = critical_path(seconds, facts.data.edges)
+    path = critical_path(seconds, waits(facts))
     blocks = [Block([_path_words(facts, path)], noun="note")]
     chart = _gantt(facts, frozenset(path.nodes))
     if chart:
