@@ -104,7 +104,8 @@ class Publisher:
             job_name=last.job_name if last else None,
             job_url=_job_url(last.run_url, job_id) if last else None,
             environment=last.environment_name if last else None,
-            workflow_url=self.settings.github.workflow_run_url or None,
+            workflow_url=(self.settings.github.workflow_run_url or None) if self.settings.summary else None,
+            has_dbt_files=self._dbt_files(),
             artifacts_path=self._relative(self.folder) if outcome.attempts else None,
         )
         try:
@@ -188,6 +189,10 @@ class Publisher:
                 require_inside(self.folder, path)
                 path.unlink()
 
+    def _dbt_files(self) -> bool:
+        """Whether anything but what we composed was written."""
+        return any(path.name not in (ASSETS, RESULT, SUMMARY) for path in self.written)
+
     def _is_wanted(self, name: str) -> bool:
         return any(matches(name, pattern) for pattern in self.settings.artifacts)
 
@@ -239,6 +244,8 @@ class Publisher:
         """What is final is zipped while the rest is made; None where there is nothing to upload."""
         if not self.settings.upload_artifact or self.folder is None or not (self.written or outcome.attempts):
             return None
+        if not self.settings.wait and not self._dbt_files():
+            return None  # the name stays free for the step that takes the run up
         uploading = Uploading(self.folder, self.packed)
         uploading.start(self.settings, self.console, self.clock, self.artifact_name)
         uploading.give(self.written)

@@ -39,7 +39,7 @@ def whereabouts(facts: Facts, *, in_comment: bool) -> Section | None:
     """The line that says where the artifact and the files are; in a comment also where the job summary is."""
     page = facts.data.workflow_url if in_comment else None
     summary = escape.link("the job summary", page)
-    words = [f"📊 Assets, lineage and times are in {summary}."] if page else []
+    words = [f"📊 The longer report is in {summary}."] if page else []
     words += [f"📦 {rest_is_in(facts)}"] if rest_is_in(facts) else []
     return Section(WHEREABOUTS, [Block([f"{' '.join(words)}\n"])], importance=1) if words else None
 
@@ -52,7 +52,8 @@ def rest_is_in(facts: Facts) -> str:
         bits.append(f"in the artifact {escape.link(escape.code(artifact.name, 120), artifact.url)}")
     if folder:
         bits.append(f"in the workspace below {escape.code(folder, 200)}")
-    return f"The whole report (`summary.md`) and dbt's files are {' and '.join(bits)}." if bits else ""
+    what = "and dbt's files are" if facts.data.has_dbt_files else "is"
+    return f"The whole report (`summary.md`) {what} {' and '.join(bits)}." if bits else ""
 
 
 def _check_counts(facts: Facts) -> list[Block]:

@@ -1,0 +1,72 @@
+"""What a step makes of a run, from dbt Cloud's answers to what a reader gets."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from tests.support.results_service import ResultsService
+from tests.support.told_cloud import ToldCloud, build, command, job_at, node, play, row, told
+
+A, B = "model.shop.a", "model.shop.b"
+GREEN = told(10, build([row(A)], [node(A)]))
+
+
+# -- the artifact
+
+
+def test_a_step_that_does_not_wait_leaves_the_name_to_the_one_that_takes_the_run_up(tmp_path: Path) -> None:
+    async def both(results: ResultsService) -> None:
+        async with ToldCloud([{**GREEN, "status": 3}]) as server:
+            job = job_at(server, tmp_path, results)
+            first = await job.play({"wait": "false"})
+            assert (first.outputs["status"], first.outputs["artifact-name"]) == ("queued", "")
+            assert "dbt's files" not in first.summary
+            run = server.runs[0]
+            run["status"] = 10
+            second = await job.play({"run-id": first.outputs["run-id"], "job-id": ""})
+            assert second.outputs["artifact-name"] == f"dbt-cloud-run-7-{run['id']}"
+            assert "dbt's files are in the artifact" in second.summary
+
+    with ResultsService() as results:
+        asyncio.run(both(results))
+
+
+def test_a_default_name_that_is_taken_gets_a_number(tmp_path: Path) -> None:
+    async def twice(results: ResultsService) -> None:
+        async with ToldCloud([GREEN]) as server:
+            job = job_at(server, tmp_path, results)
+            first = await job.play()
+            again = {"run-id": first.outputs["run-id"], "job-id": ""}
+            second = await job.play(again)
+            name = first.outputs["artifact-name"]
+            assert second.outputs["artifact-name"] == f"{name}-2"
+            assert results.artifacts[f"{name}-2"].is_final
+            assert f"already has an artifact named '{name}': this one is named '{name}-2'" in second.log
+            assert (await job.play(again)).outputs["artifact-name"] == f"{name}-3"
+            given = again | {"artifact-name": name}
+            refused = await job.play(given)
+            assert refused.outputs["artifact-name"] == ""
+            assert "Give every step" in refused.log
+
+    with ResultsService() as results:
+        asyncio.run(twice(results))
+
+
+@pytest.mark.parametrize(
+    ("run", "has_files"),
+    [
+        (GREEN, True),
+        ({"status": 20, "steps": [{"name": "Clone git repository", "status": 20, "logs": "fatal: no"}]}, False),
+        (told(30, command("dbt build", 30), status_message="a newer commit was pushed"), False),
+    ],
+    ids=["green", "clone failed", "superseded"],
+)
+def test_where_the_rest_is_is_true(run: dict[str, object], has_files: bool, tmp_path: Path) -> None:
+    with ResultsService() as results:
+        step = play(tmp_path, [run], results=results, targeted_retries="0")
+        assert ("dbt's files are in the artifact" in step.summary) is has_files
+        assert ("The whole report (`summary.md`) is in the artifact" in step.summary) is not has_files
+        names = {name for path in results.artifacts for name in [path]}
+        assert names == {step.outputs["artifact-name"]}
