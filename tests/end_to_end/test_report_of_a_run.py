@@ -6,7 +6,10 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from tests.support.loop import PlayedStep
 from tests.support.results_service import ResultsService
+from tests.support.runner_parser import read_stream
+from tests.support.scaled_clock import ScaledClock
 from tests.support.told_cloud import ToldCloud, build, command, job_at, node, play, row, told
 
 A, B = "model.shop.a", "model.shop.b"
@@ -70,3 +73,36 @@ def test_where_the_rest_is_is_true(run: dict[str, object], has_files: bool, tmp_
         assert ("The whole report (`summary.md`) is in the artifact" in step.summary) is not has_files
         names = {name for path in results.artifacts for name in [path]}
         assert names == {step.outputs["artifact-name"]}
+
+
+# -- what became of the run
+
+
+def messages(step: PlayedStep, kind: str) -> list[str]:
+    return [command.data for command in read_stream(step.log).named(kind)]
+
+
+@pytest.mark.parametrize("cancels", ["true", "false"])
+def test_after_a_limit_everybody_learns_what_became_of_the_run(cancels: str, tmp_path: Path) -> None:
+    rows = [row(A), row(B, "error", "boom")]
+    running = told(3, build(rows, [node(A), node(B)], status=3))
+    step = play(tmp_path, [running], timeout_minutes="0.05", cancel_run=cancels)
+    fate = "was cancelled, and dbt Cloud says" if cancels == "true" else "goes on in dbt Cloud: cancel-run is false"
+    assert step.outputs["status"] == "timed-out"
+    assert step.summary.count(fate) == 1
+    assert "Out of time" not in step.summary
+    assert step.log.count("Out of time") == 1
+    (error,) = [message for message in messages(step, "error") if fate in message]
+    assert error.startswith("timeout-minutes is over. Run ")
+
+
+@pytest.mark.parametrize("cancels", ["true", "false"])
+def test_after_a_signal_the_summary_says_what_becomes_of_the_run(cancels: str, tmp_path: Path) -> None:
+    def soon(clock: ScaledClock) -> None:
+        asyncio.get_running_loop().call_later(1, clock.interrupt, 2)
+
+    step = play(tmp_path, [told(3)], signal_at=soon, cancel_run=cancels)
+    fate = "is being cancelled in dbt Cloud" if cancels == "true" else "goes on in dbt Cloud: cancel-run is false"
+    assert step.status == 130
+    assert fate in step.summary
+    assert fate in step.log

@@ -223,7 +223,8 @@ class Publisher:
             read=self._read_source,
         )
         # What ended the step early is an error of its own, said last.
-        reserved = 1 if self._known.outcome.failure_kind in (FailureKind.API, FailureKind.CONFIG) else 0
+        early = (FailureKind.API, FailureKind.CONFIG, FailureKind.TIMEOUT)
+        reserved = 1 if self._known.outcome.failure_kind in early else 0
         for kind in ("error", "warning"):
             mine = [one for one in found if one.kind == kind]
             self.console.annotate_all(
