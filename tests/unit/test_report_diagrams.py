@@ -97,6 +97,44 @@ def test_failures_and_their_neighbours_come_first() -> None:
     assert re.search(r"Shown are \d+ of 6,000 nodes, nearest to what failed first", section.whole())
 
 
+def with_a_recovered_node(data: ReportData) -> ReportData:
+    outcomes = dict(data.outcome.ledger.outcomes)
+    first = next(iter(outcomes))
+    outcomes[first] = replace(outcomes[first], recovered=True)
+    return replace(data, outcome=replace(data.outcome, ledger=replace(data.outcome.ledger, outcomes=outcomes)))
+
+
+def without_an_edge_at(data: ReportData, name: str) -> ReportData:
+    def is_it(uid: str) -> bool:
+        return uid.endswith(f".{name}")
+
+    edges = {
+        parent: tuple(uid for uid in children if not is_it(uid))
+        for parent, children in data.edges.items()
+        if not is_it(parent)
+    }
+    return replace(data, edges=edges)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (scenarios.large(6_000, failing=0), "of 6,000 nodes, around those that took longest"),
+        (scenarios.large(6_000, failing=9), "of 6,000 nodes, nearest to what failed first"),
+        (with_a_recovered_node(scenarios.large(6_000, failing=0)), "of 6,000 nodes, nearest to what recovered first"),
+        (
+            without_an_edge_at(scenarios.green(), "country_codes"),
+            "(blue). 1 node without an edge to another one here is left out.",
+        ),
+        (scenarios.green(), "(blue).\n"),
+    ],
+)
+def test_the_note_says_what_is_left_out_and_why(data: ReportData, words: str) -> None:
+    section = lineage(Facts(data))
+    assert section is not None
+    assert words in section.whole()
+
+
 def test_classes_tell_what_became_of_a_node() -> None:
     chart = "\n".join(flowchart(scenarios.failed()))
     for label, name in (

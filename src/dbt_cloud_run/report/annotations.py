@@ -67,7 +67,7 @@ def annotate(
     files = _Files(project_directory, exists, read)
     freshness = data.outcome.ledger.freshness
     errors = [_of_step(facts, files, step) for _, step in facts.failed_steps]
-    errors += [_of_node(facts, files, found, AnnotationKind.ERROR) for found in facts.failed]
+    errors += [_of_node(facts, files, found, AnnotationKind.ERROR) for found in facts.ranked]
     errors += [_of_source(facts, row, AnnotationKind.ERROR) for row in freshness if kind(row.status) is Kind.FAILED]
     warned = [_of_node(facts, files, found, AnnotationKind.WARNING) for found in facts.warned]
     warned += [_of_source(facts, row, AnnotationKind.WARNING) for row in freshness if kind(row.status) is Kind.WARNED]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from dbt_cloud_run.dbt.statuses import Kind, is_failure, kind
+from dbt_cloud_run.dbt.statuses import BUILDABLE, Kind, is_failure, kind
 from dbt_cloud_run.model import Ending, NodeOutcome, RunState
 from dbt_cloud_run.report.data import NodeInfo, ReportData
 
@@ -51,6 +51,16 @@ class Facts:
         return self.of_kind(Kind.FAILED)
 
     @cached_property
+    def ranked(self) -> tuple[NodeOutcome, ...]:
+        """What failed, causes first: tests come after what is built, and what held up most before the rest."""
+
+        def rank(found: NodeOutcome) -> tuple[bool, int]:
+            is_test = self.resource_type(found.unique_id) in ("test", "unit_test")
+            return is_test, -len(self.skipped_by.get(found.unique_id, ()))
+
+        return tuple(sorted(self.failed, key=rank))
+
+    @cached_property
     def skipped(self) -> tuple[NodeOutcome, ...]:
         return self.of_kind(Kind.SKIPPED)
 
@@ -69,8 +79,24 @@ class Facts:
 
     def info(self, unique_id: str) -> NodeInfo:
         """The manifest's view of a node, or what its unique id (`<type>.<package>.<name>…`) tells."""
-        found = self.data.nodes.get(unique_id)
-        return found if found is not None else _named_by_id(unique_id)
+        found = self.data.nodes.get(unique_id) or _named_by_id(unique_id)
+        name = self.shown_name(unique_id, found.name)
+        return found if name == found.name else replace(found, name=name)
+
+    def shown_name(self, unique_id: str, name: str) -> str:
+        """A node's name, with its package where two packages have one of that name."""
+        is_shared = _name_in_package(unique_id) in self._shared_names
+        return f"{unique_id.split('.')[1]}.{name}" if is_shared else name
+
+    @cached_property
+    def _shared_names(self) -> frozenset[str]:
+        packages: dict[str, str] = {}
+        shared = set()
+        for unique_id in (*self._outcomes, *self.data.edges):
+            name, package = _name_in_package(unique_id), unique_id.split(".", 2)[1:2]
+            if name and package and packages.setdefault(name, package[0]) != package[0]:
+                shared.add(name)
+        return frozenset(shared)
 
     def resource_type(self, unique_id: str) -> str:
         """The same as `info` says, by the unique id alone: there may be tens of thousands to count."""
@@ -95,6 +121,17 @@ class Facts:
                     if attempt.number not in numbers:
                         numbers.append(attempt.number)
         return {unique_id: tuple(numbers) for unique_id, numbers in found.items()}
+
+    @cached_property
+    def first_failures(self) -> Mapping[str, tuple[int, str | None]]:
+        """Unique id -> number of the attempt in which it failed first, and what dbt said then."""
+        found: dict[str, tuple[int, str | None]] = {}
+        for attempt in self.data.outcome.attempts:
+            for step in attempt.steps:
+                for node in step.results.nodes if step.results is not None else ():
+                    if is_failure(node.status):
+                        found.setdefault(node.unique_id, (attempt.number, node.message))
+        return found
 
     @cached_property
     def skipped_by(self) -> Mapping[str, tuple[str, ...]]:
@@ -148,6 +185,15 @@ class Facts:
             if step.distrusted
         )
         return tuple(dict.fromkeys((*self.data.warnings, *own, *distrusted)))
+
+
+def _name_in_package(unique_id: str) -> str:
+    """What a node is called within its package, by its unique id; what is built shares one set of names."""
+    kind, _, rest = unique_id.partition(".")
+    name = rest.partition(".")[2]
+    if kind in ("test", "operation"):
+        name = name.partition(".")[0]
+    return f"{'' if kind in BUILDABLE else kind}.{name}" if name else ""
 
 
 def _named_by_id(unique_id: str) -> NodeInfo:

@@ -22,11 +22,11 @@ _TABLE_HEAD = "| Node | Status | dbt said | File |\n| --- | --- | --- | --- |\n"
 
 def failures(facts: Facts, detail: Detail) -> Section | None:
     """Failed steps without results, failed nodes, stale sources, and what was skipped for another reason; or None."""
-    shown = facts.failed if detail.failures is None else facts.failed[: detail.failures]
+    shown = facts.ranked if detail.failures is None else facts.ranked[: detail.failures]
     entries = [_failed_step(facts, attempt, step, detail) for attempt, step in facts.failed_steps]
     entries += [_failed_node(facts, found, detail) for found in shown]
     blocks = [Block(entries, noun="failure")] if entries else []
-    others = facts.failed[len(shown) :]
+    others = facts.ranked[len(shown) :]
     if others:
         rows = [_row(facts, found) for found in others]
         title = f"<details><summary>{plural(len(others), 'more failed node')}</summary>\n\n"

@@ -56,7 +56,7 @@ def materialized(facts: Facts, detail: Detail) -> Section | None:
 def _groups_with_rows(facts: Facts) -> list[tuple[str, list[Asset], list[str]]]:
     recovered = {found.unique_id for found in facts.recovered}
     return [
-        (folder, group, [_row(asset, recovered=asset.unique_id in recovered) for asset in group])
+        (folder, group, [_row(facts, asset, recovered=asset.unique_id in recovered) for asset in group])
         for folder, group in _groups(facts, facts.data.assets)
     ]
 
@@ -125,12 +125,12 @@ def _under_its_folder(folder: str, group: Sequence[Asset], rows: Sequence[str]) 
     return [f"| {' | '.join(cells)} |\n{rows[0]}", *rows[1:]]
 
 
-def _row(asset: Asset, *, recovered: bool) -> str:
+def _row(facts: Facts, asset: Asset, *, recovered: bool) -> str:
     database, _, identifier = asset.key.partition("://")[2].rpartition("/")
     schema = database.replace("/", ".") if identifier == asset.name else f"{database}/{identifier}".replace("/", ".")
     cells = [
         RECOVERED_ICON if recovered else ICONS[kind(asset.status)],
-        escape.link(escape.code(asset.name, 120), asset.url),
+        escape.link(escape.code(facts.shown_name(asset.unique_id, asset.name), 120), asset.url),
         escape.code(schema.strip(".") or asset.relation_name, 160),
         escape.text(asset.materialization or asset.resource_type, 40)
         + (f" in attempt {asset.attempt}" if asset.attempt > 1 else ""),
