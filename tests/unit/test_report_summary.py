@@ -131,7 +131,7 @@ def test_hostile_text_makes_nothing_of_its_own() -> None:
         page = render(markdown)
         assert_closed(markdown)
         assert not page.filtered()
-        assert set(page.tags) <= set(tame.tags) | {"span", "strong", "li", "ul", "br"}
+        assert set(page.tags) <= set(tame.tags) | {"span", "strong", "li", "ul", "br", "wbr"}
         assert {name for _, name, _ in page.attributes} <= {"href", "class", "open", "style"}
         assert all(link.startswith(("https://cloud.getdbt.com/", "https://github.com/acme/")) for link in page.links())
         assert "h1" not in page.tags
@@ -175,6 +175,20 @@ def test_the_first_error_of_a_recovered_node_can_be_read() -> None:
     assert "the real reason" in summary
     assert "line 300" not in summary
     assert message in render_full(data)
+
+
+def test_no_row_of_the_assets_is_wider_than_the_page() -> None:
+    """Where the browser may break a cell; what that makes of it is seen by `make preview`."""
+    summary = render_summary(scenarios.wide(), BUDGET)
+    (table,) = re.findall(r"^\|  \| Asset .*?\n\n", summary, re.MULTILINE | re.DOTALL)
+    rows = [
+        [re.sub(r"\]\([^)]*\)|[`\[]|</?code>|&\S+?;", "", cell) for cell in row.split(" | ")]
+        for row in table.split("\n")[2:]
+        if row
+    ]
+    widths = [max(len(part) for row in rows for part in re.split(r"<\w+>| |-|…", row[column])) for column in range(7)]
+    assert sum(widths) < 95, widths
+    assert "+1 |" in summary
 
 
 def test_causes_come_before_what_they_caused() -> None:

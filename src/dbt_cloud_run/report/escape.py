@@ -63,6 +63,9 @@ _HTML = str.maketrans(
     }
 )
 _PLAIN_CODE = re.compile(r"[^`|\\\s]+(?: [^`|\\\s]+)*\Z")
+_NARROW = 36  # characters for which every column has room
+_PIECES = re.compile(r"[^._/-]*[._/-]+|[^._/-]+")
+_CHUNK = re.compile(r".{1,24}")
 _HARMLESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ,.()]*\Z")
 _ORDERED = re.compile(r"\d+[.)]|(?i:www)\.")
 _MERMAID_KEPT = re.compile(r"[^\W_]|(?<=[A-Za-z0-9])_(?=[A-Za-z0-9])|[ /,]|\.(?! |$)|(?<=\w)-(?=\w)")
@@ -98,6 +101,15 @@ def code(value: str, limit: int | None = None) -> str:
         return f"`{line}`"
     # A backtick or a pipe cannot be written in a code span of a table cell; in the HTML element every character can.
     return f"<code>{_marked(line).translate(_HTML)}</code>" if line else ""
+
+
+def narrow_code(value: str, limit: int) -> str:
+    """Inline code for a narrow column of a table: a long name may be broken after its dots, dashes and underscores."""
+    line = one_line(value, limit)
+    if len(line) <= _NARROW:
+        return code(line)
+    parts = [part for piece in _PIECES.findall(line) for part in _CHUNK.findall(piece)]
+    return f"<code>{'<wbr>'.join(_marked(part).translate(_HTML) for part in parts)}</code>"
 
 
 def html(value: str, limit: int | None = None) -> str:

@@ -42,7 +42,7 @@ def failures(facts: Facts, detail: Detail) -> Section | None:
 
 def node_link(info: NodeInfo) -> str:
     """The node's name as code, linked to its file at the run's commit where the file is in this repository."""
-    return escape.link(escape.code(info.name or info.unique_id, 120), info.url)
+    return escape.link(escape.narrow_code(info.name or info.unique_id, 120), info.url)
 
 
 def _failed_node(facts: Facts, found: NodeOutcome, detail: Detail) -> str:
