@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,10 @@ from tests.support.results_service import ResultsService
 from tests.support.runner_parser import read_stream
 from tests.support.scaled_clock import ScaledClock
 from tests.support.told_cloud import ToldCloud, build, command, job_at, node, play, row, told
+
+from dbt_cloud_run.dbt.statuses import Kind
+from dbt_cloud_run.ledger.judgement import judged
+from dbt_cloud_run.model import RunState
 
 A, B = "model.shop.a", "model.shop.b"
 GREEN = told(10, build([row(A)], [node(A)]))
@@ -106,3 +111,54 @@ def test_after_a_signal_the_summary_says_what_becomes_of_the_run(cancels: str, t
     assert step.status == 130
     assert fate in step.summary
     assert fate in step.log
+
+
+# -- a green run is no red report
+
+
+def test_a_docs_step_that_fails_in_a_green_run_is_a_warning(tmp_path: Path) -> None:
+    docs = command("dbt docs generate", 20, "12:00:02  Encountered an error:\nDatabase Error\n  permission denied\n")
+    run = told(10, build([row(A)], [node(A)]), docs)
+    step = play(tmp_path, [run], job={"generate_docs": True})
+    assert (step.status, step.outputs["status"], messages(step, "error")) == (0, "success", [])
+    assert any("permission denied" in message for message in messages(step, "warning"))
+    assert "Failures" not in step.summary
+    assert "dbt Cloud calls the run a success, but this failed:" in step.summary
+    assert "permission denied" in step.summary
+
+
+def test_a_stale_source_in_a_green_run_is_a_warning(tmp_path: Path) -> None:
+    stale = {"unique_id": "source.shop.raw.orders", "status": "error", "max_loaded_at_time_ago_in_s": 172800.0}
+    sources = {"metadata": build([])["files"]["run_results.json"]["metadata"], "results": [stale]}
+    freshness = command("dbt source freshness", 20, files={"sources.json": sources})
+    run = told(10, freshness, build([row(A)], [node(A)]))
+    step = play(tmp_path, [run], job={"run_generate_sources": True})
+    assert (step.status, step.outputs["status"], messages(step, "error")) == (0, "success", [])
+    assert any("last loaded 48h 0m ago" in message for message in messages(step, "warning"))
+    assert "Failures" not in step.summary
+    assert "1 source, 1 not fresh" in step.summary
+
+
+def test_a_word_that_nobody_knows_is_no_failure_in_a_step_that_succeeded(tmp_path: Path) -> None:
+    rows = [row(A, "quantum"), row(B)]
+    step = play(tmp_path / "green", [told(10, build(rows, [node(A), node(B)]))])
+    assert (step.status, step.outputs["failed-nodes"], step.outputs["nodes-succeeded"]) == (0, "[]", "2")
+    assert json.loads(step.outputs["counts"]) == {"model": {"quantum": 1, "success": 1}}
+    assert messages(step, "error") == []
+    red = play(tmp_path / "red", [told(20, build(rows, [node(A), node(B)], status=20))], targeted_retries="0")
+    assert json.loads(red.outputs["failed-nodes"]) == [A]
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "kind"),
+    [
+        ("quantum", RunState.SUCCESS, Kind.SUCCEEDED),
+        ("quantum", RunState.ERROR, Kind.FAILED),
+        ("error", RunState.SUCCESS, Kind.FAILED),
+        ("strange error", RunState.SUCCESS, Kind.FAILED),
+        ("skipped", RunState.SUCCESS, Kind.SKIPPED),
+        ("warn", RunState.SUCCESS, Kind.WARNED),
+    ],
+)
+def test_a_status_is_judged_with_its_step(status: str, state: RunState, kind: Kind) -> None:
+    assert judged(status, state) is kind

@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from dbt_cloud_run.dbt.statuses import BUILDABLE, Kind, is_failure, kind
+from dbt_cloud_run.dbt.statuses import BUILDABLE, Kind, is_failure
+from dbt_cloud_run.ledger.judgement import judged
 from dbt_cloud_run.model import Ending, NodeOutcome, RunState
 from dbt_cloud_run.report.data import NodeInfo, ReportData
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dbt_cloud_run.model import Attempt, Step
+    from dbt_cloud_run.model import Attempt, FreshnessResult, NodeResult, Step
 
 _SEARCH_LIMIT = (
     300_000  # nodes looked at for all failures together; beyond it a skipped node counts for one failure only
@@ -36,7 +37,13 @@ class Facts:
     @cached_property
     def kinds(self) -> Mapping[str, Kind]:
         """Unique id -> judgement of the last result."""
-        return {unique_id: kind(found.result.status) for unique_id, found in self._outcomes.items()}
+        states = {
+            (attempt.run_id, step.index): step.state for attempt in self.data.outcome.attempts for step in attempt.steps
+        }
+        return {
+            unique_id: judged(found.result.status, states.get((found.run_id, found.step_index), RunState.UNKNOWN))
+            for unique_id, found in self._outcomes.items()
+        }
 
     @property
     def _outcomes(self) -> Mapping[str, NodeOutcome]:
@@ -117,7 +124,7 @@ class Facts:
         for attempt in self.data.outcome.attempts:
             for step in attempt.steps:
                 for node in step.results.nodes if step.results is not None else ():
-                    numbers = found.setdefault(node.unique_id, []) if is_failure(node.status) else []
+                    numbers = found.setdefault(node.unique_id, []) if has_failed(step, node) else []
                     if attempt.number not in numbers:
                         numbers.append(attempt.number)
         return {unique_id: tuple(numbers) for unique_id, numbers in found.items()}
@@ -129,7 +136,7 @@ class Facts:
         for attempt in self.data.outcome.attempts:
             for step in attempt.steps:
                 for node in step.results.nodes if step.results is not None else ():
-                    if is_failure(node.status):
+                    if has_failed(step, node):
                         found.setdefault(node.unique_id, (attempt.number, node.message))
         return found
 
@@ -164,15 +171,29 @@ class Facts:
     def failed_steps(self) -> tuple[tuple[Attempt, Step], ...]:
         """Steps of the last attempt that failed without a failed node to show for it: clone, profile, deps, compile."""
         last = self.data.outcome.last
-        if last is None:
-            return ()
+        return () if last is None or last.ending is Ending.SUCCESS else self._steps_without_results(last)
+
+    @cached_property
+    def tolerated_steps(self) -> tuple[tuple[Attempt, Step], ...]:
+        """The same, where dbt Cloud calls the run a success in spite of them: those that it adds itself."""
+        last = self.data.outcome.last
+        return () if last is None or last.ending is not Ending.SUCCESS else self._steps_without_results(last)
+
+    def _steps_without_results(self, attempt: Attempt) -> tuple[tuple[Attempt, Step], ...]:
         return tuple(
-            (last, step)
-            for step in last.steps
+            (attempt, step)
+            for step in attempt.steps
             if step.state is RunState.ERROR
-            and not any(is_failure(node.status) for node in (step.results.nodes if step.results else ()))
+            and not any(has_failed(step, node) for node in (step.results.nodes if step.results else ()))
             and not any(is_failure(row.status) for row in step.freshness)
         )
+
+    @cached_property
+    def stale(self) -> tuple[FreshnessResult, ...]:
+        """The sources that are not fresh; none where that was no reason for the run to fail."""
+        if self.ending is Ending.SUCCESS:
+            return ()
+        return tuple(row for row in self.data.outcome.ledger.freshness if is_failure(row.status))
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
@@ -185,6 +206,11 @@ class Facts:
             if step.distrusted
         )
         return tuple(dict.fromkeys((*self.data.warnings, *own, *distrusted)))
+
+
+def has_failed(step: Step, node: NodeResult) -> bool:
+    """Whether this result of the step is a failure."""
+    return judged(node.status, step.state) is Kind.FAILED
 
 
 def _name_in_package(unique_id: str) -> str:

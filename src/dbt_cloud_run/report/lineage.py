@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from dbt_cloud_run.dbt.statuses import is_failure
 from dbt_cloud_run.report import escape
 from dbt_cloud_run.report.layout import Block, Section, size
 from dbt_cloud_run.report.remembered import remembered
@@ -58,9 +57,8 @@ def _left_out(facts: Facts, told: int, shown: int, loners: int) -> str:
     alone = f"{plural(loners, 'node')} without an edge to another one here {'is' if loners == 1 else 'are'} left out"
     if shown + loners >= told:
         return f" {alone[0].upper()}{alone[1:]}." if loners else ""
-    stale = any(is_failure(row.status) for row in facts.data.outcome.ledger.freshness)
     around = "nearest to what recovered first" if facts.recovered else "around those that took longest"
-    if facts.failed or stale:
+    if facts.failed or facts.stale:
         around = "nearest to what failed first"
     return f" Shown are {shown:,} of {plural(told, 'node')}, {around}{f'; {alone}' if loners else ''}."
 
@@ -100,14 +98,14 @@ def _classes(facts: Facts) -> dict[str, str]:
     found = {asset.unique_id: "materialized" for asset in facts.data.assets}
     found |= {outcome.unique_id: "skipped" for outcome in facts.skipped}
     found |= {outcome.unique_id: "recovered" for outcome in facts.recovered}
-    found |= {row.unique_id: "failed" for row in facts.data.outcome.ledger.freshness if is_failure(row.status)}
+    found |= {row.unique_id: "failed" for row in facts.stale}
     return found | {outcome.unique_id: "failed" for outcome in facts.failed}
 
 
 def _by_importance(facts: Facts, graph: _Graph) -> Iterator[str]:
     """Unique ids, the most telling first; some more than once."""
     failed = [found.unique_id for found in facts.ranked]
-    stale = [row.unique_id for row in facts.data.outcome.ledger.freshness if is_failure(row.status)]
+    stale = [row.unique_id for row in facts.stale]
     recovered = [found.unique_id for found in facts.recovered]
     core = [*failed[:_FAILED_FIRST], *stale[:_FAILED_FIRST]]
     yield from core

@@ -76,7 +76,7 @@ def _sections(facts: Facts, detail: Detail) -> list[Section]:
             lineage(facts),
             timeline(facts),
             quality(facts),
-            warnings(facts),
+            warnings(facts, detail),
         ]
     found.append(whereabouts(facts, in_comment=detail is COMMENT))
     return [section for section in found if section is not None]
