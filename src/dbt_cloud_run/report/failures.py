@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dbt_cloud_run.collect.attempts import LONGEST_LOG
 from dbt_cloud_run.report import escape
 from dbt_cloud_run.report.layout import Block, Section
 from dbt_cloud_run.report.wording import clip, duration, listed, plural
@@ -122,7 +123,10 @@ def failed_step(facts: Facts, attempt: Attempt, step: Step, detail: Detail, icon
         said = facts.data.outcome.message or attempt.status_message
         return f"{head}\n\n" + ("" if said else "dbt Cloud gave no log of this step.\n\n")
     gone = len(lines) - len(kept)
-    note = f"The last {plural(len(kept), 'line')} of its log:\n\n" if gone > 0 else ""
+    whole = escape.link("dbt Cloud", attempt.run_url)
+    note = f"The last {plural(len(kept), 'line')} of its log; the whole one is in {whole}:\n\n" if gone > 0 else ""
+    if not note and len(step.log) >= LONGEST_LOG:
+        note = f"The end of its log; the whole one is in {whole}:\n\n"
     return f"{head}\n\n{note}{escape.fence(log)}\n\n"
 
 
