@@ -149,6 +149,7 @@ def play(
     variables: Mapping[str, str] | None = None,
     signal_at: Callable[[ScaledClock], None] | None = None,
     files: Mapping[str, str] | None = None,
+    event: tuple[str, Mapping[str, Any]] | None = None,
     **inputs: str,
 ) -> PlayedStep:
     """Play one step against these runs; `files` are those of the workspace."""
@@ -159,6 +160,6 @@ def play(
             for path, content in (files or {}).items():
                 (made.workspace / path).parent.mkdir(parents=True, exist_ok=True)
                 (made.workspace / path).write_text(content, encoding="utf-8")
-            return await made.play(variables=variables, signal_at=signal_at)
+            return await made.play(variables=variables, signal_at=signal_at, event=event)
 
     return asyncio.run(played())

@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NoReturn
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 from pydantic import SecretStr
@@ -22,6 +22,7 @@ from dbt_cloud_run.cloud.answers import error_for, unwrap
 from dbt_cloud_run.cloud.certificates import tls_context
 from dbt_cloud_run.cloud.errors import Ambiguous, CloudError, NotReceived, Unreadable, WrongHost
 from dbt_cloud_run.errors import ConfigError
+from dbt_cloud_run.redaction import forms, redact
 
 _logger = logging.getLogger(__name__)  # shown where the runner asks for debug lines; no header is logged
 
@@ -153,8 +154,7 @@ class Transport:
         try:
             yield
         except CloudError as error:
-            for form in (self._secret, quote(self._secret, safe="")):
-                error.message = error.message.replace(form, "***")
+            error.message = redact(error.message, forms(self._secret))
             error.args = (error.message,)
             raise
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, urlsplit
 
+from dbt_cloud_run.redaction import redact
+
 _ANSI = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, cursor
     r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # titles, links
@@ -73,11 +75,11 @@ _URL_SAFE = ":/?#@!$+,;=%~.-_"
 
 
 def plain(value: str) -> str:
-    """Without colours, control and direction characters; every line end is a newline. Encodable as UTF-8."""
+    """Without colours, control and direction characters, and secrets; line ends are newlines. Encodable as UTF-8."""
     if value.isascii() and value.isprintable():
-        return value
+        return redact(value)
     shown = _LINE_END.sub("\n", _ANSI.sub("", value))
-    return _SURROGATE.sub("\ufffd", _UNSEEN.sub("", shown))
+    return redact(_SURROGATE.sub("\ufffd", _UNSEEN.sub("", shown)))
 
 
 def one_line(value: str, limit: int | None = None) -> str:
@@ -127,7 +129,7 @@ def fence(value: str, info: str = "text") -> str:
 
 def url(value: str | None) -> str | None:
     """An absolute http(s) address for the destination of a markdown link or an attribute; None for anything else."""
-    if value is None or _UNSEEN.search(value):
+    if value is None or _UNSEEN.search(value) or redact(value) != value:
         return None
     try:
         parts = urlsplit(value.strip())
