@@ -45,7 +45,12 @@ class Publisher:
     packed: dict[Path, Path] = field(default_factory=dict)  # of these files: where the same lies compressed
     _data: ReportData | None = None
     _told: set[str] = field(default_factory=set)  # what is said once, also if a signal comes in the middle
+    _there: set[Path] = field(default_factory=set)  # folders that were there before we wrote
     _telling: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        if self.folder is not None:
+            self._there = {path for path in (self.folder, *self.folder.parents) if path.exists()}
 
     async def publish(self, outcome: Outcome, manifest: Manifest | None, *, job_id: int | None) -> None:
         """Publish everything. Raises `Interrupted` alone."""
@@ -288,8 +293,11 @@ class Publisher:
         comment(self.settings, self._known, on_note=self.console.info, on_warning=self._warn)
 
     def _hand_over(self) -> None:
+        """Give what we wrote, and the folders that we made for it, to the owner of the workspace."""
         if self.folder is not None and self.folder.exists():
-            own_like_workspace([self.folder], self.settings.github.workspace)
+            runs = [self.folder / "runs" / str(attempt.run_id) for attempt in self._known.outcome.attempts]
+            ours = [*self.written, self.folder / RESULT, *runs]
+            own_like_workspace(ours, self.settings.github.workspace, spare=self._there)
 
     def result_lines(self) -> list[str]:
         """The last lines of the log."""
