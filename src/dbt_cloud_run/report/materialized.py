@@ -42,8 +42,9 @@ def materialized(facts: Facts, detail: Detail) -> Section | None:
     if not assets:
         return None
     groups = _groups_with_rows(facts)
-    where = f"In {escape.code(home, 160)} where nothing else is said. " if (home := _home(assets)) else ""
-    blocks = [Block([f"{where}{_ORDER_NOTE if len(assets) > 1 else ''}\n\n"], noun="note")]
+    where = f"In {escape.code(home, 160)} where nothing else is said." if (home := _home(assets)) else ""
+    note = f"{where} {_ORDER_NOTE if len(assets) > 1 else ''}".strip()
+    blocks = [Block([f"{note}\n\n"], noun="note")] if note else []
     if len(assets) <= detail.open_rows:
         rows = [row for group in groups for row in _under_its_folder(*group)]
         blocks.append(Block(rows, _HEAD, "\n", noun="asset"))
