@@ -16,14 +16,24 @@ RUN python3 -m venv --without-pip /opt/dbt-cloud-run/venv \
 FROM dependencies AS package
 COPY entrypoint.py post_entrypoint.py /opt/dbt-cloud-run/app/
 COPY src/dbt_cloud_run /opt/dbt-cloud-run/app/dbt_cloud_run
+COPY tools/bytecode.py /tmp/bytecode.py
+# Each folder of /layers becomes a layer. One time for all files: what has not changed is the same layer in every
+# release, and is not pulled again.
 RUN chmod 0755 /opt/dbt-cloud-run/app/*.py \
     && /opt/dbt-cloud-run/venv/bin/python -Im compileall -q --invalidation-mode unchecked-hash \
-        /opt/dbt-cloud-run/app/dbt_cloud_run
+        /opt/dbt-cloud-run/app/dbt_cloud_run \
+    && /opt/dbt-cloud-run/venv/bin/python -I /tmp/bytecode.py > /tmp/bytecode \
+    && mkdir -p /layers/dependencies /layers/library /layers/action \
+    && cp -a --parents /opt/dbt-cloud-run/venv /layers/dependencies \
+    && xargs cp -a --parents -t /layers/library < /tmp/bytecode \
+    && cp -a --parents /opt/dbt-cloud-run/app /layers/action \
+    && find /layers -exec touch --no-create --no-dereference --date=1980-01-01T00:00Z {} +
 
 FROM ${BASE}
 # Dependencies change rarely and ours is the last, small layer: a new version of the action replaces that alone.
-COPY --from=dependencies /opt/dbt-cloud-run/venv /opt/dbt-cloud-run/venv
-COPY --from=package /opt/dbt-cloud-run/app /opt/dbt-cloud-run/app
+COPY --from=package /layers/dependencies/ /
+COPY --from=package /layers/library/ /
+COPY --from=package /layers/action/ /
 ARG VERSION=0.0.0+local
 ARG REVISION=
 ARG SOURCE=

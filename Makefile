@@ -5,7 +5,7 @@ TESTS := $(PY) -m pytest -q -n 4 --dist loadfile
 SOURCES := src tests benchmarks demo tools entrypoint.py post_entrypoint.py
 FILES := git ls-files -z --cached --others --exclude-standard --
 WORKFLOWS := .github/workflows/*.yml
-SCRIPTS := .ci/run tools/setup tools/lock tools/e2e/run tools/e2e/engine tools/preview/run
+SCRIPTS := .ci/run tools/setup tools/lock tools/e2e/run tools/e2e/engine tools/e2e/contents tools/preview/run
 
 .PHONY: help setup demo test test-slow test-all check format e2e bench preview lock clean
 
@@ -27,7 +27,7 @@ test-slow: setup ## the other ones, without those that need a container engine
 test-all: setup ## both
 	$(TESTS) -m "not container"
 
-check: setup ## linters, types, workflow schemas, spelling, licences
+check: setup ## linters, types, workflow schemas, spelling; licences and known vulnerabilities of the image's packages
 	$(PY) -m ruff check $(SOURCES)
 	$(PY) -m ruff format --check $(SOURCES)
 	$(PY) -m mypy src demo tools benchmarks entrypoint.py post_entrypoint.py --exclude '^benchmarks/clients/'
@@ -41,12 +41,13 @@ check: setup ## linters, types, workflow schemas, spelling, licences
 	.venv/bin/shellcheck $(SCRIPTS)
 	$(FILES) | xargs -0 $(PY) -m codespell_lib
 	$(PY) tools/licences.py
+	$(PY) tools/vulnerabilities.py
 
 format: setup ## let ruff format and sort
 	$(PY) -m ruff check --fix $(SOURCES)
 	$(PY) -m ruff format $(SOURCES)
 
-e2e: setup ## build the image and let act and plain docker run it; exit status 75 where Docker cannot start
+e2e: setup ## build the image and let act and plain docker run it; fails where Docker cannot start (tools/e2e/run: status 75)
 	@tools/e2e/run
 
 bench: setup ## measure, and say where the results are

@@ -19,7 +19,8 @@ TITLES = {
 INTRODUCTIONS = {
     "image": """
 What `docker pull` brings, layer by layer, and how long it takes from `docker run` to the first request; `make e2e`
-prints the same. The base was a local stand-in for the official image, made of Debian's Python 3.13.""",
+prints the same. The base was a local stand-in for the official image, made of Debian's Python 3.13; like that, it
+holds no byte code of the standard library.""",
     "publish": """
 From the answer to the last poll until the process has gone: artifacts downloaded, decoded, merged, zipped, uploaded
 to a results service on loopback, outputs and reports written. The others do a part of that, with the same bytes from

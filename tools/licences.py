@@ -1,23 +1,29 @@
-"""List the licence of everything that the image holds, and fail on one that its users would have to think about."""
+"""List the licence of every package in the image, and fail on one that its users would have to think about.
+
+They are read from an environment that holds the image's packages alone, in the image's versions.
+"""
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
 
-LOCK = Path(__file__).parent.parent / "requirements" / "action.txt"
+ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENT = ".venv-image"
 ALLOWED = ("Apache", "BSD", "ISC", "MIT", "Mozilla", "MPL", "PSF", "Python Software Foundation")
 # The LGPL asks nothing of who imports an unchanged library that stays replaceable, as it is in site-packages.
 ALLOWED_LIBRARIES = ("GNU Library or Lesser General Public License (LGPL)", "LGPL")
 
 
 def main() -> int:
-    names = re.findall(r"^([A-Za-z0-9._-]+)==", LOCK.read_text(), flags=re.MULTILINE)
-    listing = [sys.executable, "-m", "piplicenses", "--with-system", "--format", "plain", "--packages", *names]
+    made = subprocess.run(["tools/setup", ENVIRONMENT, "requirements/action.txt"], cwd=ROOT, check=False)  # noqa: S603, S607
+    if made.returncode:
+        return made.returncode
+    # Left out are pip and its like, which only the environment has.
+    listing = [sys.executable, "-m", "piplicenses", "--python", f"{ENVIRONMENT}/bin/python", "--format", "plain"]
     checking = ["--partial-match", "--allow-only", ";".join(ALLOWED + ALLOWED_LIBRARIES)]
-    return subprocess.run([*listing, *checking], check=False).returncode  # noqa: S603 - our own arguments
+    return subprocess.run([*listing, *checking], cwd=ROOT, check=False).returncode  # noqa: S603 - our own arguments
 
 
 if __name__ == "__main__":

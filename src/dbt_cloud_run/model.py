@@ -172,8 +172,10 @@ class Attempt:
     queued_seconds: float | None = None
     retried_natively: bool = False
     from_earlier_workflow_run: bool = False
+    leaves_out: bool = False  # a retry that was not asked for all that had failed before it: its success is not ours
     plan: RetryPlan | None = None  # the plan made from this attempt, if it was followed by a decision about a retry
     warnings: tuple[str, ...] = ()  # artifacts that are missing, late or not trusted
+    is_unread: bool = False  # some artifact could not be read for a reason that may pass
 
 
 class StepAction(StrEnum):

@@ -6,6 +6,7 @@ It can trigger nothing, and cancels nothing where the main step ended by its own
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from functools import partial
 
@@ -25,6 +26,7 @@ from dbt_cloud_run.waiting import cancel
 
 LOOK_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # seconds: a minute for a run whose trigger was in flight to appear
 BUDGET = 60.0
+LAST_WORD = 2.0  # seconds for one request after a signal
 
 
 def main(environ: Mapping[str, str]) -> int:
@@ -75,11 +77,21 @@ async def _leave_no_run(settings: Settings, console: Console, clock: SystemClock
             elif run.state.is_terminal:
                 console.info(f"Run {run.id} has ended: {run.state.value}.")
             else:
-                ended = await cancel(client, reader, run)
+                ended = await _cancel(client, reader, run)
                 word = "is cancelled" if ended.state.is_terminal else "was told to stop, and has not ended yet"
                 console.info(f"Run {run.id} {word}: {run.href or ''}")
         except ActionError as error:
             console.warning(f"Whether a run was left behind in dbt Cloud could not be seen: {error}")
+
+
+async def _cancel(client: CloudClient, reader: Reader, run: Run) -> Run:
+    try:
+        return await cancel(client, reader, run)
+    except Interrupted:  # the one thing that this step is here for: asked once more, without a wait
+        with contextlib.suppress(CloudError, TimeoutError):
+            async with asyncio.timeout(LAST_WORD):
+                await client.cancel_run(run.id)
+        raise
 
 
 async def _left_behind(client: CloudClient, reader: Reader, saved: SavedState) -> Run | None:

@@ -20,21 +20,13 @@ from dbt_cloud_run.errors import Interrupted
 from dbt_cloud_run.model import Attempt, Ending, RetryPlan, TriggerOverrides
 from dbt_cloud_run.settings.settings import Settings
 from dbt_cloud_run.start.pending import Pending
+from dbt_cloud_run.start.sending import Sending
 from dbt_cloud_run.start.start import Started
-from dbt_cloud_run.start.trigger import retry_natively_once, trigger_once
+from dbt_cloud_run.start.tag import parse_tag
 from dbt_cloud_run.waiting import WHOLE_RUN, Limits, Waiting, Watcher, cancel
 
 if TYPE_CHECKING:
     from dbt_cloud_run.collect.collect import Collector
-
-NATIVE_LOOKS = 3  # at `can_retry`, which may change for some seconds after the end
-NATIVE_PAUSE = 5.0
-REFUSED_FOR_GOOD = (
-    "RETRY_UNSUPPORTED_CMD",
-    "RETRY_UNSUPPORTED_VERSION",
-    "RETRY_NOT_LATEST_RUN",
-    "RETRY_NOT_FAILED_RUN",
-)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,21 +50,22 @@ class Runner:
     events: Events
     send: Callable[[Pending], Awaitable[Run]]
     make_collector: Callable[[int], Collector]  # by the dbt job's id; called only when a run has ended
+    overall: float | None = None  # the end of `timeout-minutes`, on the monotonic clock
     attempts: list[Attempt] = field(default_factory=list)
     current: Run | None = None
     is_ours: bool = False  # whether this step started the current run
     notes: list[str] = field(default_factory=list)
     timed_out: str | None = None  # which of our limits ended it
+    is_left_running: bool = False  # out of time, and the cancellation is not confirmed: the post step goes on with it
     collector: Collector | None = None
     _limits: Limits = field(default_factory=Limits)
     _retries: int = 0
     _was_cancelled_here: bool = False  # the last run, by an earlier attempt of this step: then it counts as failed
+    _step_key: str = ""
 
     async def run(self, started: Started) -> None:
         """From a started run to the last attempt's end. Raises `ActionError`s and `Interrupted`."""
-        settings = self.settings
-        overall = self.reader.within(settings.timeout_minutes * 60) if settings.timeout_minutes else None
-        self._limits = Limits(overall, settings.queue_timeout_minutes * 60 or None)
+        self._limits = Limits(self.overall, self.settings.queue_timeout_minutes * 60 or None)
         run = await self.first(started)
         while run is not None:
             await self._attempt(run, started)
@@ -81,6 +74,7 @@ class Runner:
     async def first(self, started: Started) -> Run | None:
         """The run to begin with: the started one, or the retry of what an earlier run of the workflow left failed."""
         self.notes += started.notes
+        self._step_key = started.tag.key.step
         for earlier in started.earlier:
             await self._look_back(earlier, is_earlier=True)
         self.is_ours = started.is_ours
@@ -109,7 +103,10 @@ class Runner:
         ending = ending_of(run) if run.state.is_terminal else Ending.TIMED_OUT
         if self.timed_out and ending is Ending.CANCELLED:
             ending = Ending.TIMED_OUT
-        attempt = replace(await self._collected(run, ending), from_earlier_workflow_run=is_earlier)
+        attempt = await self._collected(run, ending)
+        if attempt.is_unread and self._may_be_retried(attempt):
+            attempt = await self._collected_again(run, ending) or attempt
+        attempt = replace(attempt, from_earlier_workflow_run=is_earlier, leaves_out=self._leaves_out(run))
         if run.retrying_run_id is not None and self.attempts and self.attempts[-1].run_id == run.retrying_run_id:
             # dbt Cloud gives its retry the job's whole list of commands, and runs the rest of it.
             attempt = replace(attempt, asked=commands_from_failure(self.attempts[-1]) or attempt.asked)
@@ -129,6 +126,26 @@ class Runner:
         except Exception as error:  # whatever is odd in what a run left, the run ended as it did
             what = f"What run {run.id} left could not be looked at ({type(error).__name__}: {error})."
             return attempt_of(run, number, ending, warnings=(what,))
+
+    def _may_be_retried(self, attempt: Attempt) -> bool:
+        has_failed = attempt.ending in (Ending.ERROR, Ending.TIMED_OUT) and self.timed_out is None
+        return has_failed and self._retries < self.settings.targeted_retries
+
+    async def _collected_again(self, run: Run, ending: Ending) -> Attempt | None:
+        """A second look before a retry is planned: without its results, all of the run would have to be repeated."""
+        pause, overall = self.reader.rate_limit.pause(), self._limits.overall
+        if overall is not None and self.reader.clock.monotonic() + pause >= overall:
+            return None
+        self.events.on_note(f"What run {run.id} left is read once more{f' in {pause:.0f} s' if pause else ''}.")
+        await self.reader.clock.sleep(pause)
+        return await self._collected(run, ending)
+
+    def _leaves_out(self, run: Run) -> bool:
+        """Whether it is a retry of this step that was not asked for all that had failed before it."""
+        if run.retrying_run_id is not None:  # dbt Cloud's own takes all of the run that it retries, and no more
+            return bool(self.attempts) and self.attempts[-1].leaves_out
+        tag = parse_tag(run.trigger.cause if run.trigger else None)
+        return tag is not None and tag.leaves_out and tag.key.step == self._step_key
 
     async def _whole(self, run: Run) -> Run:
         """The run with its steps and relations; as it is known, with a note, where dbt Cloud does not answer."""
@@ -154,19 +171,23 @@ class Runner:
             self._note(f"Run {run.id} goes on in dbt Cloud: {why}.")
             return run
         try:
-            return await cancel(self.client, self.reader, run)
+            run = await cancel(self.client, self.reader, run)
         except CloudError as error:
             self._note(f"Run {run.id} could not be cancelled: {error.message} {error.advice}".strip())
-            return run
+        self.is_left_running = not run.state.is_terminal
+        return run
 
     # -- retries
 
     async def _retry_after(self, started: Started, *, take_all: bool = False) -> Run | None:
         """Plan, and start, the attempt after the last one; None when there is to be none. The plan is kept with it."""
         attempt = self.attempts[-1]
-        if attempt.ending is Ending.SUCCESS or self._retries >= self.settings.targeted_retries:
+        # A person had the workflow run again: what was left out before is taken, too.
+        goes_back = attempt.leaves_out and attempt.from_earlier_workflow_run
+        has_ended_well = attempt.ending is Ending.SUCCESS and not goes_back
+        if has_ended_well or self._retries >= self.settings.targeted_retries:
             return None
-        plan = await self._plan(attempt, take_all=take_all)
+        plan = await self._plan(goes_back=goes_back, take_all=take_all or goes_back)
         self._keep(plan)
         self.events.on_plan(plan)
         if not plan.commands:
@@ -175,101 +196,68 @@ class Runner:
         if delay := self._delay():
             self.events.on_note(f"Waiting {delay:g} s before the retry.")
             await self.reader.clock.sleep(delay)
-        if self.settings.retry_strategy == "native" and (run := await self._natively(started, plan)):
-            return run
-        run = await self._by_nodes(started, plan)
+        run = None
+        if self.settings.retry_strategy == "native":
+            run = await self._natively(started, plan, goes_back=goes_back)
+        if run is None:
+            left_out = plan.leaves_out or (attempt.leaves_out and not goes_back)
+            run = await self._by_nodes(started, plan, leaves_out=left_out)
         self.is_ours = True
         return run
 
-    async def _plan(self, attempt: Attempt, *, take_all: bool) -> RetryPlan:
+    async def _plan(self, *, goes_back: bool, take_all: bool) -> RetryPlan:
+        """The plan after the last attempt; `goes_back`: for the last one that was asked for everything."""
         from dbt_cloud_run.retry.plan import plan_retry  # not before it is needed: the trigger goes out first
 
+        last = len(self.attempts) - 1
+        whole = [number for number, attempt in enumerate(self.attempts) if not attempt.leaves_out]
+        base = whole[-1] if goes_back and whole else last
         plan = await asyncio.to_thread(
             plan_retry,
-            attempt,
+            self.attempts[base],
             self.collector.manifest if self.collector else None,
             retry_on=self.settings.retry_on,
             take_all=take_all,
-            cancelled_here=self._was_cancelled_here,
+            cancelled_here=self._was_cancelled_here or base != last,
+            later=self.attempts[base + 1 :],
         )
+        if not whole:  # the chain is longer than the list of the newest runs: what was left out is not known
+            plan = replace(plan, leaves_out=True)
         overall = self._limits.overall
         if plan.commands and overall is not None and self.reader.clock.monotonic() + self._delay() >= overall:
             plan = replace(plan, commands=(), stop_reason="timeout-minutes leaves no time for a retry")
         return plan
 
-    async def _by_nodes(self, started: Started, plan: RetryPlan) -> Run:
-        overrides = overrides_for_retry(started.overrides, self._first_sha(), plan)
-        tag = started.tag.for_retry(self.attempts[0].run_id)
-        baseline = self._newest_id(started)
-        return await self.send(
-            Pending(
-                job_id=started.job_id,
-                baseline_id=baseline,
-                tag=tag,
-                request=lambda: trigger_once(
-                    self.client,
-                    started.job_id,
-                    overrides,
-                    started.cause,
-                    tag,
-                    baseline,
-                    deadline=self._limits.overall,
-                    on_note=self._note,
-                    reader=self.reader,
-                ),
-            )
+    async def _by_nodes(self, started: Started, plan: RetryPlan, *, leaves_out: bool) -> Run:
+        return await self._sending().trigger(
+            started.job_id,
+            overrides_for_retry(started.overrides, self._first_sha(), plan),
+            started.cause,
+            started.tag.for_retry(started.tag.root or self.attempts[0].run_id, leaves_out=leaves_out),
+            baseline_id=max(started.baseline_id, *(attempt.run_id for attempt in self.attempts)),
         )
 
-    async def _natively(self, started: Started, plan: RetryPlan) -> Run | None:
+    async def _natively(self, started: Started, plan: RetryPlan, *, goes_back: bool) -> Run | None:
         """dbt Cloud's own retry, where nothing is to be left out and it is willing; else None: the plan says why."""
         run_id = self.attempts[-1].run_id
-        refusal = "it would also run what this plan leaves out" if plan.leaves_out else await self._refusal(run_id)
-        if refusal is None:
-            try:
-                run = await self.send(
-                    Pending(
-                        job_id=started.job_id,
-                        baseline_id=run_id,
-                        native_of=run_id,
-                        request=lambda: retry_natively_once(
-                            self.client,
-                            run_id,
-                            started.job_id,
-                            deadline=self._limits.overall,
-                            on_note=self._note,
-                            reader=self.reader,
-                        ),
-                    )
-                )
-            except RetryRefused as error:
-                refusal = error.message
-            else:
-                self.is_ours = True
-                self._keep(replace(plan, strategy="native"))
-                return run
-        note = f"dbt Cloud's own retry is not used: {refusal}. A new run retries the nodes instead."
-        self._note(note)
-        self._keep(replace(plan, notes=(*plan.notes, note)))
-        return None
+        try:
+            if plan.leaves_out:
+                raise RetryRefused("it would also run what this plan leaves out")
+            if goes_back:
+                raise RetryRefused(f"run {run_id} was not asked for all that had failed before it")
+            run = await self._sending().retry_natively(started.job_id, run_id)
+        except RetryRefused as error:
+            note = f"dbt Cloud's own retry is not used: {error.message}. A new run retries the nodes instead."
+            self._note(note)
+            self._keep(replace(plan, notes=(*plan.notes, note)))
+            return None
+        self._keep(replace(plan, strategy="native"))
+        return run
 
-    async def _refusal(self, run_id: int) -> str | None:
-        """Why dbt Cloud would not retry this run; asked a few times, since the answer may change after the end."""
-        reason = "dbt Cloud gives no reason"
-        for look in range(NATIVE_LOOKS):
-            if look:
-                await self.reader.clock.sleep(NATIVE_PAUSE)
-            try:
-                run = await self.reader.read(
-                    lambda: self.client.get_run(run_id), deadline=self.reader.within(READ_BUDGET)
-                )
-            except CloudError as error:
-                return error.message
-            if run.can_retry:
-                return None
-            reason = run.retry_not_supported_reason or reason
-            if reason in REFUSED_FOR_GOOD:
-                break
-        return reason
+    def _sending(self) -> Sending:
+        return Sending(
+            client=self.client, reader=self.reader, send=self.send, on_note=self._note, deadline=self.overall
+        )
 
     def _delay(self) -> float:
         """Seconds before the next retry: `retry-delay`, doubled for each one before it."""
@@ -280,9 +268,6 @@ class Runner:
 
     def _first_sha(self) -> str | None:
         return next((attempt.git_sha for attempt in self.attempts if attempt.git_sha), None)
-
-    def _newest_id(self, started: Started) -> int:
-        return max(started.baseline_id, *(attempt.run_id for attempt in self.attempts))
 
     # -- what is known
 
@@ -303,7 +288,8 @@ class Runner:
         if self.current is None:
             return tuple(self.attempts)
         ending = ending_of(self.current) if self.current.state.is_terminal else Ending.QUEUED
-        return (*self.attempts, attempt_of(self.current, len(self.attempts) + 1, ending))
+        current = attempt_of(self.current, len(self.attempts) + 1, ending)
+        return (*self.attempts, replace(current, leaves_out=self._leaves_out(self.current)))
 
 
 def overrides_for_retry(first: TriggerOverrides, sha: str | None, plan: RetryPlan) -> TriggerOverrides:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from dbt_cloud_run.clock import SystemClock
 from dbt_cloud_run.cloud.client import CloudClient
-from dbt_cloud_run.cloud.errors import CloudError
+from dbt_cloud_run.cloud.errors import CloudError, Unconfirmed
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.errors import ActionError, Interrupted
@@ -81,6 +81,8 @@ class StepRun:
     async def _work(self, client: CloudClient) -> int:
         error: ActionError | None = None
         reader = Reader(self.clock, on_note=self._log.note)
+        minutes = self.settings.timeout_minutes
+        limit = reader.within(minutes * 60) if minutes and self.settings.wait else None
         starter = Starter(
             settings=self.settings,
             client=client,
@@ -88,11 +90,12 @@ class StepRun:
             on_note=self._log.note,
             on_warning=self.console.warning,
             send=self._send,
+            deadline=limit,
         )
         try:
             started = await starter.start()
             self._job_id, self._step_key = started.job_id, started.tag.key.step
-            self._runner = self._make_runner(client, reader)
+            self._runner = self._make_runner(client, reader, limit)
             if self.settings.wait:
                 await self._runner.run(started)
             elif (run := await self._runner.first(started)) is not None:
@@ -106,7 +109,9 @@ class StepRun:
             error = self._internal(failure)
         self._log.close()
         self._is_over, self._error = True, error
-        self._state.ended("error" if error else "verdict" if self.settings.wait else "wait: false")
+        is_lost = isinstance(error, Unconfirmed) and limit is not None and self.clock.monotonic() >= limit
+        if not is_lost and not (self._runner and self._runner.is_left_running):
+            self._state.ended("error" if error else "verdict" if self.settings.wait else "wait: false")
         return await self._publish(self._tell(error), error)
 
     async def _send(self, pending: Pending) -> Run:
@@ -115,7 +120,7 @@ class StepRun:
         self._state.pending(pending)
         return await pending.send()
 
-    def _make_runner(self, client: CloudClient, reader: Reader) -> Runner:
+    def _make_runner(self, client: CloudClient, reader: Reader, overall: float | None = None) -> Runner:
         from dbt_cloud_run.runner import Events, Runner  # not before it is needed: the trigger goes out first
 
         return Runner(
@@ -131,6 +136,7 @@ class StepRun:
             ),
             send=self._send,
             make_collector=lambda _: self._make_collector(client, reader),
+            overall=overall,
         )
 
     def _on_run(self, run: Run, number: int, is_ours: bool) -> None:

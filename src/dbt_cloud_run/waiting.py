@@ -9,7 +9,7 @@ from typing import Protocol
 
 from dbt_cloud_run.clock import Clock
 from dbt_cloud_run.cloud.client import CloudClient
-from dbt_cloud_run.cloud.errors import CloudError, Rejected, Unreachable
+from dbt_cloud_run.cloud.errors import CloudError, Redirected, Rejected, Unreachable
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.polling import PollSchedule
 from dbt_cloud_run.cloud.retrying import NEW_RUN_GRACE, Reader
@@ -91,6 +91,7 @@ class Waiting:
                 lambda: self.client.get_run(run.id, include),
                 deadline=self.limits.overall,
                 tolerate_404_until=began + NEW_RUN_GRACE,
+                tolerated=() if with_steps else (Redirected, Rejected),  # one odd answer ends nothing
             )
         except Unreachable:
             return run  # only where there is a limit: when it is reached, the limit speaks, not this failure

@@ -9,6 +9,7 @@ import pytest
 from tests.support.emulator import RunningEmulator, running_emulator
 from tests.support.recordings import shop_recordings
 from tests.support.replayed import configuration, slim
+from tests.support.workflow_steps import Steps
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +25,13 @@ def replaying(recordings: list[Path]) -> Iterator[RunningEmulator]:
     """An emulator that replays them, for one module."""
     with running_emulator(config=configuration(recordings)) as running:
         yield running
+
+
+@pytest.fixture
+def steps(replaying: RunningEmulator, tmp_path: Path) -> Iterator[Steps]:
+    """Steps of a workflow run of its own, on a job without other active runs."""
+    replaying.clear_requests()
+    yield Steps(replaying, tmp_path / "job")
+    replaying.clear_faults()
+    replaying.behave(hidden_requests=0, replay_speed=0, queued_seconds=0)
+    replaying.cancel_all()

@@ -2,76 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-import json
-from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.support.emulator import RunningEmulator
-from tests.support.loop import LoopJob, PlayedStep, until
-from tests.support.replayed import job_id
-from tests.support.scaled_clock import ScaledClock
+from tests.support.workflow_steps import Steps
 
-from dbt_cloud_run.start.tag import parse_tag
-
-WORKFLOW_RUNS = itertools.count(9001)
 RUN, LIST, TRIGGER = r"/runs/\d+/$", r"/runs/$", r"/run/$"
-
-
-@pytest.fixture
-def emulator(replaying: RunningEmulator) -> Iterator[RunningEmulator]:
-    replaying.clear_requests()
-    yield replaying
-    replaying.clear_faults()
-    replaying.behave(hidden_requests=0, replay_speed=0)
-    replaying.cancel_all()
-
-
-class Steps:
-    """Steps of one workflow run, in this process."""
-
-    def __init__(self, emulator: RunningEmulator, folder: Path) -> None:
-        self.emulator = emulator
-        self._before = {run["id"] for run in emulator.runs()}
-        self._workflow_run = str(next(WORKFLOW_RUNS))
-        self.job = LoopJob(
-            folder,
-            inputs={
-                "api-token": emulator.token,
-                "account-id": "1",
-                "host": emulator.base_url,
-                "upload-artifact": "false",
-                "retry-on": "any",
-            },
-        )
-
-    def play(self, job: str = "good", *, attempt: int = 1, action: str = "__self", **inputs: str) -> PlayedStep:
-        return asyncio.run(self.playing(job, attempt=attempt, action=action, **inputs))
-
-    async def playing(
-        self, job: str, *, attempt: int = 1, action: str = "__self", signal_at: Any = None, **inputs: str
-    ) -> PlayedStep:
-        given = {"job-id": str(job_id(1, job)), **{name.replace("_", "-"): value for name, value in inputs.items()}}
-        variables = {"GITHUB_ACTION": action, "GITHUB_RUN_ID": self._workflow_run}
-        return await self.job.play(given, attempt=attempt, variables=variables, signal_at=signal_at)
-
-    @property
-    def runs(self) -> list[dict[str, Any]]:
-        return [run for run in self.emulator.runs() if run["id"] not in self._before]
-
-
-@pytest.fixture
-def steps(emulator: RunningEmulator, tmp_path: Path) -> Steps:
-    return Steps(emulator, tmp_path / "job")
-
-
-def run_ids(step: PlayedStep) -> list[int]:
-    ids: list[int] = json.loads(step.outputs["run-ids"])
-    return ids
 
 
 # -- how long it tries
@@ -128,6 +64,57 @@ def test_a_new_run_may_be_unknown_for_a_minute(steps: Steps) -> None:
     assert len(steps.runs) == 1
 
 
+@pytest.mark.parametrize("status", [302, 400, 409, 418, 423])
+def test_one_odd_answer_ends_nothing(status: int, steps: Steps) -> None:
+    steps.emulator.add_fault(method="GET", path=RUN, status=status, times=2)
+    step = steps.play()
+    assert (step.status, step.outputs["status"]) == (0, "success"), step.log
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_no_time_to_wait_is_no_invitation_to_ask_without_a_pause(status: int, steps: Steps) -> None:
+    steps.emulator.add_fault(method="GET", path=RUN, status=status, headers={"Retry-After": "0"}, times=8)
+    step = steps.play()
+    assert step.outputs["status"] == "success"
+    assert step.seconds > 60
+
+
+def test_the_limit_holds_for_the_start_too(steps: Steps) -> None:
+    steps.emulator.add_fault(method="POST", path=TRIGGER, status=429, times=None)
+    step = steps.play(timeout_minutes="2")
+    assert step.status == 1
+    assert step.seconds < 130
+    assert steps.runs == []
+
+
+def test_a_cancellation_that_is_refused_is_left_to_the_post_step(steps: Steps) -> None:
+    steps.emulator.add_fault(method="POST", path="/cancel/$", status=403, times=None)
+    step = steps.play("stuck", timeout_minutes="1")
+    assert (step.status, step.outputs["status"]) == (1, "timed-out")
+    assert step.state["run_id"] == str(steps.runs[0]["id"])
+    assert not step.state.get("ended")
+
+
+def test_a_retry_that_was_lost_at_the_limit_is_left_to_the_post_step(steps: Steps) -> None:
+    steps.emulator.add_fault(method="POST", path=TRIGGER, after=1, status=504, took_effect=True)
+    empty = {"status": {"code": 200, "is_success": True}, "data": []}
+    steps.emulator.add_fault(method="GET", path=LIST, query="id__gt", status=200, body=empty, times=None)
+    step = steps.play("bad", timeout_minutes="0.5", retry_delay="0")
+    assert step.status == 1
+    assert len(steps.runs) == 2
+    assert step.state["pending"]
+    assert not step.state.get("ended")
+
+
+@pytest.mark.parametrize("path", ["run_results", "manifest"])
+def test_a_rate_limit_on_an_artifact_does_not_make_the_retry_a_whole_rebuild(path: str, steps: Steps) -> None:
+    steps.emulator.add_fault(method="GET", path=rf"/artifacts/{path}\.json$", status=429)
+    step = steps.play("bad")
+    assert step.outputs["status"] == "success", step.log
+    assert "--select" in steps.runs[1]["trigger"]["steps_override"][0]
+    assert step.seconds < 400
+
+
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_what_does_not_pass_stops_the_wait_and_cancels_nothing(status: int, steps: Steps) -> None:
     steps.emulator.add_fault(method="GET", path=RUN, after=1, status=status, times=None)
@@ -159,113 +146,3 @@ def test_a_run_that_stays_in_the_queue_is_cancelled_confirmed_and_published(step
     assert (step.status, step.outputs["status"], run["status"]) == (1, "timed-out", 30)
     assert 118 < step.seconds < 200
     assert str(run["id"]) in step.summary
-
-
-# -- re-runs of the workflow
-
-
-def test_a_rerun_retries_every_failure_with_a_fresh_budget(steps: Steps) -> None:
-    first = steps.play("bad", targeted_retries="0")
-    second = steps.play("bad", attempt=2, targeted_retries="1")
-    assert (first.outputs["status"], second.outputs["status"]) == ("error", "success")
-    assert run_ids(second) == [run["id"] for run in steps.runs]
-    assert second.outputs["attempts"] == "2"
-    tags = [parse_tag(run["trigger"]["cause"]) for run in steps.runs]
-    assert tags[1] is not None
-    assert tags[1].root == steps.runs[0]["id"]
-
-
-def test_a_rerun_that_does_not_wait_starts_the_retry_and_leaves_it(steps: Steps) -> None:
-    steps.play("bad", targeted_retries="0")
-    again = steps.play("bad", attempt=2, wait="false", retry_delay="0")
-    assert (again.status, again.outputs["status"]) == (0, "queued"), again.log
-    assert run_ids(again) == [run["id"] for run in steps.runs]
-    assert len(steps.runs) == 2
-    assert again.state["run_id"] == ""
-
-
-def test_a_run_that_is_called_running_once_more_after_its_end_has_ended(steps: Steps) -> None:
-    run_id = steps.emulator.trigger(job_id(1, "good"))["id"]
-    assert steps.emulator.wait(run_id)["status"] == 10
-    stale = {"status": {"code": 200}, "data": {"id": run_id, "status": 3}}
-    steps.emulator.add_fault(method="GET", path=RUN, query="audit", after=1, status=200, body=stale)
-    step = steps.play(run_id=str(run_id), job_id="")
-    assert "now calls it running" in step.log
-    assert (step.status, step.outputs["status"]) == (0, "success"), step.log
-
-
-@pytest.mark.parametrize("kind", ["signal", "active"])
-def test_a_rerun_goes_on_with_what_a_cancelled_step_left(kind: str, steps: Steps) -> None:
-    async def interrupted() -> PlayedStep:
-        def later(clock: ScaledClock) -> None:
-            async def watch() -> None:
-                await until(lambda: bool(steps.emulator.requests("GET", "/runs/7")))
-                clock.interrupt(2)
-
-            clock.watch = asyncio.ensure_future(watch())  # type: ignore[attr-defined]
-
-        cancels = "true" if kind == "signal" else "false"
-        return await steps.playing("stuck", signal_at=later, poll_interval="1", cancel_run=cancels)
-
-    first = asyncio.run(interrupted())
-    assert first.status == 130
-    left = steps.runs[0]
-    assert left["status"] == (30 if kind == "signal" else 1)
-    again = steps.play("stuck", attempt=2, queue_timeout_minutes="1", retry_delay="0")
-    assert run_ids(again)[0] == left["id"]
-    assert len(steps.runs) == (2 if kind == "signal" else 1)
-    assert all(run["status"] == 30 for run in steps.runs)
-
-
-@pytest.mark.parametrize(
-    ("first", "second"),
-    [
-        ({"strategy_job_index": "0"}, {"strategy_job_index": "1"}),
-        ({"action": "__self"}, {"action": "__self_2"}),
-        ({}, {"threads_override": "3"}),
-        ({}, {"resume": "off"}),
-    ],
-    ids=["another job of the matrix", "another step", "other overrides", "resume is off"],
-)
-def test_a_rerun_takes_up_nothing_that_is_not_its_own(first: Any, second: Any, steps: Steps) -> None:
-    steps.play("bad", targeted_retries="0", **first)
-    again = steps.play("bad", attempt=2, targeted_retries="0", **second)
-    assert run_ids(again) == [steps.runs[1]["id"]]
-    assert steps.runs[1]["trigger"]["steps_override"] is None
-
-
-@pytest.mark.parametrize("index", ["0", "1"])
-def test_a_job_of_a_matrix_takes_up_its_own(index: str, steps: Steps) -> None:
-    for number in ("0", "1"):
-        steps.play("bad", targeted_retries="0", strategy_job_index=number)
-    again = steps.play("bad", attempt=2, strategy_job_index=index, targeted_retries="1")
-    assert run_ids(again) == [steps.runs[int(index)]["id"], steps.runs[2]["id"]]
-
-
-def test_jobs_that_cannot_be_told_apart_start_afresh(steps: Steps) -> None:
-    for _ in range(2):
-        steps.play("bad", targeted_retries="0", strategy_job_index="")
-    again = steps.play("bad", attempt=2, strategy_job_index="", targeted_retries="0")
-    assert run_ids(again) == [steps.runs[2]["id"]]
-    assert "cannot be told apart" in again.log
-
-
-def test_a_job_that_was_rebuilt_since_starts_afresh(steps: Steps) -> None:
-    steps.play("bad", targeted_retries="0")
-    rebuilt = steps.emulator.trigger(job_id(1, "bad"), steps_override=["dbt build"])["id"]
-    assert steps.emulator.wait(rebuilt)["status"] == 10
-    again = steps.play("bad", attempt=2, targeted_retries="0")
-    assert run_ids(again) == [steps.runs[2]["id"]]
-    assert str(rebuilt) in again.log
-
-
-def test_a_trigger_whose_answer_was_lost_is_found_again_by_the_rerun(steps: Steps) -> None:
-    steps.emulator.add_fault(method="POST", path=TRIGGER, effect="reset", took_effect=True)
-    steps.emulator.add_fault(method="GET", path=LIST, query="id__gt", status=503, times=None)
-    first = steps.play("stuck")
-    assert first.outputs["status"] == "error"
-    assert "could not be found out" in first.log
-    steps.emulator.clear_faults()
-    again = steps.play("stuck", attempt=2, timeout_minutes="1")
-    assert run_ids(again) == [run["id"] for run in steps.runs]
-    assert len(steps.runs) == 1

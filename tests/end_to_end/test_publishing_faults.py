@@ -93,6 +93,23 @@ def test_an_artifact_that_comes_right_in_the_end_is_used(
     assert "incomplete" not in step.log
 
 
+@pytest.mark.parametrize("kind", ["a file in its place", "a link that leads out"])
+def test_a_folder_that_cannot_be_written_costs_no_results(kind: str, emulator: RunningEmulator, tmp_path: Path) -> None:
+    job = job_for(emulator, tmp_path / "job", job_id=str(job_id(1, "bad")))
+    folder = job.workspace / "dbt-cloud" / str(job_id(1, "bad"))
+    folder.parent.mkdir(parents=True)
+    if kind == "a file in its place":
+        folder.touch()
+    else:
+        folder.mkdir()
+        (folder / "runs").symlink_to(tmp_path)
+    step = publish(job)
+    steps = emulator.run(int(step.outputs["run-id"]))["trigger"]["steps_override"]
+    assert "--select" in steps[0], step.log
+    assert step.outputs["nodes-total"] == "59"
+    assert step.outputs["recovered-nodes"] == '["model.shop.orders"]'
+
+
 def test_late_artifacts_are_waited_for(emulator: RunningEmulator, tmp_path: Path) -> None:
     emulator.behave(artifacts_delay=0.05)  # 50 s on the clock of the step
     step = publish(job_for(emulator, tmp_path))

@@ -7,8 +7,10 @@ from tests.support.cloud_server import JOB, Fault
 from tests.support.write_scene import Scene, in_scene
 
 from dbt_cloud_run.cloud.errors import Unconfirmed
+from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import Reader
-from dbt_cloud_run.post import _appeared
+from dbt_cloud_run.errors import Interrupted
+from dbt_cloud_run.post import _appeared, _cancel
 from dbt_cloud_run.state import SavedWrite
 
 FOREVER = float("inf")
@@ -115,5 +117,43 @@ def test_a_retry_that_does_not_say_what_it_retries_is_no_reason_to_send_another(
         with pytest.raises(Unconfirmed, match="does not say"):
             await scene.retry()
         assert scene.server.count("POST", RETRY_PATH) == 1
+
+    in_scene(play)
+
+
+def test_a_retry_that_is_refused_after_a_lost_answer_may_have_been_started() -> None:
+    """Whoever takes the refusal for a no starts a second retry in another way."""
+
+    async def play(scene: Scene) -> None:
+        scene.server.fault("POST", RETRY_PATH, Fault("reset", took_effect=True))
+        scene.server.fault("POST", RETRY_PATH, Fault(400))
+        scene.server.hidden[scene.server._next_id] = 1000
+        with pytest.raises(Unconfirmed, match="could not be found out"):
+            await scene.retry()
+        assert scene.started == 1
+
+    in_scene(play)
+
+
+def test_a_native_retry_that_appears_after_the_second_request_wins_and_the_duplicate_is_cancelled() -> None:
+    async def play(scene: Scene) -> None:
+        scene.server.fault("POST", RETRY_PATH, Fault("reset", took_effect=True))
+        scene.server.hidden[scene.server._next_id] = 7
+        run = await scene.retry()
+        first, second = scene.server.runs[-2:]
+        assert (run.id, first["status"], second["status"]) == (first["id"], 1, 30)
+
+    in_scene(play)
+
+
+def test_a_post_step_that_is_told_to_stop_asks_for_the_cancellation_once_more() -> None:
+    async def play(scene: Scene) -> None:
+        active = scene.server.add_run(cause=str(scene.tag), status=3)
+        scene.server.fault("POST", "/cancel/$", Fault(503))
+        scene.clock.interrupt_after = 0
+        async with scene.server.client(scene.clock) as client:
+            with pytest.raises(Interrupted):
+                await _cancel(client, Reader(scene.clock), Run.model_validate(active))
+        assert active["status"] == 30
 
     in_scene(play)

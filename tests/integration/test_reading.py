@@ -182,7 +182,7 @@ def test_a_new_run_may_be_unknown_for_a_minute(scene: Play) -> None:
         scene.server.fault("GET", READS["poll"], Fault(404, times=FOREVER))
         with pytest.raises(NotFound):
             await scene.read("poll", None, grace=60.0)
-        assert 60 <= sum(scene.clock.sleeps) < 60 + 30 + 15
+        assert 60 <= sum(scene.clock.sleeps) < 60 + 1.25 * (30 + 15)
 
     scene(body)
 

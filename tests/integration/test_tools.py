@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import ssl
@@ -13,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from tools.vulnerabilities import verdict
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -97,3 +99,43 @@ def test_setup_does_nothing_where_nothing_has_changed(bare_copy: Path) -> None:
         [bare_copy / "tools/setup"], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_end_to_end_tests_are_never_green_without_an_engine(tmp_path: Path) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("docker", "dockerd"):
+        (programs / name).write_text("#!/bin/sh\necho cannot start here >&2\nexit 1\n")
+        (programs / name).chmod(0o755)
+    environment = {"PATH": f"{programs}:{os.environ['PATH']}", "E2E_STATE": str(tmp_path / "state")}
+    done = subprocess.run([ROOT / "tools/e2e/run"], env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    assert done.returncode == 75
+    assert "NOTHING WAS TESTED" in done.stderr.splitlines()[-1]
+    assert done.stdout == ""
+
+
+CLEAN = {"name": "httpx", "version": "0.28.1", "vulns": []}
+BAD = {"name": "idna", "version": "3.1", "vulns": [{"id": "PYSEC-1", "fix_versions": ["3.2"]}]}
+SKIPPED = {"name": "certifi", "skip_reason": "not found"}
+
+
+@pytest.mark.parametrize(
+    ("packages", "status", "strict_status", "words"),
+    [
+        ([CLEAN], 0, 0, ["none is known of the 1 packages"]),
+        ([CLEAN, BAD], 1, 1, ["idna 3.1: PYSEC-1, fixed in 3.2"]),
+        ([CLEAN, SKIPPED], 0, 1, ["NOT CHECKED here: 1 of 2 packages"]),
+        ([BAD, SKIPPED], 1, 1, ["PYSEC-1", "NOT CHECKED"]),
+        ([], 0, 1, ["NOT CHECKED"]),
+        (None, 0, 1, ["NOT CHECKED"]),
+    ],
+)
+def test_a_package_that_was_not_looked_up_is_not_called_clean(
+    packages: list[dict[str, object]] | None, status: int, strict_status: int, words: list[str]
+) -> None:
+    text = "" if packages is None else json.dumps({"dependencies": packages})
+    assert verdict(text, strict=True)[0] == strict_status
+    assert verdict(text, strict=False)[0] == status
+    lines = verdict(text, strict=False)[1]
+    assert len(lines) == len(words)
+    assert all(word in line for word, line in zip(words, lines, strict=True))

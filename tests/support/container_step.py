@@ -23,6 +23,7 @@ FILES = {
     "GITHUB_ENV": "set_env_",
     "GITHUB_PATH": "add_path_",
 }
+MAIN, POST = "/opt/dbt-cloud-run/app/entrypoint.py", "/opt/dbt-cloud-run/app/post_entrypoint.py"
 DOCKER_SOCKET = "/var/run/docker.sock"
 INTERRUPT_SECONDS = 7.5  # from SIGINT to SIGTERM
 TERMINATE_SECONDS = 2.5  # from SIGTERM to SIGKILL of the client
@@ -151,7 +152,17 @@ class RunningStep:
         listing = ["docker", "ps", "--quiet", "--filter", f"name=^{self.name}$"]
         return bool(subprocess.run(listing, check=True, capture_output=True, text=True).stdout.strip())  # noqa: S603
 
+    def wait_until_down(self, seconds: float = 30) -> None:
+        deadline = time.monotonic() + seconds
+        while self.is_up():
+            assert time.monotonic() < deadline, f"{self.name} still runs after {seconds} s"
+            time.sleep(0.1)
+
+    def signal(self, name: str) -> None:
+        """Send a signal to the container's first process, past the client."""
+        subprocess.run(["docker", "kill", "--signal", name, self.name], check=True, capture_output=True)  # noqa: S603, S607
+
     def kill(self) -> None:
         """Kill the container at once, as a machine that goes away does."""
-        subprocess.run(["docker", "kill", "--signal", "KILL", self.name], check=True, capture_output=True)  # noqa: S603, S607
+        self.signal("KILL")
         self.wait()

@@ -8,7 +8,7 @@ import pytest
 
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.model import TriggerOverrides
-from dbt_cloud_run.start.resume import ResumeAction, decide_resume, find_reusable
+from dbt_cloud_run.start.resume import ResumeAction, decide_resume, find_reusable, needs_retry, retries_of
 from dbt_cloud_run.start.tag import RunKey, Tag, cause_text
 
 KEY = RunKey("0123456789", "aaaaaa")
@@ -49,6 +49,29 @@ def test_a_failed_run_is_retried_and_a_successful_one_only_published_with_all() 
     assert decide(ours(5, SUCCESS)) == FRESH
     assert decide(ours(5, SUCCESS), mode="all") == (ResumeAction.PUBLISH, [5])
     assert decide(ours(5, ERROR), mode="all") == (ResumeAction.RETRY, [5])
+
+
+def part(number: int, status: int, root: int) -> Run:
+    return run(number, status, Tag.new(KEY).for_retry(root, leaves_out=True))
+
+
+def test_a_green_retry_of_a_part_is_no_success() -> None:
+    first, green = ours(5, ERROR), part(8, SUCCESS, 5)
+    assert decide(first, green) == (ResumeAction.RETRY, [5, 8])
+    assert decide(first, green, mode="all") == (ResumeAction.RETRY, [5, 8])
+    assert decide(first, part(8, ERROR, 5), run(11, SUCCESS, retrying_run_id=8)) == (ResumeAction.RETRY, [5, 8, 11])
+    assert decide(first, green, ours(11, SUCCESS, attempt=2, root=5), attempt=3) == FRESH
+    assert decide(first, part(8, RUNNING, 5)) == (ResumeAction.WAIT, [5, 8])
+
+
+def test_the_retries_of_a_run_that_was_taken_up_are_found() -> None:
+    theirs, retry = run(5, ERROR), ours(8, ERROR, root=5)
+    assert retries_of(theirs, [theirs, retry, run(9, SUCCESS)], KEY, 2) == (theirs, retry)
+    assert retries_of(theirs, [theirs, ours(8, ERROR, root=4)], KEY, 2) == (theirs,)
+    assert needs_retry([theirs, retry])
+    assert needs_retry([theirs, part(8, SUCCESS, 5)])
+    for last in (ours(8, SUCCESS, root=5), ours(8, RUNNING, root=5), ours(8, CANCELLED, root=5, audit=A_PERSON)):
+        assert not needs_retry([theirs, last])
 
 
 def test_the_first_attempt_and_resume_off_start_afresh() -> None:

@@ -11,7 +11,7 @@ from dbt_cloud_run.start.tag import MAX_CAUSE, RunKey, Tag, cause_text, parse_ta
 
 hexes = st.text("0123456789abcdef", min_size=12, max_size=12)
 tags = st.builds(
-    lambda text, nonce, attempt, root: Tag(RunKey(text[:10], text[:6]), nonce, attempt, root),
+    lambda text, nonce, attempt, root: Tag(RunKey(text[:10], text[:6]), nonce, attempt, root, bool(root and root % 2)),
     hexes,
     hexes,
     st.integers(1, 999_999_999),
@@ -72,7 +72,8 @@ def test_each_request_has_a_nonce_of_its_own_and_a_retry_names_its_root() -> Non
     assert len({Tag.new(tag.key).nonce for _ in range(100)}) == 100
     assert (retry.key, retry.attempt, retry.root) == (tag.key, 2, 70_471_823_456_789)
     assert retry.nonce != tag.nonce
-    assert tag.for_retry(1, attempt=3).attempt == 3
+    assert parse_tag(str(tag.for_retry(1, leaves_out=True))).leaves_out  # type: ignore[union-attr]
+    assert not parse_tag(str(retry)).leaves_out  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

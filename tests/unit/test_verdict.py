@@ -35,6 +35,12 @@ def test_a_failure_that_was_left_out_stays_one_even_if_the_last_run_is_green() -
     assert verdict([left_out(broken), GREEN]) == (Ending.ERROR, FailureKind.COMPILE, True)
 
 
+def test_what_an_earlier_workflow_run_left_out_stays_a_failure_until_a_retry_takes_it() -> None:
+    part = replace(GREEN, number=2, leaves_out=True)
+    assert verdict([RED, part]) == (Ending.ERROR, FailureKind.NODES, True)
+    assert verdict([RED, part, replace(GREEN, number=3)]) == (Ending.SUCCESS, FailureKind.NONE, False)
+
+
 def test_a_plan_that_leaves_nothing_out_leaves_no_failure() -> None:
     retried = replace(RED, plan=RetryPlan(commands=("dbt run",)))
     assert verdict([retried, GREEN]) == (Ending.SUCCESS, FailureKind.NONE, False)

@@ -31,8 +31,8 @@ def backoff(attempt: int) -> float:
     return min(2.0 ** min(attempt - 1, 10), _LONGEST_BACKOFF) * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
 
 
-def cooldown(error: RateLimited) -> float:
-    """Seconds to keep still after a 429."""
+def cooldown(error: CloudError) -> float:
+    """Seconds to keep still after a 429, or another answer that names a time."""
     return COOLDOWN if error.retry_after is None else error.retry_after
 
 
@@ -69,25 +69,39 @@ class Reader:
         return deadline if limit is None else min(deadline, limit)
 
     async def read(
-        self, call: Callable[[], Awaitable[T]], *, deadline: float | None, tolerate_404_until: float | None = None
+        self,
+        call: Callable[[], Awaitable[T]],
+        *,
+        deadline: float | None,
+        tolerate_404_until: float | None = None,
+        tolerated: tuple[type[CloudError], ...] = (),
     ) -> T:
         """The result of `call`, which is tried at least once, and again until `deadline` (monotonic; None: for ever).
 
-        A wait that the server demands and that is longer than the time left ends it at once. Raises `Unreachable` when
-        the time is up, what is final for a read (401, 403, 404, …) as it comes, and `Interrupted`.
+        `tolerated` errors are repeated, too. A wait that the server demands and that is longer than the time left ends
+        it at once. Raises `Unreachable` when the time is up, what is final for a read (401, 403, 404, …) as it comes,
+        and `Interrupted`.
         """
-        return await _Read(self, deadline, tolerate_404_until, self._on_note).run(call)
+        return await _Read(self, deadline, tolerate_404_until, tolerated, self._on_note).run(call)
 
 
 class _Read:
     """One read with its deadline, in the form of tenacity's hooks."""
 
-    def __init__(self, reader: Reader, deadline: float | None, tolerate_404_until: float | None, note: Note) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        deadline: float | None,
+        tolerate_404_until: float | None,
+        tolerated: tuple[type[CloudError], ...],
+        note: Note,
+    ) -> None:
         self._reader = reader
         self._clock = reader.clock
         self._rate_limit = reader.rate_limit
         self._deadline = float("inf") if deadline is None else deadline
         self._tolerate_404_until = float("-inf") if tolerate_404_until is None else tolerate_404_until
+        self._tolerated = tolerated
         self._note = note
         self._started = reader.clock.monotonic()
 
@@ -127,15 +141,15 @@ class _Read:
     def _may_repeat(self, error: BaseException) -> bool:
         if isinstance(error, NotFound):
             return self._clock.monotonic() < self._tolerate_404_until
-        return isinstance(error, CloudError) and error.is_transient
+        return isinstance(error, CloudError) and (error.is_transient or isinstance(error, self._tolerated))
 
     def _wait(self, state: RetryCallState) -> float:
         error = _error(state)
-        if isinstance(error, RateLimited):
-            return cooldown(error)
-        if error.retry_after is not None:
-            return error.retry_after
-        return min(backoff(state.attempt_number), max(self._end(error) - self._clock.monotonic(), 0.0))
+        usual = backoff(state.attempt_number)
+        if isinstance(error, RateLimited) or error.retry_after is not None:
+            demanded = cooldown(error)
+            return demanded if demanded >= 1 else usual  # zero is no invitation to ask without a pause
+        return min(usual, max(self._end(error) - self._clock.monotonic(), 0.0))
 
     def _stop(self, state: RetryCallState) -> bool:
         now, end = self._clock.monotonic(), self._end(_error(state))

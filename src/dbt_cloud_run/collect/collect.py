@@ -64,6 +64,7 @@ class Collector:
     packed: dict[Path, Path] | None = None  # receives, for what was written, where it lies compressed; None: no use
     manifest: Manifest | None = None
     _has_manifest: asyncio.Event = field(default_factory=asyncio.Event)
+    _decoding: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def collect(self, run: Run, number: int, ending: Ending) -> Attempt:
         """Everything that is needed of a run that has ended. `run` carries its steps, job and trigger."""
@@ -79,7 +80,8 @@ class Collector:
         self._keep_sources(downloads)
         await self._others(downloads)
         self._keep(downloads)
-        return attempt_of(run, number, ending, steps=steps, warnings=tuple(downloads.warnings))
+        attempt = attempt_of(run, number, ending, steps=steps, warnings=tuple(downloads.warnings))
+        return replace(attempt, is_unread=downloads.is_unread)
 
     def _keep(self, downloads: Downloads) -> None:
         written = [path for path in downloads.found.values() if path.is_relative_to(self.kept)]
@@ -104,16 +106,19 @@ class Collector:
         name = SOURCES if is_freshness else RUN_RESULTS
         path = self._step_folder(downloads.run.id, step.index) / name
         expected = _has_results(step) and (is_freshness or verb in _WITH_RESULTS)
-        if not await downloads.file(name, path, step.index, expected=expected):
+        spare = self._step_folder(downloads.run.id, step.index, self.scratch) / name
+        if not await downloads.file(name, path, step.index, expected=expected, spare=spare):
             return made
+        path = downloads.found[name, step.index]
         await self._has_manifest.wait()  # the largest file is decoded while nothing else takes memory
         try:
-            if is_freshness:
-                head, rows = await _decoded(decode_sources, path)
-                with_results = replace(made, freshness=rows)
-            else:
-                head, results = await _decoded(decode_run_results, path)
-                with_results = replace(made, results=results)
+            async with self._decoding:  # one after the other, for the same reason
+                if is_freshness:
+                    head, rows = await _decoded(decode_sources, path)
+                    with_results = replace(made, freshness=rows)
+                else:
+                    head, results = await _decoded(decode_run_results, path)
+                    with_results = replace(made, results=results)
         except UnreadableArtifactError as error:
             reason: str | None = str(error)
             if isinstance(error, NotJsonError):
@@ -141,15 +146,19 @@ class Collector:
 
     async def _manifest(self, downloads: Downloads, fresh: Path, target: Path) -> None:
         for step in reversed(_dbt_steps(downloads.run)):
-            if await downloads.file(MANIFEST, fresh, step.index, expected=_has_results(step)):
+            spare = self.scratch / f".{MANIFEST}.spare"
+            if await downloads.file(MANIFEST, fresh, step.index, expected=_has_results(step), spare=spare):
+                got = downloads.found[MANIFEST, step.index]
                 try:
-                    self.manifest = await _decoded(decode_manifest, fresh)
+                    self.manifest = await _decoded(decode_manifest, got)
                 except UnreadableArtifactError as error:
-                    downloads.warnings.append(f"Run {downloads.run.id}: {str(error).replace(fresh.name, MANIFEST)}")
+                    downloads.warnings.append(f"Run {downloads.run.id}: {str(error).replace(got.name, MANIFEST)}")
                     if not isinstance(error, _TooLargeError):  # it is none: an earlier step's is better than it
                         downloads.discard(MANIFEST, step.index)
                         continue
                 del downloads.found[MANIFEST, step.index]
+                if got != fresh:
+                    return
                 await asyncio.to_thread(fresh.replace, target)
                 downloads.found[MANIFEST, None] = target  # a step's own copy may be kept beside it
                 if packed := downloads.packed.pop(fresh, None):
@@ -209,8 +218,8 @@ class Collector:
     def _is_wanted(self, path: str) -> bool:
         return any(matches(path, pattern) for pattern in self.patterns)
 
-    def _step_folder(self, run_id: int, index: int) -> Path:
-        root = self.scratch if self.step_artifacts == "none" else self.kept
+    def _step_folder(self, run_id: int, index: int, root: Path | None = None) -> Path:
+        root = root or (self.scratch if self.step_artifacts == "none" else self.kept)
         return root / "runs" / str(run_id) / f"step-{index}"
 
 

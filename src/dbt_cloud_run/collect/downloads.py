@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dbt_cloud_run.cloud.client import CloudClient, DownloadedFile
-from dbt_cloud_run.cloud.errors import CloudError, NotFound, Unreadable
+from dbt_cloud_run.cloud.errors import CloudError, NotFound, Unreachable, Unreadable
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import ARTIFACT_BUDGET, Reader
 from dbt_cloud_run.github.files import UnsafePathError, require_inside, safe_relative
@@ -35,6 +35,7 @@ class Downloads:
     kept: Path  # a real path; what is written in it stays in it
     packing: Path | None = None
     warnings: list[str] = field(default_factory=list)
+    is_unread: bool = False  # something could not be read for a reason that may pass
     found: dict[tuple[str, int | None], Path] = field(default_factory=dict)
     packed: dict[Path, Path] = field(default_factory=dict)
     _deadline: float = field(init=False)
@@ -66,8 +67,13 @@ class Downloads:
                 return
             self.run = self.run.model_copy(update={"artifacts_saved": latest.artifacts_saved})
 
-    async def file(self, path: str, target: Path, step: int | None, *, expected: bool = False) -> bool:
-        """Download one artifact; False when there is none, with a warning where it was expected."""
+    async def file(
+        self, path: str, target: Path, step: int | None, *, expected: bool = False, spare: Path | None = None
+    ) -> bool:
+        """Download one artifact; False when there is none, with a warning where it was expected.
+
+        Where `target` cannot be written it goes to `spare`, so that it can be read at least; `found` tells.
+        """
         what = f"{path} of run {self.run.id}{'' if step is None else f', step {step},'}"
         try:
             safe_relative(path)
@@ -78,16 +84,17 @@ class Downloads:
                 file = await self._read(path, target, step, what, expected=expected)
         except UnsafePathError as error:
             self.warnings.append(f"An artifact of run {self.run.id} is left out: {error}.")
-            return False
+            return spare is not None and await self.file(path, spare, step, expected=expected)
         except CloudError as error:
             is_absent = isinstance(error, NotFound) or isinstance(error.__cause__, NotFound)
+            self.is_unread |= isinstance(error, Unreachable) and not isinstance(error.__cause__, NotFound | Unreadable)
             if expected or not is_absent:
                 why = "is missing" if is_absent else f"could not be downloaded: {error.message}"
                 self.warnings.append(f"{what} {why}.".replace("..", "."))
             return False
         except OSError as error:
             self.warnings.append(f"{what} could not be written: {error}")
-            return False
+            return spare is not None and await self.file(path, spare, step, expected=expected)
         self.found[path, step] = target
         if file.packed is not None:
             self.packed[target] = file.packed

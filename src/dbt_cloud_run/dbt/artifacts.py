@@ -6,8 +6,10 @@ Schemas: manifest v7 to v12, run-results v4 to v6, sources v3 (schemas.getdbt.co
 
 from __future__ import annotations
 
+import functools
 import mmap
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -308,21 +310,40 @@ def _words(value: Any) -> tuple[str, ...]:
 
 
 def _node_result(row: _ResultRow, position: int) -> NodeResult:
+    # Names and the adapter's answers come again in every step and attempt: they are kept once.
     timings = {timing.name: timing for timing in row.timing or ()}
     execute = timings.get("execute")
     return NodeResult(
-        unique_id=row.unique_id,
-        status=normalise(row.status or "unknown"),
-        message=None if row.message is None else str(row.message),
+        unique_id=sys.intern(row.unique_id),
+        status=sys.intern(normalise(row.status or "unknown")),
+        message=None if row.message is None else sys.intern(str(row.message)),
         failures=row.failures if isinstance(row.failures, int) else None,
         execution_seconds=_seconds(row.execution_time) or 0.0,
-        thread_id=row.thread_id or "",
+        thread_id=sys.intern(row.thread_id or ""),
         started_at=parse_time(execute.started_at) if execute else None,
         completed_at=parse_time(execute.completed_at) if execute else None,
-        relation_name=row.relation_name,
-        adapter_response=row.adapter_response if isinstance(row.adapter_response, dict) else {},
+        relation_name=None if row.relation_name is None else sys.intern(row.relation_name),
+        adapter_response=_shared(row.adapter_response) if isinstance(row.adapter_response, dict) else _EMPTY,
         row=position,
     )
+
+
+_EMPTY: Mapping[str, Any] = {}
+
+
+def _shared(response: dict[str, Any]) -> Mapping[str, Any]:
+    """The same answer as before, where there was the same: most are `OK`, or tell of as many rows."""
+    if not response:
+        return _EMPTY
+    try:
+        return _answer(tuple((sys.intern(name), type(value), value) for name, value in response.items()))
+    except TypeError:  # a value that cannot be looked up, such as a list
+        return response
+
+
+@functools.lru_cache(maxsize=4096)
+def _answer(items: tuple[tuple[str, type, Any], ...]) -> Mapping[str, Any]:
+    return {name: value for name, _, value in items}
 
 
 def _freshness(row: _FreshnessRow) -> FreshnessResult:

@@ -24,10 +24,10 @@ _BY_ENDING = {
 def verdict(attempts: Sequence[Attempt]) -> tuple[Ending, FailureKind, bool]:
     """The ending of the whole, the kind of failure, and whether a green last run still leaves a failure behind.
 
-    It is a success only if the last run succeeded *and* no plan on the way left a failure out.
+    It is a success only if the last run succeeded *and* no plan on the way left a failure out, or a later one took it.
     """
     last = attempts[-1]
-    left_out = any(attempt.plan is not None and attempt.plan.leaves_out for attempt in attempts)
+    left_out = last.leaves_out or any(attempt.plan is not None and attempt.plan.leaves_out for attempt in attempts)
     if last.ending is Ending.SUCCESS and left_out:
         return Ending.ERROR, _kind_of_left_out(attempts), True
     return last.ending, failure_kind(last), left_out
@@ -49,7 +49,8 @@ def _kind_of_left_out(attempts: Sequence[Attempt]) -> FailureKind:
         if attempt.plan is not None and attempt.plan.leaves_out:
             kind = failure_kind(attempt)
             return kind if kind is not FailureKind.NONE else FailureKind.NODES
-    return FailureKind.NODES
+    kinds = [failure_kind(attempt) for attempt in attempts]
+    return next((kind for kind in kinds if kind is not FailureKind.NONE), FailureKind.NODES)
 
 
 def _kind_of_step(step: Step) -> FailureKind:

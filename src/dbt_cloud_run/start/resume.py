@@ -54,7 +54,16 @@ class Earlier:
     @property
     def leaves_out(self) -> bool:
         """Whether some of what has failed was not retried: then the step has failed, even if its last run succeeded."""
-        return any(tag.leaves_out for run in self.chain[-1:] if (tag := _tag(_own(run, self.chain))))
+        return leaves_out(self.chain)
+
+
+def leaves_out(chain: Sequence[Run]) -> bool:
+    """Whether the last run of a chain was not asked for all that had failed before it."""
+    for run in reversed(chain):
+        if run.retrying_run_id is None:  # dbt Cloud's own retry takes all of the run that it retries, and no more
+            tag = _tag(run)
+            return tag is not None and tag.leaves_out
+    return False
 
 
 class AmbiguousEarlierError(Exception):
@@ -107,6 +116,23 @@ def _chains(runs: Sequence[Run], key: RunKey) -> dict[int, list[Run]]:
             root_of[run.id] = root
             chains.setdefault(root, []).append(run)
     return chains
+
+
+def retries_of(root: Run, runs: Sequence[Run], key: RunKey, run_attempt: int) -> tuple[Run, ...]:
+    """A run that somebody else started, and what this step has retried it with before, oldest first."""
+    try:
+        earlier = find_earlier([run for run in runs if run.id != root.id], key, run_attempt)
+    except AmbiguousEarlierError:
+        return (root,)
+    return (root, *earlier.chain) if earlier is not None and earlier.root_id == root.id else (root,)
+
+
+def needs_retry(chain: Sequence[Run]) -> bool:
+    """Whether a chain has ended, and not well; what somebody cancelled is left at that."""
+    last = chain[-1]
+    if not last.state.is_terminal or last.superseded or last.cancelled_by_another:
+        return False
+    return last.state is not RunState.SUCCESS or leaves_out(chain)
 
 
 def decide_resume(

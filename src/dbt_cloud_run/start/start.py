@@ -15,9 +15,17 @@ from dbt_cloud_run.settings.settings import Settings
 from dbt_cloud_run.start.lookup import resolve_job
 from dbt_cloud_run.start.pending import Pending
 from dbt_cloud_run.start.pull_request import PULL_REQUEST_EVENTS, pull_request_overrides
-from dbt_cloud_run.start.resume import ResumeAction, ResumeDecision, decide_resume, find_reusable
+from dbt_cloud_run.start.resume import (
+    ResumeAction,
+    ResumeDecision,
+    decide_resume,
+    find_reusable,
+    needs_retry,
+    retries_of,
+)
+from dbt_cloud_run.start.sending import Sending
 from dbt_cloud_run.start.tag import RunKey, Tag, run_key
-from dbt_cloud_run.start.trigger import StartList, start_list, trigger_once
+from dbt_cloud_run.start.trigger import StartList, start_list
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +59,7 @@ class Starter:
     on_note: Callable[[str], None]
     on_warning: Callable[[str], None]
     send: Callable[[Pending], Awaitable[Run]]
+    deadline: float | None = None  # the end of `timeout-minutes`, on the monotonic clock
 
     async def start(self) -> Started:
         """Trigger or take up. Raises `ActionError`s and `Interrupted`."""
@@ -59,7 +68,8 @@ class Starter:
         job_id = self.settings.job_id or await self._job_by_name()
         with_audit = self.settings.github.run_attempt > 1 and self.settings.resume != "off"
         known, job = await asyncio.gather(
-            start_list(self.client, self.reader, job_id, with_audit=with_audit), self._job(job_id)
+            start_list(self.client, self.reader, job_id, deadline=self.deadline, with_audit=with_audit),
+            self._job(job_id),
         )
         overrides = self._overrides(job_id, job)
         key = self._key(job_id, overrides)
@@ -77,22 +87,11 @@ class Starter:
         return await self._resumed(begin, known, key) or await self._reused(begin, known) or await self._new(begin)
 
     async def _new(self, begin: Started) -> Started:
-        run = await self.send(
-            Pending(
-                job_id=begin.job_id,
-                baseline_id=begin.baseline_id,
-                tag=begin.tag,
-                request=lambda: trigger_once(
-                    self.client,
-                    begin.job_id,
-                    begin.overrides,
-                    begin.cause,
-                    begin.tag,
-                    begin.baseline_id,
-                    on_note=self.on_note,
-                    reader=self.reader,
-                ),
-            )
+        sending = Sending(
+            client=self.client, reader=self.reader, send=self.send, on_note=self.on_note, deadline=self.deadline
+        )
+        run = await sending.trigger(
+            begin.job_id, begin.overrides, begin.cause, begin.tag, baseline_id=begin.baseline_id
         )
         return replace(begin, run=run)
 
@@ -134,7 +133,7 @@ class Starter:
     async def _take_up(self, run_id: int) -> Started:
         from dbt_cloud_run.waiting import WHOLE_RUN
 
-        deadline = self.reader.within(READ_BUDGET)
+        deadline = self.reader.within(READ_BUDGET, self.deadline)
         run = await self.reader.read(lambda: self.client.get_run(run_id, WHOLE_RUN), deadline=deadline)
         job_id = run.job_definition_id or self.settings.job_id
         if job_id is None:
@@ -146,7 +145,7 @@ class Starter:
             )
         note = f"Run {run_id} is taken up instead of a new one ({run.state.value})."
         self.on_note(note)
-        return Started(
+        begin = Started(
             job_id=job_id,
             run=run,
             is_ours=False,
@@ -156,6 +155,32 @@ class Starter:
             baseline_id=run_id,
             notes=(note,),
         )
+        return await self._resumed_retries(begin, run) or begin
+
+    async def _resumed_retries(self, begin: Started, root: Run) -> Started | None:
+        """What an earlier attempt of the workflow run has done about the run that is taken up."""
+        attempt = self.settings.github.run_attempt
+        if attempt <= 1 or self.settings.resume == "off":
+            return None
+        known = await start_list(self.client, self.reader, begin.job_id, deadline=self.deadline, with_audit=True)
+        chain = retries_of(root, known.runs, begin.tag.key, attempt)
+        if len(chain) == 1:
+            return None
+        last, is_to_be_retried = chain[-1], needs_retry(chain)
+        self.on_note(f"Re-run of the workflow: run {last.id}, its retry, is {last.state.value}.")
+        begin = replace(
+            begin,
+            is_ours=True,
+            tag=replace(begin.tag, root=root.id),
+            baseline_id=known.baseline_id,
+            notes=(
+                *begin.notes,
+                f"Resumed: run {last.id} is what an earlier attempt of this step had retried it with.",
+            ),
+        )
+        if is_to_be_retried and self.settings.targeted_retries:
+            return replace(begin, run=None, earlier=chain, takes_every_failure=True)
+        return replace(begin, run=last, earlier=chain[:-1])
 
     # -- what is asked for
 
@@ -167,6 +192,7 @@ class Starter:
             job_name=settings.job_name or "",
             project_name=settings.project_name,
             environment_name=settings.environment_name,
+            deadline=self.deadline,
         )
         return job.id or 0
 
@@ -175,7 +201,7 @@ class Starter:
         is_pull_request = self.settings.github.event_name in (*PULL_REQUEST_EVENTS, "merge_group")
         if not is_pull_request or self.settings.pull_request == "off":
             return None
-        deadline = self.reader.within(READ_BUDGET)
+        deadline = self.reader.within(READ_BUDGET, self.deadline)
         return await self.reader.read(lambda: self.client.get_job(job_id), deadline=deadline)
 
     def _overrides(self, job_id: int, job: Job | None) -> TriggerOverrides:

@@ -184,6 +184,9 @@ async def retry_natively_once(
         window=window,
     )
     try:
-        return await write.once()
+        run = await write.once()
     except (Rejected, NotFound, Forbidden) as error:
+        if write.ambiguous:  # it may be refused just because the request before it took effect
+            raise write.unconfirmed(error) from error
         raise RetryRefused(f"dbt Cloud does not retry run {run_id}: {error.message}", status=error.status) from error
+    return await _without_duplicates(client, find, run, write) if write.ambiguous else run

@@ -120,13 +120,13 @@ class Write:
                 self.reader.rate_limit.observe(limit)
             except CloudError as failure:
                 if not failure.is_transient:
-                    raise self._unconfirmed(failure) from error
+                    raise self.unconfirmed(failure) from error
             left = end - self._clock.monotonic()
             await self._clock.sleep(min(max(pause, self.reader.rate_limit.pause()), max(left, 0.0)))
             pause *= 2
         found_at_last = await self._look()
         if found_at_last is None and end < window_end:
-            raise self._unconfirmed(error) from error
+            raise self.unconfirmed(error) from error
         return found_at_last
 
     async def _look(self) -> Run | None:
@@ -135,7 +135,7 @@ class Write:
         try:
             found = await self.reader.read(self.find, deadline=self.reader.within(budget))
         except CloudError as failure:
-            raise self._unconfirmed(failure) from failure
+            raise self.unconfirmed(failure) from failure
         return found[0] if found else None
 
     def _not_started(self, error: CloudError, why: str) -> NotStarted:
@@ -145,7 +145,8 @@ class Write:
             status=error.status,
         )
 
-    def _unconfirmed(self, error: CloudError) -> Unconfirmed:
+    def unconfirmed(self, error: CloudError) -> Unconfirmed:
+        """The error for a write of which nobody can say whether it has taken effect."""
         return Unconfirmed(
             f"Whether dbt Cloud started {self.what} could not be found out, so it is not sent again: {error.message}",
             f"Look in dbt Cloud for {self.what} {self.sign}, and run the workflow again only if there is none.",
