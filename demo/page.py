@@ -20,9 +20,12 @@ pre code { background: none; padding: 0 }
 a { color: #0969da }
 """
 
+_DIAGRAM = '<pre><code class="language-mermaid">'
+
 
 def render(markdown: str, title: str) -> str:
     """Give a page of its own."""
     body = MarkdownIt("gfm-like", {"html": True}).use(tasklists_plugin).render(markdown)
+    body = body.replace(_DIAGRAM, f"<p><em>GitHub draws this diagram; here is what it draws.</em></p>\n{_DIAGRAM}")
     head = f"<meta charset='utf-8'><title>{escape(title)}</title><style>{_STYLE}</style>"
     return f"<!doctype html>\n<html lang='en'><head>{head}</head>\n<body>\n{body}</body></html>\n"

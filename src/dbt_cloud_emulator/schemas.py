@@ -16,7 +16,8 @@ from dbt_cloud_emulator.errors import bad_request
 from dbt_cloud_emulator.timing import parse_timestamp
 
 CAUSE_LENGTH = 255
-RUN_RELATED = frozenset({"trigger", "job", "audit", "debug_logs"}) | {
+LISTED_RUN_RELATED = frozenset({"trigger", "job", "audit", "debug_logs"})
+RUN_RELATED = LISTED_RUN_RELATED | {
     "environment",
     "repository",
     "run_steps",

@@ -17,6 +17,7 @@ from dbt_cloud_run.errors import InvalidInputsError
 from dbt_cloud_run.github.commands import Console
 from dbt_cloud_run.github.streams import without_raising
 from dbt_cloud_run.model import Ending, FailureKind, Outcome
+from dbt_cloud_run.run_log import debug_lines
 from dbt_cloud_run.settings.settings import Settings
 from dbt_cloud_run.step import EXIT_FAILURE, StepRun
 
@@ -35,7 +36,8 @@ def main(environ: Mapping[str, str]) -> int:
     """Run the step. Gives 0, 1, or 130 and 143 after SIGINT and SIGTERM."""
     console = Console(environ=environ)
     hide_secrets(console, environ)
-    return without_raising(console, partial(_run, console, environ), EXIT_FAILURE)
+    with debug_lines(console):
+        return without_raising(console, partial(_run, console, environ), EXIT_FAILURE)
 
 
 def _run(console: Console, environ: Mapping[str, str]) -> int:

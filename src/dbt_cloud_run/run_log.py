@@ -1,12 +1,14 @@
 """The log of the step: what a person who watches it, or reads it afterwards, wants to know, and no more.
 
-One group for each attempt; within it a line for each change of state and, at sensible intervals, one for the step that
-is running. The modules that read dbt's logs are loaded when there is a log to read.
+Groups do not nest, so an attempt is a heading with lines for its changes of state, and each step that is seen at work a
+group with a line on its progress at sensible intervals. The modules that read dbt's logs are loaded when there is one.
 """
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,33 @@ LOG_TAIL = 20_000  # characters of a running step's log in which its progress is
 SIGN_OF_LIFE = 60.0  # seconds after which a running step is told of again although nothing new is known of it
 
 
+class _Debug(logging.Handler):
+    """What the modules below log, as debug lines."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.DEBUG)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._console.debug(record.getMessage())
+
+
+@contextmanager
+def debug_lines(console: Console) -> Iterator[None]:
+    """While it lasts, and if the runner asks for debug lines, the requests to dbt Cloud are among them."""
+    logger, handler = logging.getLogger("dbt_cloud_run"), _Debug(console)
+    if not console.is_debug:
+        yield
+        return
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+
+
 @dataclass(slots=True)
 class RunLog:
     """Writes to the runner's log."""
@@ -33,6 +62,9 @@ class RunLog:
     _steps: dict[int, RunState] = field(default_factory=dict)
     _told: dict[int, tuple[Progress | None, float]] = field(default_factory=dict)  # of each step: what, and when
     _blocked_by: tuple[int, ...] = ()
+    _lengths: dict[int, int] = field(default_factory=dict)  # of each step's log, as it was served
+    _number: int = 0
+    _open_step: int | None = None
     _group: ExitStack = field(default_factory=ExitStack)
 
     def note(self, text: str) -> None:
@@ -40,15 +72,18 @@ class RunLog:
         self.console.info(text)
 
     def started(self, run: Run, number: int) -> None:
-        """An attempt begins; its group is open until it ends."""
+        """An attempt begins."""
         self._state, self._steps, self._told, self._blocked_by = None, {}, {}, ()
+        self._lengths, self._number = {}, number
         self.close()
         self.console.info(f"Attempt {number}: run {run.id} {run.href or ''}".rstrip())
-        self._group.enter_context(self.console.group(f"Attempt {number}: while run {run.id} goes on"))
 
     def seen(self, run: Run, elapsed: float) -> None:
         """A look at the run: what has changed, and how far the running step is where its log has been read."""
+        self.console.debug(f"look at run {run.id} after {elapsed:.1f} s: {run.state.value}, {len(run.steps)} steps")
         if run.state is not self._state:
+            if run.state.is_terminal:
+                self.close()
             self._state = run.state
             self.console.info(f"{_since(elapsed)}  run {run.id} is {run.state.value}")
         blocked_by = tuple(run.blocked_by or ())
@@ -64,25 +99,35 @@ class RunLog:
 
         before = self._steps.get(step.index)
         self._steps[step.index] = step.state
+        self._lengths[step.index] = max(len(step.log), self._lengths.get(step.index, 0))
         if step.state is RunState.RUNNING:
             progress = read_progress(step.log[-LOG_TAIL:])
             told, told_at = self._told.get(step.index, (None, -SIGN_OF_LIFE))
             if progress == told and elapsed - told_at < SIGN_OF_LIFE:
                 return
             self._told[step.index] = progress, elapsed
+            self._open(step)
             taken = (self.clock.utcnow() - step.started_at).total_seconds() if step.started_at else elapsed
             line = progress_line(step.index, _name(step), max(taken, 0.0), progress)
             self.console.info(f"{_since(elapsed)}  {line}")
         elif step.state is not before and step.state not in (RunState.QUEUED, RunState.STARTING):
+            self.close()
             self.console.info(f"{_since(elapsed)}  step {step.index} “{_name(step)}”: {step.state.value}")
+
+    def _open(self, step: RunStep) -> None:
+        if self._open_step != step.index:
+            self.close()
+            self._open_step = step.index
+            title = f"Attempt {self._number}, step {step.index}: {_name(step)}"
+            self._group.enter_context(self.console.group(title))
 
     def ended(self, attempt: Attempt) -> None:
         """An attempt has ended: what became of its steps, and the logs of the failed ones, folded."""
+        self.close()
         for step in attempt.steps:
             if self._steps.get(step.index) is not step.state:
                 took = f" after {step.duration_seconds:.0f} s" if step.duration_seconds else ""
                 self.console.info(f"step {step.index} “{_name(step)}”: {step.state.value}{took}")
-        self.close()
         said = f": {attempt.status_message}" if attempt.status_message and not attempt.steps else ""
         self.console.info(f"Attempt {attempt.number}: run {attempt.run_id} ended: {attempt.ending.value}{said}")
         if attempt.warnings:  # one annotation for all: there is room for ten
@@ -91,13 +136,31 @@ class RunLog:
             if step.state is RunState.ERROR and step.log:
                 title = f"Attempt {attempt.number}: log of the failed step {step.index}, {_name(step)}"
                 with self.console.group(title):
+                    if cut := self._cut(step):
+                        where = attempt.run_url or "dbt Cloud"
+                        self.console.info(f"{cut} What follows is its end; the whole log is in {where}")
                     self.console.relay(step.log)
+
+    def _cut(self, step: Step) -> str:
+        """What is missing of a step's log; empty where nothing is."""
+        from dbt_cloud_run.collect.attempts import LONGEST_LOG
+
+        if len(step.log) < LONGEST_LOG:
+            return ""
+        missing = self._lengths.get(step.index, 0) - len(step.log)
+        return (
+            f"The first {missing:,} characters or more are left out." if missing > 0 else "The beginning is left out."
+        )
 
     def plan(self, plan: RetryPlan) -> None:
         """What is retried, and why; or why nothing is."""
         from dbt_cloud_run.report.progress import plan_lines
 
         lines = plan_lines(plan)
+        for step in plan.steps:
+            self.console.debug(f"plan: step {step.index} {step.action.value}: {step.command} -> {step.new_command}")
+            for node in (*step.nodes, *step.left_out):
+                self.console.debug(f"plan: {node.unique_id} {node.status}, {node.retryability.value}: {node.reason}")
         if not plan.commands:
             for line in lines:
                 self.console.info(line)
@@ -108,6 +171,7 @@ class RunLog:
 
     def close(self) -> None:
         """Leave no group open."""
+        self._open_step = None
         self._group.close()
 
 

@@ -199,7 +199,8 @@ class StepRun:
             return EXIT_FAILURE
         if outcome.ending in (Ending.SUCCESS, Ending.QUEUED, Ending.SKIPPED):
             return 0
-        if self.console.annotations_left("error") == ANNOTATION_LIMIT:
+        # Failed nodes have errors of their own; what became of a run that was out of time is said besides.
+        if self.console.annotations_left("error") == ANNOTATION_LIMIT or outcome.ending is Ending.TIMED_OUT:
             self.console.error(outcome.message or f"The run ended: {outcome.ending.value}.", title="dbt Cloud")
         return EXIT_FAILURE if self.settings.fail_on_error else 0
 
@@ -207,7 +208,7 @@ class StepRun:
         for line in self._make_publisher().result_lines():
             self.console.info(line)
 
-    def _tell(self, error: ActionError | None, *, interrupted_by: int = 0) -> Outcome:
+    def _tell(self, error: ActionError | None, *, interrupted_by: int = 0, fate: str = "") -> Outcome:
         from dbt_cloud_run.ledger.story import tell
 
         runner = self._runner
@@ -216,6 +217,7 @@ class StepRun:
             notes=runner.notes if runner else (),
             error=error,
             interrupted_by=interrupted_by,
+            fate=fate,
             timed_out=runner.timed_out if runner else None,
             now=self.clock.utcnow(),
         )
@@ -227,9 +229,10 @@ class StepRun:
         signum = self.clock.signum
         self._log.close()
         self._log.note(f"Told to stop by signal {signum}.")
-        if not self._is_over:
-            await self._cancel_in_a_hurry(client)
-        outcome = self._tell(self._error, interrupted_by=0 if self._is_over else signum)
+        fate = "" if self._is_over else await self._cancel_in_a_hurry(client)
+        if fate:
+            self._log.note(fate)
+        outcome = self._tell(self._error, interrupted_by=0 if self._is_over else signum, fate=fate)
         collector = self._runner.collector if self._runner else None
         publisher = self._make_publisher()
         publisher.publish_in_a_hurry(outcome, collector.manifest if collector else None, job_id=self._job_id)
@@ -238,17 +241,29 @@ class StepRun:
         self._last_lines()
         return 128 + signum
 
-    async def _cancel_in_a_hurry(self, client: CloudClient) -> None:
-        if not (self.settings.cancel_run and self.settings.wait):
-            return
+    async def _cancel_in_a_hurry(self, client: CloudClient) -> str:
+        """Gives the sentence on what becomes of the run; none where there is no run that goes on."""
+        if why := self._why_left_alone():
+            run = self._runner.current if self._runner is not None else None
+            return f"Run {run.id} goes on in dbt Cloud: {why}." if run is not None and not run.state.is_terminal else ""
         try:
             run = await self._left_running(client)
-            if run is not None:
-                async with asyncio.timeout(LAST_WORD):
-                    await client.cancel_run(run.id)
-                self._log.note(f"Run {run.id} is being cancelled in dbt Cloud.")
+            if run is None:
+                return ""
+            async with asyncio.timeout(LAST_WORD):
+                await client.cancel_run(run.id)
         except (CloudError, TimeoutError) as error:
-            self._log.note(f"The run could not be cancelled now ({error or 'no answer'}); the post step tries again.")
+            return f"The run could not be cancelled now ({error or 'no answer'}); the post step tries again."
+        return f"Run {run.id} is being cancelled in dbt Cloud; the post step waits until it has ended."
+
+    def _why_left_alone(self) -> str:
+        if not self.settings.cancel_run:
+            return "cancel-run is false"
+        if not self.settings.wait:
+            return "wait is false"
+        runner = self._runner
+        is_anothers = runner is not None and runner.current is not None and not runner.is_ours
+        return "this step did not start it" if is_anothers else ""
 
     async def _left_running(self, client: CloudClient) -> Run | None:
         """The run of ours that may be going on: the current one, or that of a write whose answer we do not have."""

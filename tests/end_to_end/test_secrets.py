@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import signal
 import socket
 import threading
@@ -17,9 +18,12 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 from tests.support.action import ActionJob, FinishedStep
+from tests.support.comments_service import TOKEN as COMMENTS_TOKEN
+from tests.support.comments_service import CommentsService
 from tests.support.emulator import RunningEmulator, running_emulator
 from tests.support.replayed import configuration, job_id
 from tests.support.results_service import ResultsService, runtime_token
+from tests.support.told_cloud import build, node, play, row, told
 
 TOKEN = "dbtc_S3cr3t+/=&%tok~en?0123456789"  # every character that some encoding changes
 GITHUB_TOKEN = "ghs_An0ther+S3cret/9876543210"
@@ -217,3 +221,46 @@ def test_no_redirect_is_followed(method: str, path: str, scene: Scene) -> None:
         assert elsewhere.connections == 0, elsewhere.heard
         assert "redirect" in step.log + step.summary
     scene.check()
+
+
+DBTS_OWN = ("/manifest.json", "/runs/")  # served by dbt Cloud, and kept as they are
+
+
+def test_what_dbt_reports_may_quote_the_token_and_we_do_not(tmp_path: Path) -> None:
+    encoded = [base64.b64encode(b"x" * shift + TOKEN.encode() + b"tail").decode() for shift in range(3)]
+    quoted = quote(TOKEN, safe="")
+    every = [TOKEN, quoted, re.sub("%..", lambda found: found.group().lower(), quoted), quote(TOKEN), quote_plus(TOKEN)]
+    said = "Database Error\n" + "\n".join([*every, *encoded, f"\x1b[31m{TOKEN}\x1b[0m", *map(_url_safe, encoded)])
+    models = [f"model.shop.{name}" for name in "ab"]
+    nodes = [node(uid, description=said, meta={"owner": TOKEN}, tags=[TOKEN], alias=TOKEN) for uid in models]
+    rows = [row(models[0], message=said) | {"adapter_response": {"_message": said}}, row(models[1], "error", said)]
+    run = told(20, build(rows, nodes, status=20, logs=said), status_message=said, git_branch=TOKEN)
+    event = {"number": 5, "pull_request": {"number": 5, "state": "open", "head": {"sha": "b" * 40}}}
+    with ResultsService() as results, CommentsService() as comments:
+        step = play(
+            tmp_path,
+            [run],
+            results=results,
+            event=("pull_request", event),
+            variables={"GITHUB_API_URL": comments.url, "GITHUB_REPOSITORY": "org/repo", "RUNNER_DEBUG": "1"},
+            api_token=TOKEN,
+            github_token=COMMENTS_TOKEN,
+            pr_comment="true",
+            pull_request="off",
+            targeted_retries="0",
+        )
+        bodies = [comment.body for comment in comments.comments]
+    assert "#### Failures (1)" in step.summary
+    assert "***" in step.summary
+    assert len(bodies) == 1
+    log = "\n".join(line for line in step.log.splitlines() if not line.startswith("::add-mask::"))
+    written = {"the log": log.encode(), "the comment": bodies[0].encode()}
+    written |= {str(path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    ours = {where: content for where, content in written.items() if not any(part in where for part in DBTS_OWN)}
+    names = {Path(where).name for where in ours}
+    assert {"assets.json", "result.json", "summary.md", "run_results.json", "output", "step_summary"} <= names
+    assert {where: found for where, content in ours.items() if (found := leaks(content, {"it": TOKEN}))} == {}
+
+
+def _url_safe(encoded: str) -> str:
+    return encoded.replace("+", "-").replace("/", "_")

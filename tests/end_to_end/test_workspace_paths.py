@@ -155,6 +155,35 @@ def test_what_is_written_belongs_to_the_owner_of_the_workspace(
 
 
 @NEEDS_ROOT
+def test_in_the_workspace_itself_what_is_written_is_the_owners_and_the_rest_is_not_touched(
+    emulator: RunningEmulator, tmp_path: Path
+) -> None:
+    played = LoopJob(tmp_path / "job", inputs=inputs(emulator, artifacts_path="."))
+    os.chown(played.workspace, RUNNER_UID, RUNNER_UID)
+    others = [played.workspace / "others", played.workspace / "others" / "file", played.workspace / "runs.txt"]
+    others[0].mkdir()
+    for path in others[1:]:
+        path.touch()
+    step = asyncio.run(played.play())
+    assert step.status == 0, step.log
+    written = {path for path in played.workspace.rglob("*") if path not in others}
+    assert len(written) > 6
+    assert {path.lstat().st_uid for path in written} == {RUNNER_UID}
+    assert {path.lstat().st_uid for path in others} == {0}
+
+
+@NEEDS_ROOT
+def test_a_folder_that_was_there_keeps_its_owner(emulator: RunningEmulator, tmp_path: Path) -> None:
+    played = LoopJob(tmp_path / "job", inputs=inputs(emulator, artifacts_path="there/new"))
+    os.chown(played.workspace, RUNNER_UID, RUNNER_UID)
+    (played.workspace / "there").mkdir()
+    step = asyncio.run(played.play())
+    assert step.status == 0, step.log
+    assert (played.workspace / "there").lstat().st_uid == 0
+    assert {path.lstat().st_uid for path in (played.workspace / "there").rglob("*")} == {RUNNER_UID}
+
+
+@NEEDS_ROOT
 def test_a_signal_leaves_nothing_of_root_s(emulator: RunningEmulator, tmp_path: Path) -> None:
     played = LoopJob(tmp_path / "job", inputs=inputs(emulator, "bad", retry_delay="600"))
     os.chown(played.workspace, RUNNER_UID, RUNNER_UID)

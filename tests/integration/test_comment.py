@@ -100,7 +100,7 @@ def test_nothing_of_a_key_can_end_the_marker() -> None:
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_without_permission_the_error_says_what_to_do(service: CommentsService, method: str, status: int) -> None:
     service.statuses[method] = [status]
-    with pytest.raises(CommentForbiddenError, match=f"HTTP {status}") as caught:
+    with pytest.raises(CommentForbiddenError, match=f"^it was refused with HTTP {status}") as caught:
         post(service)
     assert "pull-requests: write" in caught.value.advice
     assert TOKEN not in repr(caught.value)

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 from markdown_it import MarkdownIt
 
 HAIR_SPACE = "\u200a"
-VOID = {"br", "img", "hr", "input"}
+VOID = {"br", "img", "hr", "input", "wbr"}
 
 # What GitHub's filters look for in the text of the rendered page, outside of code.
 MENTION = re.compile(r"(?<![\w`])@[A-Za-z0-9]", re.ASCII)

@@ -327,3 +327,22 @@ def large(count: int, *, failing: int = 10) -> ReportData:
         message="Some nodes ran out of memory." if bad_ones else None,
     )
     return data_of(outcome, nodes, {parent: tuple(children) for parent, children in edges.items()})
+
+
+def wide() -> ReportData:
+    """`recovered`, with the names, schemas and owners of a large company."""
+    base = recovered()
+    assets = tuple(
+        replace(
+            asset,
+            name=f"{asset.name}_with_adjustments_for_returns_and_exchange_rates_v{number}",
+            key=f"snowflake://analytics_production/{'finance_reporting_daily' if number % 3 else 'core'}/{asset.name}",
+            materialization="materialized_view" if number % 2 else "incremental",
+            rows_affected=1_204_338_112,
+            execution_seconds=12_408.3,
+            owners=("analytics-engineering-finance@example.com", "someone.else@example.com"),
+            tests={"pass": 112, "warn": 3, "fail": 12},
+        )
+        for number, asset in enumerate(base.assets)
+    )
+    return replace(base, assets=assets)

@@ -58,3 +58,8 @@ def test_a_page_is_made_of_a_summary() -> None:
     assert "<h1>Title</h1>" in page
     assert "<td><b>2</b></td>" in page
     assert "<title>&lt;title&gt;</title>" in page
+
+
+def test_the_page_says_who_draws_its_diagrams() -> None:
+    page = render("```mermaid\nflowchart LR\n```\n\n```text\nx\n```\n", "title")
+    assert page.count("GitHub draws this diagram") == page.count("flowchart LR") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import replace
 from itertools import pairwise
 
@@ -11,13 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support import report_scenarios as scenarios
+from tests.support.report_data import attempt, ledger, step
 
+from dbt_cloud_run.model import Ending, NodeResult, Outcome
 from dbt_cloud_run.report.data import ReportData
 from dbt_cloud_run.report.facts import Facts
 from dbt_cloud_run.report.lineage import BYTE_LIMIT, EDGE_LIMIT, NODE_LIMIT, lineage
 from dbt_cloud_run.report.materialized import layer_depths
 from dbt_cloud_run.report.outputs import output_values
-from dbt_cloud_run.report.timeline import BAR_LIMIT, critical_path, timeline
+from dbt_cloud_run.report.timeline import BAR_LIMIT, CriticalPath, critical_path, timeline
+from dbt_cloud_run.report.waits import waits
 
 LABEL = r'"(?:[^\W]|[ /,.\-✖↻»✔]|#\d+;)+"'
 FLOWCHART = re.compile(
@@ -93,6 +97,44 @@ def test_failures_and_their_neighbours_come_first() -> None:
     assert re.search(r"Shown are \d+ of 6,000 nodes, nearest to what failed first", section.whole())
 
 
+def with_a_recovered_node(data: ReportData) -> ReportData:
+    outcomes = dict(data.outcome.ledger.outcomes)
+    first = next(iter(outcomes))
+    outcomes[first] = replace(outcomes[first], recovered=True)
+    return replace(data, outcome=replace(data.outcome, ledger=replace(data.outcome.ledger, outcomes=outcomes)))
+
+
+def without_an_edge_at(data: ReportData, name: str) -> ReportData:
+    def is_it(uid: str) -> bool:
+        return uid.endswith(f".{name}")
+
+    edges = {
+        parent: tuple(uid for uid in children if not is_it(uid))
+        for parent, children in data.edges.items()
+        if not is_it(parent)
+    }
+    return replace(data, edges=edges)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (scenarios.large(6_000, failing=0), "of 6,000 nodes, around those that took longest"),
+        (scenarios.large(6_000, failing=9), "of 6,000 nodes, nearest to what failed first"),
+        (with_a_recovered_node(scenarios.large(6_000, failing=0)), "of 6,000 nodes, nearest to what recovered first"),
+        (
+            without_an_edge_at(scenarios.green(), "country_codes"),
+            "(blue). 1 node without an edge to another one here is left out.",
+        ),
+        (scenarios.green(), "(blue).\n"),
+    ],
+)
+def test_the_note_says_what_is_left_out_and_why(data: ReportData, words: str) -> None:
+    section = lineage(Facts(data))
+    assert section is not None
+    assert words in section.whole()
+
+
 def test_classes_tell_what_became_of_a_node() -> None:
     chart = "\n".join(flowchart(scenarios.failed()))
     for label, name in (
@@ -148,3 +190,50 @@ def test_layers_are_found_by_lineage_not_by_name() -> None:
     assert by_name["country_codes"] == by_name["stg_orders"] == 0
     assert by_name["stg_customers"] == 1
     assert by_name["fct_revenue"] == 3
+
+
+def timed(which: str, seconds: dict[str, float], edges: dict[str, tuple[str, ...]]) -> CriticalPath:
+    """The critical path of a run with one step of this command."""
+    rows = tuple(
+        NodeResult(unique_id=uid, status="pass" if "test" in uid else "success", execution_seconds=took)
+        for uid, took in seconds.items()
+    )
+    found = attempt(1, step(4, f"dbt {which}", rows))
+    outcome = Outcome(ending=Ending.SUCCESS, attempts=(found,), ledger=ledger((found,)))
+    return critical_path(seconds, waits(Facts(ReportData(outcome=outcome, edges=edges))))
+
+
+A, B, C, TEST, UNIT = "model.s.a", "model.s.b", "model.s.c", "test.s.t.1", "unit_test.s.b.u"
+
+
+def test_what_is_built_on_a_tested_node_waits_for_the_test_in_a_build() -> None:
+    edges: dict[str, tuple[str, ...]] = {A: (B, TEST, "model.s.ephemeral"), "model.s.ephemeral": (C,)}
+    seconds = {A: 10.0, TEST: 100.0, B: 60.0, C: 70.0}
+    assert timed("build", seconds, edges) == CriticalPath((A, TEST, C), 180.0)
+    assert timed("run", seconds, edges) == CriticalPath((A, TEST), 110.0)
+
+
+def test_a_test_of_two_nodes_holds_up_what_builds_on_both() -> None:
+    edges: dict[str, tuple[str, ...]] = {A: (C, TEST, "model.s.d"), B: (C, TEST), C: ("model.s.e",)}
+    seconds = {A: 1.0, B: 2.0, TEST: 50.0, C: 3.0, "model.s.e": 4.0, "model.s.d": 9.0}
+    assert timed("build", seconds, edges) == CriticalPath((B, TEST, C, "model.s.e"), 59.0)
+
+
+def test_a_unit_test_runs_before_its_model_and_after_what_that_builds_on() -> None:
+    edges: dict[str, tuple[str, ...]] = {A: (B,), B: (UNIT, C)}
+    seconds = {A: 1.0, B: 2.0, UNIT: 30.0, C: 4.0}
+    assert timed("build", seconds, edges) == CriticalPath((A, UNIT, B, C), 37.0)
+    assert timed("test", seconds, edges) == CriticalPath((A, B, UNIT), 33.0)
+
+
+def test_what_waits_for_what_is_found_for_twenty_thousand_nodes_in_a_second() -> None:
+    half = 10_000
+    edges: dict[str, tuple[str, ...]] = {
+        f"model.s.m{number}": (f"model.s.m{number + 1}", f"test.s.t{number}.x", f"test.s.t{number // 2}.x")
+        for number in range(half)
+    }
+    seconds = {f"model.s.m{number}": 1.0 for number in range(half)} | {f"test.s.t{n}.x": 1.0 for n in range(half)}
+    began = time.process_time()
+    path = timed("build", seconds, edges)
+    assert time.process_time() - began < 1
+    assert path.seconds > half

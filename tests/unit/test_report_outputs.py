@@ -79,7 +79,7 @@ def test_a_success_that_left_a_failure_out_is_an_error() -> None:
 def test_unknown_status_words_are_counted_as_what_they_are() -> None:
     data = scenarios.green()
     first, *_ = data.outcome.ledger.outcomes.values()
-    strange: NodeOutcome = replace(first, result=replace(first.result, status="exploded"))
+    strange: NodeOutcome = replace(first, result=replace(first.result, status="exploded"), step_index=99)
     odd = replace(data.outcome, ledger=Ledger(outcomes={first.unique_id: strange}))
     values = output_values(replace(data, outcome=odd))
     assert values["counts"] == {"seed": {"exploded": 1}}

@@ -18,9 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support import report_scenarios as scenarios
 from tests.support.rendering import render
-from tests.support.report_data import attempt, shop, step
+from tests.support.report_data import START, attempt, ledger, shop, step
 
-from dbt_cloud_run.model import Ending, FailureKind, FreshnessResult, Outcome, RunState, StepAction
+from dbt_cloud_run.model import Ending, FailureKind, FreshnessResult, NodeResult, Outcome, RunState, StepAction
+from dbt_cloud_run.report.annotations import annotate
 from dbt_cloud_run.report.data import ReportData
 from dbt_cloud_run.report.summary import (
     COMMENT_LIMIT,
@@ -33,7 +34,16 @@ from dbt_cloud_run.report.summary import (
 
 SNAPSHOTS = Path(__file__).parents[1] / "snapshots"
 BUDGET = summary_budget(0)
-TITLES = ["Failures", "Retries", "Assets materialized", "Lineage", "Time", "Tests and source freshness", "Warnings"]
+TITLES = [
+    "Failures",
+    "Retries",
+    "Recovered",
+    "Assets materialized",
+    "Lineage",
+    "Time",
+    "Tests and source freshness",
+    "Warnings",
+]
 
 
 def check(name: str, content: str) -> None:
@@ -121,7 +131,7 @@ def test_hostile_text_makes_nothing_of_its_own() -> None:
         page = render(markdown)
         assert_closed(markdown)
         assert not page.filtered()
-        assert set(page.tags) <= set(tame.tags) | {"span", "strong", "li", "ul", "br"}
+        assert set(page.tags) <= set(tame.tags) | {"span", "strong", "li", "ul", "br", "wbr"}
         assert {name for _, name, _ in page.attributes} <= {"href", "class", "open", "style"}
         assert all(link.startswith(("https://cloud.getdbt.com/", "https://github.com/acme/")) for link in page.links())
         assert "h1" not in page.tags
@@ -151,6 +161,64 @@ def test_a_stale_source_and_an_odd_status_are_failures() -> None:
     assert "#### Failures (2)" in summary
     assert "vaporised" in summary
     assert "last loaded 25h 0m ago · error after 1 day" in summary
+
+
+def test_the_first_error_of_a_recovered_node_can_be_read() -> None:
+    message = "Database Error\n" + "\n".join(f"  line {number}" for number in range(600)) + "\n  the real reason"
+    first = scenarios.shop_results(failing={"fct_orders": ("error", message)})
+    second = scenarios.shop_results(only=("fct_orders",))
+    data = shop(
+        attempt(1, step(4, "dbt build", first)), attempt(2, step(4, "dbt build", second)), ending=Ending.SUCCESS
+    )
+    summary = render_summary(data, BUDGET)
+    assert "<b>fct_orders</b> failed in attempt 1, succeeded in attempt 2" in summary
+    assert "the real reason" in summary
+    assert "line 300" not in summary
+    assert message in render_full(data)
+
+
+def test_no_row_of_the_assets_is_wider_than_the_page() -> None:
+    """Where the browser may break a cell; what that makes of it is seen by `make preview`."""
+    summary = render_summary(scenarios.wide(), BUDGET)
+    (table,) = re.findall(r"^\|  \| Asset .*?\n\n", summary, re.MULTILINE | re.DOTALL)
+    rows = [
+        [re.sub(r"\]\([^)]*\)|[`\[]|</?code>|&\S+?;", "", cell) for cell in row.split(" | ")]
+        for row in table.split("\n")[2:]
+        if row
+    ]
+    widths = [max(len(part) for row in rows for part in re.split(r"<\w+>| |-|…", row[column])) for column in range(7)]
+    assert sum(widths) < 95, widths
+    assert "+1 |" in summary
+
+
+def test_causes_come_before_what_they_caused() -> None:
+    failing = {
+        "country_codes": ("error", "x"),  # nothing was skipped because of it alone
+        "unique_fct_orders_order_id": ("fail", "x"),
+        "fct_orders": ("error", "x"),
+        "stg_orders": ("error", "x"),
+    }
+    rows = scenarios.shop_results(failing=failing, skipping=("int_order_payments", "orders_snapshot", "fct_revenue"))
+    data = shop(attempt(1, step(4, "dbt build", rows)), ending=Ending.ERROR)
+    names = re.findall(r"^❌ \*\*\[`(\w+)`\]", render_summary(data, BUDGET), re.MULTILINE)
+    assert names == ["stg_orders", "fct_orders", "country_codes", "unique_fct_orders_order_id"]
+    titles = [one.title for one in annotate(data, project_directory=".", exists=lambda _: True, read=lambda _: None)]
+    assert [str(title).split()[-2].rstrip(":") for title in titles] == names
+
+
+def test_names_that_two_packages_share_are_told_apart() -> None:
+    rows = tuple(
+        NodeResult(unique_id=uid, status="error", execution_seconds=1.0, started_at=START, message="x")
+        for uid in ("model.shop.orders", "model.other.orders", "model.shop.customers")
+    )
+    found = attempt(1, step(4, "dbt build", rows))
+    outcome = Outcome(ending=Ending.ERROR, attempts=(found,), ledger=ledger((found,)))
+    edges = {"model.shop.customers": ("model.shop.orders", "model.other.orders")}
+    summary = render_summary(ReportData(outcome=outcome, edges=edges), BUDGET)
+    for name in ("shop.orders", "other.orders", "customers"):
+        assert f"❌ **`{name}`**" in summary
+        assert f"\u200b{name} :crit" in summary
+        assert f"✖ {name}" in summary
 
 
 def test_room_is_what_is_left_in_the_file() -> None:

@@ -10,13 +10,13 @@ import pytest
 
 HOUSE = Path(__file__).parents[2] / "src" / "dbt_cloud_run"
 ORDER = (
-    *("model", "errors", "clock"),  # what travels
+    *("model", "errors", "clock", "redaction"),  # what travels
     *("github", "dbt", "cloud"),  # the worlds outside, which do not know each other
     *("settings", "waiting", "start", "collect", "retry", "ledger", "assets", "report", "publish"),  # the sentence
     *("state", "run_log", "runner", "step", "main", "post"),  # what brings them together
 )
 WORLDS = {"github", "dbt", "cloud"}
-VALUES = {"model", "errors", "clock"}
+VALUES = {"model", "errors", "clock", "redaction"}
 
 
 def imports() -> Iterator[tuple[str, str, str]]:

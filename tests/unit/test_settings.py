@@ -153,6 +153,8 @@ def test_hosts(text: str, url: str) -> None:
         ("http://localhost.example.com", "https://"),
         ("http://127.0.0.1.example.com", "https://"),
         ("https://me:pw@cloud.getdbt.com", "user name"),
+        ("https:/cloud.getdbt.com", "two slashes"),
+        ("http:/127.0.0.1:80", "two slashes"),
         ("https://127.0.0.1@evil.example", "user name"),
         ("ftp://cloud.getdbt.com", "host name"),
         ("cloud getdbt com", "host name"),
@@ -193,6 +195,7 @@ def test_hosts_that_are_refused(text: str, reason: str) -> None:
         ("artifacts-path", "a/../../b", "inside of the workspace"),
         ("artifacts-path", "/etc", "inside of the workspace"),
         ("artifacts-path", ".git/hooks", "git's own"),
+        ("artifacts-path", "sub/.git/hooks", "git's own"),
         ("project-directory", "..", "inside of the workspace"),
         ("artifact-name", "a/b", "hold none of"),
         ("artifact-retention-days", "401", "from 1 to 400"),
@@ -329,3 +332,23 @@ def test_no_text_whatever_makes_it_raise_anything_else(environ: dict[str, str]) 
     except InvalidInputsError as error:
         found = error.problems
     assert all(problem.message.isprintable() for problem in found)
+
+
+@pytest.mark.parametrize("host", ["https://me:pa55word@cloud.getdbt.com", "https://me:pa55word@x y", "me:pa55word@x%"])
+def test_a_password_in_the_host_is_not_quoted_back(host: str) -> None:
+    assert "pa55word" not in problems(MINIMUM | {"host": host})["host"]
+
+
+def test_a_link_into_a_git_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "sub" / ".git").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "sub" / ".git")
+    found = problems(MINIMUM | {"artifacts-path": "link/hooks"}, GITHUB_WORKSPACE=str(tmp_path))
+    assert "git's own folder" in found["artifacts-path"]
+
+
+def test_a_project_directory_that_is_not_there_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "dbt").mkdir()
+    assert read({"project-directory": "dbt"}, GITHUB_WORKSPACE=str(tmp_path)).warnings == ()
+    (warning,) = read({"project-directory": "nope"}, GITHUB_WORKSPACE=str(tmp_path)).warnings
+    assert "no folder 'nope' in the workspace" in warning
+    assert read({}, GITHUB_WORKSPACE=str(tmp_path / "none")).warnings == ()

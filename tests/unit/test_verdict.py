@@ -168,3 +168,33 @@ def test_the_duration_is_from_the_first_trigger_to_the_last_end() -> None:
     assert tell([at(1, 0, None, 5)]).duration_seconds is None
     assert tell([at(1, 10, 0, 0)]).duration_seconds == 0, "clocks may differ"
     assert tell([GREEN]).duration_seconds is None
+
+
+LIMIT = "timeout-minutes is over"
+OUT_OF_TIME = f"Out of time: {LIMIT}. Run 101 is running."
+
+
+@pytest.mark.parametrize(
+    ("state", "note", "fate"),
+    [
+        (RunState.CANCELLED, None, "Run 101 was cancelled, and dbt Cloud says that it has ended."),
+        (RunState.ERROR, None, "Run 101 was to be cancelled, and had ended by then: error."),
+        (RunState.RUNNING, None, "was asked to cancel run 101, and has not done so: it is running, and may go on."),
+        (RunState.RUNNING, "Run 101 goes on in dbt Cloud: cancel-run is false.", "cancel-run is false."),
+        (RunState.RUNNING, "Run 101 could not be cancelled: HTTP 403.", "could not be cancelled: HTTP 403."),
+    ],
+)
+def test_a_limit_says_once_what_became_of_the_run(state: RunState, note: str | None, fate: str) -> None:
+    run = replace(RED, ending=Ending.TIMED_OUT, state=state)
+    notes = ["taken up", OUT_OF_TIME, "The steps of run 101 could not be read.", *([note] if note else [])]
+    told = tell([run], notes=notes, timed_out=LIMIT)
+    assert told.message is not None
+    assert told.message.startswith("timeout-minutes is over. ")
+    assert told.message.endswith(fate)
+    assert told.notes == ("taken up", "The steps of run 101 could not be read.")
+
+
+def test_a_signal_says_what_becomes_of_the_run() -> None:
+    running = replace(RED, ending=Ending.QUEUED, state=RunState.RUNNING)
+    told = tell([running], interrupted_by=2, fate="Run 101 goes on in dbt Cloud: cancel-run is false.")
+    assert told.message == "The step was told to stop (signal 2). Run 101 goes on in dbt Cloud: cancel-run is false."

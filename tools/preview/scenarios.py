@@ -31,6 +31,7 @@ def main(folder: Path) -> None:
         "setup": scenarios.setup_failed(),
         "hostile": scenarios.hostile(),
         "large": scenarios.large(5_000),
+        "wide": scenarios.wide(),
     }
     for name, data in pages.items():
         (folder / f"{name}.md").write_text(render_summary(data, summary_budget(0)), encoding="utf-8")

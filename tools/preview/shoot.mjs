@@ -28,12 +28,16 @@ const page_of = (content) => `<!doctype html><meta charset="utf-8"><style>${styl
 const inspect = () => {
   const article = document.querySelector("article");
   const diagrams = [...document.querySelectorAll("pre.mermaid")];
+  const folded = [...document.querySelectorAll("details:not([open])")];
+  for (const found of folded) found.open = true; // a table that is folded has no width
+  const scrolling = [...document.querySelectorAll("table")].filter((found) => found.scrollWidth > found.clientWidth);
+  for (const found of folded) found.open = false;
   const forbidden = "img, script:not([src]), iframe, form, input, article style, [onclick], [onerror]";
   return {
     undrawn: diagrams.filter((found) => !found.querySelector("svg") || found.querySelector(".error-icon")).length,
     diagrams: diagrams.length,
     overflow: Math.max(article.scrollWidth - article.clientWidth, 0),
-    scrolling: [...document.querySelectorAll("table")].filter((found) => found.scrollWidth > found.clientWidth).length,
+    scrolling: scrolling.map((found) => found.querySelector("tr").textContent.trim().replaceAll("\n", " ")),
     forbidden: [...article.querySelectorAll(forbidden)].filter((found) => !found.closest("svg")).length,
     open: article.nextElementSibling === null ? 0 : 1,
     height: document.documentElement.scrollHeight,
@@ -68,7 +72,7 @@ for (const file of readdirSync(folder).filter((name) => name.endsWith(".md")).so
       const end = await page.locator("h4", { hasText: /^Time$/ }).evaluate((found) => found.getBoundingClientRect().top);
       await page.screenshot({ path: join(folder, "readme.png"), clip: { x: 0, y: 0, width: 980, height: end }, fullPage: true });
     }
-    const wrong = seen.undrawn || seen.overflow || seen.forbidden || seen.open;
+    const wrong = seen.undrawn || seen.overflow || seen.scrolling.length || seen.forbidden || seen.open;
     bad += wrong ? 1 : 0;
     console.log(`${wrong ? "WRONG" : "ok"} ${name}-${scheme}.png ${JSON.stringify(seen)}`);
     await page.close();

@@ -19,7 +19,7 @@ from dbt_cloud_emulator.api.common import (
     run_of,
 )
 from dbt_cloud_emulator.errors import ApiError, bad_request, not_found
-from dbt_cloud_emulator.schemas import RUN_RELATED, ArtifactQuery, RelatedQuery, RunsQuery
+from dbt_cloud_emulator.schemas import LISTED_RUN_RELATED, RUN_RELATED, ArtifactQuery, RelatedQuery, RunsQuery
 from dbt_cloud_emulator.store import Run
 
 STEP_RELATED = frozenset({"trigger", "job", "debug_logs"})
@@ -35,7 +35,7 @@ NEVER = datetime.max.replace(tzinfo=UTC)
 async def list_runs(request: Request) -> Response:
     emulator, access = access_of(request)
     query = query_of(request, RunsQuery)
-    related = query.related(RUN_RELATED)
+    related = query.related(LISTED_RUN_RELATED)
     candidates = emulator.store.of_job(query.job_definition_id) if query.job_definition_id else emulator.store
     found = [
         run

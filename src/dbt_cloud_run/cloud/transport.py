@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NoReturn
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 from pydantic import SecretStr
@@ -20,6 +22,9 @@ from dbt_cloud_run.cloud.answers import error_for, unwrap
 from dbt_cloud_run.cloud.certificates import tls_context
 from dbt_cloud_run.cloud.errors import Ambiguous, CloudError, NotReceived, TooLarge, Unreadable, WrongHost
 from dbt_cloud_run.errors import ConfigError
+from dbt_cloud_run.redaction import forms, redact
+
+_logger = logging.getLogger(__name__)  # shown where the runner asks for debug lines; no header is logged
 
 MAX_JSON_BYTES = 64 * 1024 * 1024  # of an answer that is read into memory; artifacts go to disk
 _KEEP_ALIVE_SECONDS = 90.0  # longer than the longest interval between two polls
@@ -81,7 +86,7 @@ class Transport:
         self, method: str, path: str, *, params: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None
     ) -> Any:
         """One request, and the `data` of its answer. Raises `CloudError`s only."""
-        request = f"{method} {path}"
+        request, began = f"{method} {path}", time.monotonic()
         async with (
             self._failures(request),
             asyncio.timeout(self._total_timeout),
@@ -90,6 +95,7 @@ class Transport:
             ) as response,
         ):
             content = await _read(response, request)
+        _tell(request, params, response, began)
         with self._scrubbed():
             return unwrap(
                 response.status_code, response.headers, content, request=request, host=self.host, now=self._now()
@@ -98,7 +104,7 @@ class Transport:
     @contextlib.asynccontextmanager
     async def stream(self, path: str, *, params: Mapping[str, str] | None = None) -> AsyncIterator[httpx.Response]:
         """GET something that is read piece by piece. Raises `CloudError`s, also when it breaks off half-way."""
-        request = f"GET {path}"
+        request, began = f"GET {path}", time.monotonic()
         async with (
             self._failures(request),
             self._http.stream("GET", path, params=params, headers={"Accept": "*/*"}) as response,
@@ -115,18 +121,21 @@ class Transport:
                         now=self._now(),
                     )
             yield response
+        _tell(request, params, response, began)
 
     @contextlib.asynccontextmanager
     async def _failures(self, request: str) -> AsyncIterator[None]:
         try:
             yield
         except TimeoutError as error:
+            _logger.debug("%s: not answered in time", request)
             raise Ambiguous(f"{self.host} did not finish its answer to {request} in time.") from error
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ssl.SSLError) as error:
             self._raise_for(error, request)
 
     def _raise_for(self, error: Exception, request: str) -> NoReturn:
         why = _why(error)
+        _logger.debug("%s: %s", request, why)
         if isinstance(error, _NOT_RECEIVED):
             advice = "Check `host`, and the runner's network and proxy."
             if "CERTIFICATE" in why.upper():
@@ -145,10 +154,15 @@ class Transport:
         try:
             yield
         except CloudError as error:
-            for form in (self._secret, quote(self._secret, safe="")):
-                error.message = error.message.replace(form, "***")
+            error.message = redact(error.message, forms(self._secret))
             error.args = (error.message,)
             raise
+
+
+def _tell(request: str, params: Mapping[str, str] | None, response: httpx.Response, began: float) -> None:
+    asked = " ".join(f"{name}={value}" for name, value in (params or {}).items())
+    took = time.monotonic() - began
+    _logger.debug("%s %s: HTTP %s after %.2f s", request, asked, response.status_code, took)
 
 
 def _why(error: BaseException) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import re
 import tempfile
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +19,12 @@ from dbt_cloud_run.clock import Clock
 from dbt_cloud_run.github.archive import Archive, ArtifactFile, write_archive
 from dbt_cloud_run.github.blob import BlobClient
 from dbt_cloud_run.github.results import Backend, ResultsClient
-from dbt_cloud_run.github.uploading import UPLOAD_ELSEWHERE, ArtifactUploadError, ArtifactUploadUnavailable
+from dbt_cloud_run.github.uploading import (
+    UPLOAD_ELSEWHERE,
+    ArtifactNameTakenError,
+    ArtifactUploadError,
+    ArtifactUploadUnavailable,
+)
 
 __all__ = [
     "ArtifactFile",
@@ -31,6 +36,7 @@ __all__ = [
 ]
 
 _NAME_LIMIT: Final = 200
+_NAMES_TRIED: Final = 9
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f":<>|*?\\/]+')
 
 
@@ -65,11 +71,13 @@ async def upload_artifact(
     temp_dir: Path | None,
     on_note: Callable[[str], None],
     mask: Callable[[str], None],
+    may_rename: bool = False,
 ) -> UploadedArtifact:
     """Zip the files to disk and upload them, streamed, in blocks.
 
     `on_note` is told what the user should know (a shorter retention, a file left out), also from another thread;
-    `mask` gets every secret before anything could print it.
+    `mask` gets every secret before anything could print it. `may_rename`: where the name is taken, `<name>-2` or
+    a higher number will do.
 
     Raises:
         ArtifactUploadUnavailable: there is no service here that could take it.
@@ -87,11 +95,30 @@ async def upload_artifact(
         archive = await _zip(files, zip_file, on_note)
         async with httpx.AsyncClient() as http:  # without headers of its own: the token is for the service alone
             results = ResultsClient(http, backend, clock=clock, mask=mask)
-            signed_url = await results.create(safe_name, expires_at=expires_at)
+            names = _names(safe_name) if may_rename else [safe_name]
+            safe_name, signed_url = await _create(results, names, expires_at, on_note)
             await BlobClient(http, signed_url, clock=clock).upload(zip_file, "application/zip")
             number = await results.finalize(safe_name, size=archive.size, sha256=archive.sha256)
     url = f"{server_url.rstrip('/')}/{repository}/actions/runs/{run_id}/artifacts/{number}"
     return UploadedArtifact(number, url, safe_name, f"sha256:{archive.sha256}", archive.size)
+
+
+def _names(name: str) -> list[str]:
+    return [name, *(f"{name[: _NAME_LIMIT - 2]}-{number}" for number in range(2, _NAMES_TRIED + 1))]
+
+
+async def _create(
+    results: ResultsClient, names: Sequence[str], expires_at: str | None, on_note: Callable[[str], None]
+) -> tuple[str, str]:
+    """The first of the names that is free, and the address to upload to."""
+    for name, following in zip(names, [*names[1:], None], strict=True):
+        try:
+            return name, await results.create(name, expires_at=expires_at)
+        except ArtifactNameTakenError:
+            if following is None:
+                raise
+            on_note(f"This workflow run already has an artifact named '{name}': this one is named '{following}'.")
+    raise AssertionError("unreachable")
 
 
 def _is_supported(server_url: str) -> bool:

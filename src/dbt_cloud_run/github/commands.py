@@ -16,12 +16,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TextIO, TypedDict, Unpack
-from urllib.parse import quote
 
 from actions_toolkit.command import Command  # type: ignore[import-untyped]
 from actions_toolkit.file_command import prepare_key_value_message  # type: ignore[import-untyped]
 
 from dbt_cloud_run.github.text import clean, harmless_lines, harmless_message, one_line
+from dbt_cloud_run.redaction import SHORTEST, forms, hide, redact
 
 AnnotationKind = Literal["error", "warning", "notice"]
 
@@ -31,7 +31,6 @@ SUMMARY_LIMIT: Final = 1024 * 1024
 """Bytes of a step's summary; the platform drops a larger one whole."""
 RELAY_GUARD_LINES: Final = 20
 """Relayed blocks longer than this are also wrapped in `stop-commands`."""
-_MASK_MINIMUM: Final = 8  # a shorter mask would hide ordinary words and numbers all over the job's log
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _LABELS: Final = {"error": "Error", "warning": "Warning", "notice": "Notice"}
 
@@ -117,10 +116,10 @@ class Console:
     def mask(self, value: str) -> None:
         """Have the runner hide a secret from here on, and hide it ourselves; short or empty values are left alone."""
         value = value.strip()
-        if len(value) < _MASK_MINIMUM or value in self._secrets:
+        if len(value) < SHORTEST or value in self._secrets:
             return
-        self._secrets += [value, *({quote(value, safe="")} - {value})]
-        self._secrets.sort(key=len, reverse=True)
+        hide(value)
+        self._secrets = sorted({*self._secrets, *forms(value)}, key=len, reverse=True)
         # Anywhere else than on a runner the command would print what it is to hide.
         if self._environ.get("GITHUB_ACTIONS") == "true":
             self._write([_command("add-mask", value)])
@@ -241,9 +240,7 @@ class Console:
         return [self._redacted(line) for line in harmless_lines(self._redacted(text))]
 
     def _redacted(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
+        return redact(text, self._secrets)
 
     def _write(self, lines: Sequence[str]) -> None:
         text = "".join(f"{line}\n" for line in lines)

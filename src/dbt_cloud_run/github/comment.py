@@ -75,7 +75,7 @@ def upsert_comment(
         comment.edit(text)
         return PostedComment(comment.id, comment.html_url, created=False)
     except GithubException as error:
-        raise _refused(error, number) from None
+        raise _refused(error) from None
     except OSError as error:  # those of requests are of this kind, and so is a missing CA bundle
         message = f"GitHub's API could not be reached for the comment: {type(error).__name__}."
         raise CommentError(message, _SUMMARY_HAS_IT) from None
@@ -139,16 +139,15 @@ def _login(client: Github) -> str | None:
         raise
 
 
-def _refused(error: Exception, number: int) -> CommentError:
+def _refused(error: Exception) -> CommentError:
     status = int(getattr(error, "status", 0))
     if status in (401, 403, 404):
         return CommentForbiddenError(
-            f"The comment on pull request #{number} was refused with HTTP {status}.",
+            f"it was refused with HTTP {status}.",
             "github-token needs the permission 'pull-requests: write'; on pull requests from forks and from Dependabot"
             " it may only read.",
         )
     data = getattr(error, "data", None)
     said = str(data.get("message", "")) if isinstance(data, dict) else ""
     what = f"HTTP {status} {' '.join(said.split())[:200]}".strip()
-    message = f"The comment on pull request #{number} could not be written: {what}."
-    return CommentError(message, _SUMMARY_HAS_IT)
+    return CommentError(f"{what}.", _SUMMARY_HAS_IT)

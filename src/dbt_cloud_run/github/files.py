@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -75,11 +75,12 @@ def is_file(workspace: Path, relative: str) -> bool:
     return os.path.isfile(os.path.join(workspace, relative))  # noqa: PTH113, PTH118
 
 
-def own_like_workspace(paths: Iterable[Path], workspace: Path) -> None:
-    """Give what we wrote in the workspace, folders and their content included, to the owner of the workspace.
+def own_like_workspace(paths: Iterable[Path], workspace: Path, *, spare: Collection[Path] = ()) -> None:
+    """Give what we wrote in the workspace, folders with their content, to the owner of the workspace.
 
-    Later steps run as that owner and could neither change nor delete the files of root. Does nothing unless we are
-    root; never follows symbolic links, never leaves the workspace; what cannot be changed stays as it is.
+    Later steps run as that owner and could neither change nor delete the files of root. The folders above these paths
+    are given as well where they are root's, but for those to `spare`: what was there before. Does nothing unless we
+    are root; never follows symbolic links, never leaves the workspace; what cannot be changed stays as it is.
 
     Raises:
         OSError: there is no such workspace.
@@ -88,13 +89,14 @@ def own_like_workspace(paths: Iterable[Path], workspace: Path) -> None:
         return
     root = Path(os.path.realpath(workspace))
     owner = root.stat()
+    parents: dict[Path, Path] = {}
     for path in paths:
-        parent = Path(os.path.realpath(path.parent))
-        if not parent.is_relative_to(root):
-            continue
-        _own_tree(parent / path.name, owner.st_uid, owner.st_gid)
+        parent = parents.setdefault(path.parent, Path(os.path.realpath(path.parent)))
+        if parent.is_relative_to(root):
+            _own_tree(parent / path.name, owner.st_uid, owner.st_gid)
+    for parent in {parent for parent in parents.values() if parent.is_relative_to(root)}:
         for folder in (parent, *parent.parents):
-            if folder == root:
+            if folder == root or folder in spare:
                 break
             with contextlib.suppress(OSError):
                 if folder.lstat().st_uid == 0:  # made by us or by another container, never by a step of the owner's

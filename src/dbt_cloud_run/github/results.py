@@ -21,6 +21,7 @@ from dbt_cloud_run.github.uploading import (
     ATTEMPTS,
     RETRYABLE_STATUSES,
     UPLOAD_ELSEWHERE,
+    ArtifactNameTakenError,
     ArtifactUploadError,
     ArtifactUploadUnavailable,
     TryAgain,
@@ -178,7 +179,9 @@ def _checked(response: httpx.Response, method: str, name: str) -> dict[str, Any]
         raise ArtifactUploadError(message, "The storage quota is used up: delete old artifacts, or raise the quota.")
     if response.status_code == 409:
         message = f"This workflow run already has an artifact named '{name}'."
-        raise ArtifactUploadError(message, "Give every step, and every job of a matrix, an artifact-name of its own.")
+        raise ArtifactNameTakenError(
+            message, "Give every step, and every job of a matrix, an artifact-name of its own."
+        )
     if response.is_success:
         raise TryAgain("the answer is not a JSON object")
     what = f"HTTP {response.status_code} {said}".strip()

@@ -25,6 +25,10 @@ class ArtifactUploadError(ActionError):
     """The artifact could not be uploaded. Never a reason to fail a run that went well."""
 
 
+class ArtifactNameTakenError(ArtifactUploadError):
+    """This workflow run has an artifact of that name already."""
+
+
 class ArtifactUploadUnavailable(ArtifactUploadError):  # noqa: N818 - it says that there is nothing to upload to
     """There is no artifact service here: GitHub Enterprise Server, no token, or not on a runner."""
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from dbt_cloud_run.dbt.commands import parse_command
 from dbt_cloud_run.dbt.statuses import Kind as StatusKind
-from dbt_cloud_run.dbt.statuses import is_failure, kind, was_built
+from dbt_cloud_run.dbt.statuses import was_built
+from dbt_cloud_run.ledger.judgement import judged
 from dbt_cloud_run.model import (
     Attempt,
     BuiltResult,
@@ -33,6 +34,7 @@ def build_ledger(attempts: Iterable[Attempt]) -> Ledger:
     """
     outcomes: dict[str, NodeOutcome] = {}
     failed_in: dict[str, int] = {}
+    judgements: dict[str, StatusKind] = {}
     freshness: dict[str, FreshnessResult] = {}
     for attempt in attempts:
         for step in attempt.steps:
@@ -40,11 +42,12 @@ def build_ledger(attempts: Iterable[Attempt]) -> Ledger:
         for step, results in result_steps(attempt):
             for result in results.nodes:
                 outcomes[result.unique_id] = _next(outcomes.get(result.unique_id), result, attempt, step, results)
-                if is_failure(result.status):
+                judgements[result.unique_id] = judged(result.status, step.state)
+                if judgements[result.unique_id] is StatusKind.FAILED:
                     failed_in.setdefault(result.unique_id, attempt.number)
     for unique_id, first_failure in failed_in.items():
         outcome = outcomes[unique_id]
-        succeeded = kind(outcome.result.status) in (StatusKind.SUCCEEDED, StatusKind.WARNED)
+        succeeded = judgements[unique_id] in (StatusKind.SUCCEEDED, StatusKind.WARNED)
         if succeeded and outcome.attempt > first_failure:
             outcomes[unique_id] = replace(outcome, recovered=True)
     return Ledger(outcomes=outcomes, freshness=tuple(freshness.values()))

@@ -8,7 +8,7 @@ from datetime import datetime
 from dbt_cloud_run.errors import ActionError
 from dbt_cloud_run.ledger.ledger import build_ledger
 from dbt_cloud_run.ledger.verdict import verdict
-from dbt_cloud_run.model import Attempt, Ending, FailureKind, Outcome
+from dbt_cloud_run.model import Attempt, Ending, FailureKind, Outcome, RunState
 
 
 def tell(
@@ -17,22 +17,27 @@ def tell(
     notes: Sequence[str] = (),
     error: ActionError | None = None,
     interrupted_by: int = 0,
+    fate: str = "",
     timed_out: str | None = None,
     now: datetime | None = None,
 ) -> Outcome:
     """The outcome of these attempts, or of what ended them early: an error, a signal, a limit.
 
-    `now` ends the duration where the last attempt has no end of its own.
+    `fate` is the sentence on what becomes of the run after a signal. `now` ends the duration where the last attempt
+    has no end of its own.
     """
+    notes = list(notes)
     ending, kind, left_out = (Ending.ERROR, FailureKind.API, False)
     if attempts:
         ending, kind, left_out = verdict(attempts)
-    message, advice = _why(attempts, ending, left_out, timed_out)
+    message, advice = _why(attempts, ending, left_out)
+    if ending is Ending.TIMED_OUT and timed_out:
+        message, advice = _out_of_time(attempts[-1], timed_out, notes)
     if error is not None:
         ending, kind, message, advice = Ending.ERROR, error.kind, error.message, error.advice
     elif interrupted_by and ending is not Ending.SUCCESS:
         ending, kind = Ending.CANCELLED, FailureKind.CANCELLED
-        message, advice = f"The step was told to stop (signal {interrupted_by}).", ""
+        message, advice = f"The step was told to stop (signal {interrupted_by}). {fate}".strip(), ""
     return Outcome(
         ending=ending,
         failure_kind=kind,
@@ -47,14 +52,12 @@ def tell(
     )
 
 
-def _why(attempts: Sequence[Attempt], ending: Ending, left_out: bool, timed_out: str | None) -> tuple[str | None, str]:
+def _why(attempts: Sequence[Attempt], ending: Ending, left_out: bool) -> tuple[str | None, str]:
     if ending is Ending.SUCCESS or not attempts:
         return None, ""
     last = attempts[-1]
     if left_out and last.ending is Ending.SUCCESS:
         return "The last run succeeded, but failures before it were left out of the retry.", ""
-    if ending is Ending.TIMED_OUT and timed_out:
-        return f"Out of time: {timed_out}.", "Raise the limit, or see in dbt Cloud what the run waits for."
     said = f" dbt Cloud says: {last.status_message}" if last.status_message else ""
     words = {
         Ending.ERROR: f"Run {last.run_id} failed.",
@@ -63,6 +66,24 @@ def _why(attempts: Sequence[Attempt], ending: Ending, left_out: bool, timed_out:
         Ending.TIMED_OUT: f"Run {last.run_id} ran into dbt Cloud's own time limit.",
     }
     return (words[ending] + said, "") if ending in words else (None, "")
+
+
+def _out_of_time(last: Attempt, limit: str, notes: list[str]) -> tuple[str, str]:
+    """Which limit it was, and what became of the run; the loop's own lines on that are taken from the notes."""
+    said = next((place for place, note in enumerate(notes) if note.startswith("Out of time: ")), None)
+    later = notes[said + 1 :] if said is not None else []
+    fate = next((note for note in later if note.startswith(f"Run {last.run_id} ")), None)
+    notes[:] = [note for place, note in enumerate(notes) if place != said and note != fate]
+    if fate is None and last.state is RunState.CANCELLED:
+        fate = f"Run {last.run_id} was cancelled, and dbt Cloud says that it has ended."
+    elif fate is None and last.state.is_terminal:
+        fate = f"Run {last.run_id} was to be cancelled, and had ended by then: {last.state.value}."
+    elif fate is None:
+        fate = (
+            f"dbt Cloud was asked to cancel run {last.run_id}, and has not done so: it is {last.state.value}, "
+            "and may go on."
+        )
+    return f"{limit}. {fate}", "Raise the limit, or see in dbt Cloud what the run waits for."
 
 
 def _duration(attempts: Sequence[Attempt], now: datetime | None) -> float | None:

@@ -45,7 +45,12 @@ class Publisher:
     packed: dict[Path, Path] = field(default_factory=dict)  # of these files: where the same lies compressed
     _data: ReportData | None = None
     _told: set[str] = field(default_factory=set)  # what is said once, also if a signal comes in the middle
+    _there: set[Path] = field(default_factory=set)  # folders that were there before we wrote
     _telling: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        if self.folder is not None:
+            self._there = {path for path in (self.folder, *self.folder.parents) if path.exists()}
 
     async def publish(self, outcome: Outcome, manifest: Manifest | None, *, job_id: int | None) -> None:
         """Publish everything. Raises `Interrupted` alone."""
@@ -104,7 +109,8 @@ class Publisher:
             job_name=last.job_name if last else None,
             job_url=_job_url(last.run_url, job_id) if last else None,
             environment=last.environment_name if last else None,
-            workflow_url=self.settings.github.workflow_run_url or None,
+            workflow_url=(self.settings.github.workflow_run_url or None) if self.settings.summary else None,
+            has_dbt_files=self._dbt_files(),
             artifacts_path=self._relative(self.folder) if outcome.attempts else None,
         )
         try:
@@ -188,6 +194,10 @@ class Publisher:
                 require_inside(self.folder, path)
                 path.unlink()
 
+    def _dbt_files(self) -> bool:
+        """Whether anything but what we composed was written."""
+        return any(path.name not in (ASSETS, RESULT, SUMMARY) for path in self.written)
+
     def _is_wanted(self, name: str) -> bool:
         return any(matches(name, pattern) for pattern in self.settings.artifacts)
 
@@ -218,7 +228,8 @@ class Publisher:
             read=self._read_source,
         )
         # What ended the step early is an error of its own, said last.
-        reserved = 1 if self._known.outcome.failure_kind in (FailureKind.API, FailureKind.CONFIG) else 0
+        early = (FailureKind.API, FailureKind.CONFIG, FailureKind.TIMEOUT)
+        reserved = 1 if self._known.outcome.failure_kind in early else 0
         for kind in ("error", "warning"):
             mine = [one for one in found if one.kind == kind]
             self.console.annotate_all(
@@ -239,6 +250,8 @@ class Publisher:
         """What is final is zipped while the rest is made; None where there is nothing to upload."""
         if not self.settings.upload_artifact or self.folder is None or not (self.written or outcome.attempts):
             return None
+        if not self.settings.wait and not self._dbt_files():
+            return None  # the name stays free for the step that takes the run up
         uploading = Uploading(self.folder, self.packed)
         uploading.start(self.settings, self.console, self.clock, self.artifact_name)
         uploading.give(self.written)
@@ -280,8 +293,11 @@ class Publisher:
         comment(self.settings, self._known, on_note=self.console.info, on_warning=self._warn)
 
     def _hand_over(self) -> None:
+        """Give what we wrote, and the folders that we made for it, to the owner of the workspace."""
         if self.folder is not None and self.folder.exists():
-            own_like_workspace([self.folder], self.settings.github.workspace)
+            runs = [self.folder / "runs" / str(attempt.run_id) for attempt in self._known.outcome.attempts]
+            ours = [*self.written, self.folder / RESULT, *runs]
+            own_like_workspace(ours, self.settings.github.workspace, spare=self._there)
 
     def result_lines(self) -> list[str]:
         """The last lines of the log."""

@@ -80,6 +80,7 @@ async def _upload(
     return await upload_artifact(
         files,
         name=name,
+        may_rename=settings.artifact_name is None,
         retention_days=settings.artifact_retention_days,
         results_url=github.results_url,
         runtime_token=github.runtime_token,

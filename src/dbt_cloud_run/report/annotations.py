@@ -66,11 +66,16 @@ def annotate(
     facts = Facts(data)
     files = _Files(project_directory, exists, read)
     freshness = data.outcome.ledger.freshness
-    errors = [_of_step(facts, files, step) for _, step in facts.failed_steps]
-    errors += [_of_node(facts, files, found, AnnotationKind.ERROR) for found in facts.failed]
-    errors += [_of_source(facts, row, AnnotationKind.ERROR) for row in freshness if kind(row.status) is Kind.FAILED]
-    warned = [_of_node(facts, files, found, AnnotationKind.WARNING) for found in facts.warned]
-    warned += [_of_source(facts, row, AnnotationKind.WARNING) for row in freshness if kind(row.status) is Kind.WARNED]
+    errors = [_of_step(facts, files, step, AnnotationKind.ERROR) for _, step in facts.failed_steps]
+    errors += [_of_node(facts, files, found, AnnotationKind.ERROR) for found in facts.ranked]
+    errors += [_of_source(facts, row, AnnotationKind.ERROR) for row in facts.stale]
+    warned = [_of_step(facts, files, step, AnnotationKind.WARNING) for _, step in facts.tolerated_steps]
+    warned += [_of_node(facts, files, found, AnnotationKind.WARNING) for found in facts.warned]
+    warned += [
+        _of_source(facts, row, AnnotationKind.WARNING)
+        for row in freshness
+        if kind(row.status) in (Kind.WARNED, Kind.FAILED) and row not in facts.stale
+    ]
     return errors + warned
 
 
@@ -142,7 +147,7 @@ def _of_source(facts: Facts, row: FreshnessResult, level: AnnotationKind) -> Ann
     return Annotation(level, _short(said or "The source is not fresh."), info.file, None, title)
 
 
-def _of_step(facts: Facts, files: _Files, step: Step) -> Annotation:
+def _of_step(facts: Facts, files: _Files, step: Step, level: AnnotationKind) -> Annotation:
     """A step that failed before nodes ran: where dbt names the file that it could not compile, that file."""
     log = plain(step.log)
     error = _ERROR.search(log)
@@ -150,9 +155,7 @@ def _of_step(facts: Facts, files: _Files, step: Step) -> Annotation:
     header = _HEADER.match(message)
     file = files.of_project(header["path"]) if header else None
     line = files.line(file, header["path"] if header else None, message)
-    return Annotation(
-        AnnotationKind.ERROR, _short(message), file, line, one_line(f"step {step.index}: {step.name}", 200)
-    )
+    return Annotation(level, _short(message), file, line, one_line(f"step {step.index}: {step.name}", 200))
 
 
 def _short(message: str) -> str:

@@ -45,11 +45,12 @@ class ReportData:
     edges: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # parent -> children: the manifest's child_map
     artifact: ArtifactLink | None = None
     artifacts_path: str | None = None  # workspace-relative folder; None when nothing was written
+    has_dbt_files: bool = True  # whether dbt's own files are there, too
     assets_path: str | None = None  # workspace-relative path of assets.json; None when it was not written
     job_id: int | None = None
     job_name: str | None = None
     job_url: str | None = None
     environment: str | None = None
     commit_url: str | None = None  # of the last attempt's git_sha, when that commit is of this repository
-    workflow_url: str | None = None  # of the workflow run, on whose page the job summary is
+    workflow_url: str | None = None  # of the workflow run, if the job summary is on its page
     warnings: tuple[str, ...] = ()  # what the action itself met, shown with the attempts' own warnings

@@ -13,6 +13,8 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, urlsplit
 
+from dbt_cloud_run.redaction import redact
+
 _ANSI = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, cursor
     r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # titles, links
@@ -63,6 +65,9 @@ _HTML = str.maketrans(
     }
 )
 _PLAIN_CODE = re.compile(r"[^`|\\\s]+(?: [^`|\\\s]+)*\Z")
+_NARROW = 36  # characters for which every column has room
+_PIECES = re.compile(r"[^._/-]*[._/-]+|[^._/-]+")
+_CHUNK = re.compile(r".{1,24}")
 _HARMLESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ,.()]*\Z")
 _ORDERED = re.compile(r"\d+[.)]|(?i:www)\.")
 _MERMAID_KEPT = re.compile(r"[^\W_]|(?<=[A-Za-z0-9])_(?=[A-Za-z0-9])|[ /,]|\.(?! |$)|(?<=\w)-(?=\w)")
@@ -70,11 +75,11 @@ _URL_SAFE = ":/?#@!$+,;=%~.-_"
 
 
 def plain(value: str) -> str:
-    """Without colours, control and direction characters; every line end is a newline. Encodable as UTF-8."""
+    """Without colours, control and direction characters, and secrets; line ends are newlines. Encodable as UTF-8."""
     if value.isascii() and value.isprintable():
-        return value
+        return redact(value)
     shown = _LINE_END.sub("\n", _ANSI.sub("", value))
-    return _SURROGATE.sub("\ufffd", _UNSEEN.sub("", shown))
+    return redact(_SURROGATE.sub("\ufffd", _UNSEEN.sub("", shown)))
 
 
 def one_line(value: str, limit: int | None = None) -> str:
@@ -100,6 +105,15 @@ def code(value: str, limit: int | None = None) -> str:
     return f"<code>{_marked(line).translate(_HTML)}</code>" if line else ""
 
 
+def narrow_code(value: str, limit: int) -> str:
+    """Inline code for a narrow column of a table: a long name may be broken after its dots, dashes and underscores."""
+    line = one_line(value, limit)
+    if len(line) <= _NARROW:
+        return code(line)
+    parts = [part for piece in _PIECES.findall(line) for part in _CHUNK.findall(piece)]
+    return f"<code>{'<wbr>'.join(_marked(part).translate(_HTML) for part in parts)}</code>"
+
+
 def html(value: str, limit: int | None = None) -> str:
     """HTML text, or the inside of a double-quoted attribute; also where the markdown around it is still parsed."""
     return _marked(one_line(value, limit)).translate(_HTML)
@@ -115,7 +129,7 @@ def fence(value: str, info: str = "text") -> str:
 
 def url(value: str | None) -> str | None:
     """An absolute http(s) address for the destination of a markdown link or an attribute; None for anything else."""
-    if value is None or _UNSEEN.search(value):
+    if value is None or _UNSEEN.search(value) or redact(value) != value:
         return None
     try:
         parts = urlsplit(value.strip())

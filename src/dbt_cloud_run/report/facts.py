@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from dbt_cloud_run.dbt.statuses import Kind, is_failure, kind
+from dbt_cloud_run.dbt.statuses import BUILDABLE, Kind, is_failure
+from dbt_cloud_run.ledger.judgement import judged
 from dbt_cloud_run.model import Ending, NodeOutcome, RunState
 from dbt_cloud_run.report.data import NodeInfo, ReportData
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dbt_cloud_run.model import Attempt, Step
+    from dbt_cloud_run.model import Attempt, FreshnessResult, NodeResult, Step
 
 _SEARCH_LIMIT = (
     300_000  # nodes looked at for all failures together; beyond it a skipped node counts for one failure only
@@ -36,7 +37,13 @@ class Facts:
     @cached_property
     def kinds(self) -> Mapping[str, Kind]:
         """Unique id -> judgement of the last result."""
-        return {unique_id: kind(found.result.status) for unique_id, found in self._outcomes.items()}
+        states = {
+            (attempt.run_id, step.index): step.state for attempt in self.data.outcome.attempts for step in attempt.steps
+        }
+        return {
+            unique_id: judged(found.result.status, states.get((found.run_id, found.step_index), RunState.UNKNOWN))
+            for unique_id, found in self._outcomes.items()
+        }
 
     @property
     def _outcomes(self) -> Mapping[str, NodeOutcome]:
@@ -49,6 +56,16 @@ class Facts:
     @cached_property
     def failed(self) -> tuple[NodeOutcome, ...]:
         return self.of_kind(Kind.FAILED)
+
+    @cached_property
+    def ranked(self) -> tuple[NodeOutcome, ...]:
+        """What failed, causes first: tests come after what is built, and what held up most before the rest."""
+
+        def rank(found: NodeOutcome) -> tuple[bool, int]:
+            is_test = self.resource_type(found.unique_id) in ("test", "unit_test")
+            return is_test, -len(self.skipped_by.get(found.unique_id, ()))
+
+        return tuple(sorted(self.failed, key=rank))
 
     @cached_property
     def skipped(self) -> tuple[NodeOutcome, ...]:
@@ -69,8 +86,24 @@ class Facts:
 
     def info(self, unique_id: str) -> NodeInfo:
         """The manifest's view of a node, or what its unique id (`<type>.<package>.<name>…`) tells."""
-        found = self.data.nodes.get(unique_id)
-        return found if found is not None else _named_by_id(unique_id)
+        found = self.data.nodes.get(unique_id) or _named_by_id(unique_id)
+        name = self.shown_name(unique_id, found.name)
+        return found if name == found.name else replace(found, name=name)
+
+    def shown_name(self, unique_id: str, name: str) -> str:
+        """A node's name, with its package where two packages have one of that name."""
+        is_shared = _name_in_package(unique_id) in self._shared_names
+        return f"{unique_id.split('.')[1]}.{name}" if is_shared else name
+
+    @cached_property
+    def _shared_names(self) -> frozenset[str]:
+        packages: dict[str, str] = {}
+        shared = set()
+        for unique_id in (*self._outcomes, *self.data.edges):
+            name, package = _name_in_package(unique_id), unique_id.split(".", 2)[1:2]
+            if name and package and packages.setdefault(name, package[0]) != package[0]:
+                shared.add(name)
+        return frozenset(shared)
 
     def resource_type(self, unique_id: str) -> str:
         """The same as `info` says, by the unique id alone: there may be tens of thousands to count."""
@@ -91,10 +124,21 @@ class Facts:
         for attempt in self.data.outcome.attempts:
             for step in attempt.steps:
                 for node in step.results.nodes if step.results is not None else ():
-                    numbers = found.setdefault(node.unique_id, []) if is_failure(node.status) else []
+                    numbers = found.setdefault(node.unique_id, []) if has_failed(step, node) else []
                     if attempt.number not in numbers:
                         numbers.append(attempt.number)
         return {unique_id: tuple(numbers) for unique_id, numbers in found.items()}
+
+    @cached_property
+    def first_failures(self) -> Mapping[str, tuple[int, str | None]]:
+        """Unique id -> number of the attempt in which it failed first, and what dbt said then."""
+        found: dict[str, tuple[int, str | None]] = {}
+        for attempt in self.data.outcome.attempts:
+            for step in attempt.steps:
+                for node in step.results.nodes if step.results is not None else ():
+                    if has_failed(step, node):
+                        found.setdefault(node.unique_id, (attempt.number, node.message))
+        return found
 
     @cached_property
     def skipped_by(self) -> Mapping[str, tuple[str, ...]]:
@@ -127,15 +171,29 @@ class Facts:
     def failed_steps(self) -> tuple[tuple[Attempt, Step], ...]:
         """Steps of the last attempt that failed without a failed node to show for it: clone, profile, deps, compile."""
         last = self.data.outcome.last
-        if last is None:
-            return ()
+        return () if last is None or last.ending is Ending.SUCCESS else self._steps_without_results(last)
+
+    @cached_property
+    def tolerated_steps(self) -> tuple[tuple[Attempt, Step], ...]:
+        """The same, where dbt Cloud calls the run a success in spite of them: those that it adds itself."""
+        last = self.data.outcome.last
+        return () if last is None or last.ending is not Ending.SUCCESS else self._steps_without_results(last)
+
+    def _steps_without_results(self, attempt: Attempt) -> tuple[tuple[Attempt, Step], ...]:
         return tuple(
-            (last, step)
-            for step in last.steps
+            (attempt, step)
+            for step in attempt.steps
             if step.state is RunState.ERROR
-            and not any(is_failure(node.status) for node in (step.results.nodes if step.results else ()))
+            and not any(has_failed(step, node) for node in (step.results.nodes if step.results else ()))
             and not any(is_failure(row.status) for row in step.freshness)
         )
+
+    @cached_property
+    def stale(self) -> tuple[FreshnessResult, ...]:
+        """The sources that are not fresh; none where that was no reason for the run to fail."""
+        if self.ending is Ending.SUCCESS:
+            return ()
+        return tuple(row for row in self.data.outcome.ledger.freshness if is_failure(row.status))
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
@@ -148,6 +206,20 @@ class Facts:
             if step.distrusted
         )
         return tuple(dict.fromkeys((*self.data.warnings, *own, *distrusted)))
+
+
+def has_failed(step: Step, node: NodeResult) -> bool:
+    """Whether this result of the step is a failure."""
+    return judged(node.status, step.state) is Kind.FAILED
+
+
+def _name_in_package(unique_id: str) -> str:
+    """What a node is called within its package, by its unique id; what is built shares one set of names."""
+    kind, _, rest = unique_id.partition(".")
+    name = rest.partition(".")[2]
+    if kind in ("test", "operation"):
+        name = name.partition(".")[0]
+    return f"{'' if kind in BUILDABLE else kind}.{name}" if name else ""
 
 
 def _named_by_id(unique_id: str) -> NodeInfo:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dbt_cloud_run.dbt.statuses import is_failure
+from dbt_cloud_run.collect.attempts import LONGEST_LOG
 from dbt_cloud_run.report import escape
 from dbt_cloud_run.report.layout import Block, Section
 from dbt_cloud_run.report.wording import clip, duration, listed, plural
@@ -22,11 +22,11 @@ _TABLE_HEAD = "| Node | Status | dbt said | File |\n| --- | --- | --- | --- |\n"
 
 def failures(facts: Facts, detail: Detail) -> Section | None:
     """Failed steps without results, failed nodes, stale sources, and what was skipped for another reason; or None."""
-    shown = facts.failed if detail.failures is None else facts.failed[: detail.failures]
-    entries = [_failed_step(facts, attempt, step, detail) for attempt, step in facts.failed_steps]
+    shown = facts.ranked if detail.failures is None else facts.ranked[: detail.failures]
+    entries = [failed_step(facts, attempt, step, detail) for attempt, step in facts.failed_steps]
     entries += [_failed_node(facts, found, detail) for found in shown]
     blocks = [Block(entries, noun="failure")] if entries else []
-    others = facts.failed[len(shown) :]
+    others = facts.ranked[len(shown) :]
     if others:
         rows = [_row(facts, found) for found in others]
         title = f"<details><summary>{plural(len(others), 'more failed node')}</summary>\n\n"
@@ -35,14 +35,14 @@ def failures(facts: Facts, detail: Detail) -> Section | None:
     blocks += _otherwise_skipped(facts, detail)
     if not blocks:
         return None
-    count = len(facts.failed) + len(facts.failed_steps) + len(_stale(facts))
+    count = len(facts.failed) + len(facts.failed_steps) + len(facts.stale)
     title = f"#### Failures ({count:,})\n\n" if count else "#### Skipped\n\n"
     return Section("Failures", blocks, importance=1, title=title)
 
 
 def node_link(info: NodeInfo) -> str:
     """The node's name as code, linked to its file at the run's commit where the file is in this repository."""
-    return escape.link(escape.code(info.name or info.unique_id, 120), info.url)
+    return escape.link(escape.narrow_code(info.name or info.unique_id, 120), info.url)
 
 
 def _failed_node(facts: Facts, found: NodeOutcome, detail: Detail) -> str:
@@ -111,10 +111,11 @@ def _row(facts: Facts, found: NodeOutcome) -> str:
     return f"| {' | '.join(cells)} |\n"
 
 
-def _failed_step(facts: Facts, attempt: Attempt, step: Step, detail: Detail) -> str:
+def failed_step(facts: Facts, attempt: Attempt, step: Step, detail: Detail, icon: str = "❌") -> str:
+    """A step that failed without results, with the end of its log."""
     link = escape.link(f"run {attempt.run_id}", attempt.run_url)
     name = escape.code(step.command, 160) if step.command else escape.text(step.name, 160)
-    head = f"❌ **{name}** · step {step.index} of {link}, attempt {attempt.number}"
+    head = f"{icon} **{name}** · step {step.index} of {link}, attempt {attempt.number}"
     lines = escape.plain(step.log).strip("\n").split("\n")
     kept = lines if detail.log_lines is None else lines[-detail.log_lines :]
     log = "\n".join(line if len(line) <= 500 or detail.log_lines is None else line[:499] + "…" for line in kept)
@@ -122,22 +123,20 @@ def _failed_step(facts: Facts, attempt: Attempt, step: Step, detail: Detail) -> 
         said = facts.data.outcome.message or attempt.status_message
         return f"{head}\n\n" + ("" if said else "dbt Cloud gave no log of this step.\n\n")
     gone = len(lines) - len(kept)
-    note = f"The last {plural(len(kept), 'line')} of its log:\n\n" if gone > 0 else ""
+    whole = escape.link("dbt Cloud", attempt.run_url)
+    note = f"The last {plural(len(kept), 'line')} of its log; the whole one is in {whole}:\n\n" if gone > 0 else ""
+    if not note and len(step.log) >= LONGEST_LOG:
+        note = f"The end of its log; the whole one is in {whole}:\n\n"
     return f"{head}\n\n{note}{escape.fence(log)}\n\n"
-
-
-def _stale(facts: Facts) -> list[str]:
-    return [row.unique_id for row in facts.data.outcome.ledger.freshness if is_failure(row.status)]
 
 
 def _stale_sources(facts: Facts) -> list[Block]:
     rows = []
-    for row in facts.data.outcome.ledger.freshness:
-        if is_failure(row.status):
-            age = f"last loaded {duration(row.age_seconds)} ago" if row.age_seconds is not None else ""
-            said = [escape.text(words, 300) for words in (row.message, row.criteria) if words]
-            details = " · ".join(part for part in (age, *said) if part)
-            rows.append(f"❌ **{node_link(facts.info(row.unique_id))}** · source freshness · {details}\n\n")
+    for row in facts.stale:
+        age = f"last loaded {duration(row.age_seconds)} ago" if row.age_seconds is not None else ""
+        said = [escape.text(words, 300) for words in (row.message, row.criteria) if words]
+        details = " · ".join(part for part in (age, *said) if part)
+        rows.append(f"❌ **{node_link(facts.info(row.unique_id))}** · source freshness · {details}\n\n")
     return [Block(rows, noun="source")] if rows else []
 
 

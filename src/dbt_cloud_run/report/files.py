@@ -1,6 +1,6 @@
 """The files that the action itself writes: assets, result, summary, and the run results of all attempts as one.
 
-Every file appears whole or not at all.
+Every file appears whole or not at all, and without the secrets that somebody's text may quote.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgspec
 
 from dbt_cloud_run.dbt.statuses import NODE_COMMANDS
+from dbt_cloud_run.redaction import redact_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -50,20 +51,20 @@ def write_assets(path: Path, assets: Sequence[Asset]) -> None:
         file.write(b'{"assets": [')
         for position, asset in enumerate(assets):
             file.write(b",\n" if position else b"\n")
-            file.write(_encode(asset))
+            file.write(redact_bytes(_encode(asset)))
         file.write(b"\n]}\n" if assets else b"]}\n")
 
 
 def write_result(path: Path, values: Mapping[str, Any]) -> None:
     """Write every output as one JSON object; `values` come from `outputs.output_values`, uncut."""
     with _replacing(path) as file:
-        file.write(json.dumps(dict(values), indent=2).encode() + b"\n")
+        file.write(redact_bytes(json.dumps(dict(values), indent=2).encode() + b"\n"))
 
 
 def write_text(path: Path, content: str) -> None:
     """Write a report, in UTF-8."""
     with _replacing(path) as file:
-        file.write(content.encode("utf-8", "replace"))
+        file.write(redact_bytes(content.encode("utf-8", "replace")))
 
 
 def write_merged_run_results(path: Path, ledger: Ledger, attempts: Sequence[Attempt]) -> int:
@@ -90,7 +91,7 @@ def write_merged_run_results(path: Path, ledger: Ledger, attempts: Sequence[Atte
             commands[source.results.path] = held.args.get("invocation_command") if isinstance(held.args, dict) else None
             for row in _rows(held, wanted.pop(source.results.path, [])):
                 file.write(b",\n" if count else b"\n")
-                file.write(row)
+                file.write(redact_bytes(bytes(row)))
                 count += 1
         merged_from = _merged_from(sources, ledger, commands)
         tail = {
@@ -98,7 +99,7 @@ def write_merged_run_results(path: Path, ledger: Ledger, attempts: Sequence[Atte
             "elapsed_time": sum(source.results.elapsed_seconds or 0.0 for source in sources),
             "args": {"which": _which(sources), "merged": True, "merged_from": merged_from},
         }
-        file.write(b"\n]," + _encode(tail)[1:] + b"\n")
+        file.write(redact_bytes(b"\n]," + _encode(tail)[1:] + b"\n"))
     return count
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from dbt_cloud_run.dbt.statuses import is_failure
 from dbt_cloud_run.report import escape
 from dbt_cloud_run.report.layout import Block, Section, size
 from dbt_cloud_run.report.remembered import remembered
@@ -42,17 +41,26 @@ def lineage(facts: Facts) -> Section | None:
     """The flowchart with its legend and a note on what it leaves out; None when there is no edge to draw."""
     classes = _classes(facts)
     known = _Graph(facts, classes)
-    chosen = known.without_loners(list(_unique(_by_importance(facts, known), NODE_LIMIT)))
+    found = list(_unique(_by_importance(facts, known), NODE_LIMIT))
+    chosen = known.without_loners(found)
     chart, drawn, edges = _chart(facts, classes, known, chosen)
     if not edges:
         return None
-    told = known.told
     shown = sum(1 for uid in chosen[:drawn] if uid in classes)
-    left_out = f" Shown are {shown:,} of {plural(told, 'node')}, nearest to what failed first." if shown < told else ""
-    if shown < told and not facts.failed:
-        left_out = f" Shown are {shown:,} of {plural(told, 'node')}, around those that took longest."
-    text = f"{_LEGEND}.{left_out}\n\n{chart}\n\n"
+    loners = len(set(found) & set(known.told)) - sum(1 for uid in chosen if uid in classes)
+    text = f"{_LEGEND}.{_left_out(facts, len(known.told), shown, loners)}\n\n{chart}\n\n"
     return Section("Lineage", [Block([text], noun="diagram")], importance=4, title="#### Lineage\n\n")
+
+
+def _left_out(facts: Facts, told: int, shown: int, loners: int) -> str:
+    """What the chart does not show, and why: there was no room for it, or it is tied to nothing that is shown."""
+    alone = f"{plural(loners, 'node')} without an edge to another one here {'is' if loners == 1 else 'are'} left out"
+    if shown + loners >= told:
+        return f" {alone[0].upper()}{alone[1:]}." if loners else ""
+    around = "nearest to what recovered first" if facts.recovered else "around those that took longest"
+    if facts.failed or facts.stale:
+        around = "nearest to what failed first"
+    return f" Shown are {shown:,} of {plural(told, 'node')}, {around}{f'; {alone}' if loners else ''}."
 
 
 class _Graph:
@@ -61,7 +69,7 @@ class _Graph:
     def __init__(self, facts: Facts, classes: Mapping[str, str]) -> None:
         self._facts, self._classes = facts, classes
         self.children = facts.data.edges
-        self.told = sum(1 for uid in classes if self.is_shown(uid))
+        self.told = [uid for uid in classes if self.is_shown(uid)]
         self.parents: dict[str, list[str]] = {}
         for parent, children in self.children.items():
             for child in children:
@@ -90,14 +98,14 @@ def _classes(facts: Facts) -> dict[str, str]:
     found = {asset.unique_id: "materialized" for asset in facts.data.assets}
     found |= {outcome.unique_id: "skipped" for outcome in facts.skipped}
     found |= {outcome.unique_id: "recovered" for outcome in facts.recovered}
-    found |= {row.unique_id: "failed" for row in facts.data.outcome.ledger.freshness if is_failure(row.status)}
+    found |= {row.unique_id: "failed" for row in facts.stale}
     return found | {outcome.unique_id: "failed" for outcome in facts.failed}
 
 
 def _by_importance(facts: Facts, graph: _Graph) -> Iterator[str]:
     """Unique ids, the most telling first; some more than once."""
-    failed = [found.unique_id for found in facts.failed]
-    stale = [row.unique_id for row in facts.data.outcome.ledger.freshness if is_failure(row.status)]
+    failed = [found.unique_id for found in facts.ranked]
+    stale = [row.unique_id for row in facts.stale]
     recovered = [found.unique_id for found in facts.recovered]
     core = [*failed[:_FAILED_FIRST], *stale[:_FAILED_FIRST]]
     yield from core
@@ -108,8 +116,8 @@ def _by_importance(facts: Facts, graph: _Graph) -> Iterator[str]:
     slowest = sorted(facts.data.assets, key=lambda asset: -asset.execution_seconds)[:10]
     start = [*core, *recovered] or [asset.unique_id for asset in slowest]
     yield from _outwards(start, graph)
-    if graph.told <= NODE_LIMIT:
-        yield from (asset.unique_id for asset in facts.data.assets)
+    if len(graph.told) <= NODE_LIMIT:
+        yield from graph.told
 
 
 def _outwards(start: Sequence[str], graph: _Graph) -> Iterator[str]:

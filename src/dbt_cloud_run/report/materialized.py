@@ -7,7 +7,7 @@ called. Within a folder those with failed or warned tests come first, then by na
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -29,8 +29,10 @@ _ORDER_NOTE = (
     "within a folder what has failed or warned tests first, then by name. "
     "Rows are those that the adapter reports as affected."
 )
-_HEAD = "| | Asset | Schema | Built as | Rows | Seconds | Tests | Owners |\n"
-_HEAD += "| --- | --- | --- | --- | ---: | ---: | --- | --- |\n"
+_COLUMNS = ("", "Asset", "Built as", "Rows:", "Seconds:", "Tests", "Owner")  # a colon: numbers, to the right
+_HEAD = f"| {' | '.join(name.rstrip(':') for name in _COLUMNS)} |\n"
+_HEAD += f"| {' | '.join('---:' if name.endswith(':') else '---' for name in _COLUMNS)} |\n"
+_LONGEST = 64  # characters of a name; the page has room for about 900 pixels of table
 _WORST = {Kind.FAILED: 0, Kind.WARNED: 1, Kind.SKIPPED: 2, Kind.SUCCEEDED: 3}
 
 
@@ -40,7 +42,9 @@ def materialized(facts: Facts, detail: Detail) -> Section | None:
     if not assets:
         return None
     groups = _groups_with_rows(facts)
-    blocks = [Block([f"{_ORDER_NOTE}\n\n"], noun="note")] if len(assets) > 1 else []
+    where = f"In {escape.code(home, 160)} where nothing else is said." if (home := _home(assets)) else ""
+    note = f"{where} {_ORDER_NOTE if len(assets) > 1 else ''}".strip()
+    blocks = [Block([f"{note}\n\n"], noun="note")] if note else []
     if len(assets) <= detail.open_rows:
         rows = [row for group in groups for row in _under_its_folder(*group)]
         blocks.append(Block(rows, _HEAD, "\n", noun="asset"))
@@ -55,8 +59,9 @@ def materialized(facts: Facts, detail: Detail) -> Section | None:
 @remembered
 def _groups_with_rows(facts: Facts) -> list[tuple[str, list[Asset], list[str]]]:
     recovered = {found.unique_id for found in facts.recovered}
+    home = _home(facts.data.assets)
     return [
-        (folder, group, [_row(asset, recovered=asset.unique_id in recovered) for asset in group])
+        (folder, group, [_row(facts, asset, home, recovered=asset.unique_id in recovered) for asset in group])
         for folder, group in _groups(facts, facts.data.assets)
     ]
 
@@ -113,33 +118,45 @@ def _under_its_folder(folder: str, group: Sequence[Asset], rows: Sequence[str]) 
     """The rows, with a line for the folder before the first; that line and the first row stay together."""
     counted = [asset.rows_affected for asset in group if asset.rows_affected is not None]
     seconds = sum(asset.execution_seconds for asset in group)
-    cells = [
-        "",
-        f"**{escape.text(folder, 120)}**",
-        "",
-        "",
-        f"**{sum(counted):,}**" if counted else "",
-        f"**{seconds:,.1f}**",
-    ]
-    cells += ["", ""]
+    rows_affected = f"**{sum(counted):,}**" if counted else ""
+    cells = ["", f"**{escape.text(folder, _LONGEST)}**", "", rows_affected, f"**{seconds:,.1f}**", "", ""]
     return [f"| {' | '.join(cells)} |\n{rows[0]}", *rows[1:]]
 
 
-def _row(asset: Asset, *, recovered: bool) -> str:
-    database, _, identifier = asset.key.partition("://")[2].rpartition("/")
-    schema = database.replace("/", ".") if identifier == asset.name else f"{database}/{identifier}".replace("/", ".")
+def _row(facts: Facts, asset: Asset, home: str, *, recovered: bool) -> str:
+    schema, identifier = _place(asset)
+    name = facts.shown_name(asset.unique_id, asset.name)
+    shown = escape.link(escape.narrow_code(name, _LONGEST), asset.url)
+    if (schema, identifier) != (home, asset.name):
+        elsewhere = [schema] if identifier == asset.name else [identifier] if schema == home else [schema, identifier]
+        shown += f"<br>{escape.narrow_code('.'.join(part for part in elsewhere if part), _LONGEST)}"
+    owner = escape.text(asset.owners[0], 28) if asset.owners else UNKNOWN
     cells = [
         RECOVERED_ICON if recovered else ICONS[kind(asset.status)],
-        escape.link(escape.code(asset.name, 120), asset.url),
-        escape.code(schema.strip(".") or asset.relation_name, 160),
-        escape.text(asset.materialization or asset.resource_type, 40)
+        shown,
+        escape.text(asset.materialization or asset.resource_type, 24)
         + (f" in attempt {asset.attempt}" if asset.attempt > 1 else ""),
         f"{asset.rows_affected:,}" if asset.rows_affected is not None else UNKNOWN,
         f"{asset.execution_seconds:,.1f}",
         _tests(asset),
-        ", ".join(escape.text(owner, 80) for owner in asset.owners) or UNKNOWN,
+        f"{owner} +{len(asset.owners) - 1}" if len(asset.owners) > 1 else owner,
     ]
     return f"| {' | '.join(cells)} |\n"
+
+
+def _place(asset: Asset) -> tuple[str, str]:
+    """Database and schema, and the identifier in it."""
+    path = asset.key.partition("://")[2]
+    named = f"/{asset.name.replace('.', '/')}"  # in a key, a dot of the name cannot be told from one between its parts
+    if path.endswith(named):
+        return path.removesuffix(named).replace("/", "."), asset.name
+    schema, _, identifier = path.rpartition("/")
+    return schema.replace("/", ".").strip("."), identifier
+
+
+def _home(assets: Sequence[Asset]) -> str:
+    """The schema that most assets are in: it is said once."""
+    return Counter(_place(asset)[0] for asset in assets).most_common(1)[0][0]
 
 
 def _tests(asset: Asset) -> str:

@@ -120,7 +120,7 @@ def result_lines(data: ReportData) -> list[str]:
         lines.append(
             f"{plural(facts.counts.total(), 'node')}: {counts}; {plural(len(data.assets), 'asset')} materialized"
         )
-    for title, nodes in (("failed", facts.failed), ("recovered", facts.recovered)):
+    for title, nodes in (("failed", facts.ranked), ("recovered", facts.recovered)):
         lines += [f"  {title}: {one_line(found.unique_id, 200)}" for found in nodes[:20]]
         if len(nodes) > 20:
             lines.append(f"  … and {len(nodes) - 20:,} more {title}")

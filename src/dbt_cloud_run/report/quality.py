@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from dbt_cloud_run.dbt.statuses import Kind, kind
 from dbt_cloud_run.report import escape
-from dbt_cloud_run.report.failures import node_link
+from dbt_cloud_run.report.failures import failed_step, node_link
 from dbt_cloud_run.report.layout import Block, Section
 from dbt_cloud_run.report.remembered import remembered
 from dbt_cloud_run.report.wording import ICONS, UNKNOWN, duration, plural
 
 if TYPE_CHECKING:
+    from dbt_cloud_run.report.detail import Detail
     from dbt_cloud_run.report.facts import Facts
 
 WHEREABOUTS = "Where the rest is"
@@ -27,19 +28,23 @@ def quality(facts: Facts) -> Section | None:
     return Section("Tests", blocks, importance=5, title="#### Tests and source freshness\n\n") if blocks else None
 
 
-def warnings(facts: Facts) -> Section | None:
-    """What was missing or could not be trusted; None when there was nothing of it."""
+def warnings(facts: Facts, detail: Detail) -> Section | None:
+    """What was missing or could not be trusted, and steps whose failure the run survived; None without any of it."""
     rows = [f"- ⚠️ {escape.text(warning, 500)}\n" for warning in facts.warnings]
-    if not rows:
-        return None
-    return Section("Warnings", [Block(rows, tail="\n", noun="warning")], importance=5, title="#### Warnings\n\n")
+    blocks = [Block(rows, tail="\n", noun="warning")] if rows else []
+    entries = [
+        failed_step(facts, attempt, step, detail, icon="⚠️ dbt Cloud calls the run a success, but this failed:")
+        for attempt, step in facts.tolerated_steps
+    ]
+    blocks += [Block(entries, noun="failed step")] if entries else []
+    return Section("Warnings", blocks, importance=5, title="#### Warnings\n\n") if blocks else None
 
 
 def whereabouts(facts: Facts, *, in_comment: bool) -> Section | None:
     """The line that says where the artifact and the files are; in a comment also where the job summary is."""
     page = facts.data.workflow_url if in_comment else None
     summary = escape.link("the job summary", page)
-    words = [f"📊 Assets, lineage and times are in {summary}."] if page else []
+    words = [f"📊 The longer report is in {summary}."] if page else []
     words += [f"📦 {rest_is_in(facts)}"] if rest_is_in(facts) else []
     return Section(WHEREABOUTS, [Block([f"{' '.join(words)}\n"])], importance=1) if words else None
 
@@ -52,7 +57,8 @@ def rest_is_in(facts: Facts) -> str:
         bits.append(f"in the artifact {escape.link(escape.code(artifact.name, 120), artifact.url)}")
     if folder:
         bits.append(f"in the workspace below {escape.code(folder, 200)}")
-    return f"The whole report (`summary.md`) and dbt's files are {' and '.join(bits)}." if bits else ""
+    what = "and dbt's files are" if facts.data.has_dbt_files else "is"
+    return f"The whole report (`summary.md`) {what} {' and '.join(bits)}." if bits else ""
 
 
 def _check_counts(facts: Facts) -> list[Block]:

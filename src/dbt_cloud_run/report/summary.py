@@ -13,6 +13,7 @@ from dbt_cloud_run.report.lineage import lineage
 from dbt_cloud_run.report.materialized import materialized
 from dbt_cloud_run.report.plans import plans
 from dbt_cloud_run.report.quality import WHEREABOUTS, quality, rest_is_in, warnings, whereabouts
+from dbt_cloud_run.report.recovered import recovered
 from dbt_cloud_run.report.timeline import timeline
 
 if TYPE_CHECKING:
@@ -69,6 +70,13 @@ def _render(facts: Facts, detail: Detail, budget: int) -> str:
 def _sections(facts: Facts, detail: Detail) -> list[Section]:
     found = [headline(facts), failures(facts, detail), plans(facts, detail)]
     if detail is not COMMENT:
-        found += [materialized(facts, detail), lineage(facts), timeline(facts), quality(facts), warnings(facts)]
+        found += [
+            recovered(facts, detail),
+            materialized(facts, detail),
+            lineage(facts),
+            timeline(facts),
+            quality(facts),
+            warnings(facts, detail),
+        ]
     found.append(whereabouts(facts, in_comment=detail is COMMENT))
     return [section for section in found if section is not None]

@@ -6,16 +6,18 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dbt_cloud_run.dbt.statuses import NODE_COMMANDS, is_failure
+from dbt_cloud_run.dbt.statuses import NODE_COMMANDS
 from dbt_cloud_run.report import escape
+from dbt_cloud_run.report.facts import has_failed
 from dbt_cloud_run.report.layout import Block, Section
 from dbt_cloud_run.report.remembered import remembered
+from dbt_cloud_run.report.waits import waits
 from dbt_cloud_run.report.wording import duration, plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from dbt_cloud_run.model import Attempt, NodeResult
+    from dbt_cloud_run.model import Attempt, NodeResult, Step
     from dbt_cloud_run.report.facts import Facts
 
 BAR_LIMIT = 30
@@ -32,7 +34,7 @@ class CriticalPath:
 
 
 def critical_path(results: Mapping[str, float], edges: Mapping[str, Sequence[str]]) -> CriticalPath:
-    """The longest path by execution seconds. `results`: unique id -> seconds; `edges`: parent -> children.
+    """The longest path by execution seconds. `results`: unique id -> seconds; `edges`: who is waited for -> who waits.
 
     Nodes without a result (ephemeral models, sources) take no time but connect; nodes of a circle are passed over.
     """
@@ -74,7 +76,7 @@ def timeline(facts: Facts) -> Section | None:
     }
     if not seconds:
         return None
-    path = critical_path(seconds, facts.data.edges)
+    path = critical_path(seconds, waits(facts))
     blocks = [Block([_path_words(facts, path)], noun="note")]
     chart = _gantt(facts, frozenset(path.nodes))
     if chart:
@@ -110,6 +112,7 @@ def _gantt(facts: Facts, critical: frozenset[str]) -> str:
     bars, attempt = max(charted, key=lambda found: sum(node.execution_seconds for node in found[0]))
     if not bars:
         return ""
+    failed = {node.unique_id for step in attempt.steps for node in _executed(step) if has_failed(step, node)}
     slowest = sorted(bars, key=lambda node: -node.execution_seconds)[:BAR_LIMIT]
     threads: defaultdict[str, list[NodeResult]] = defaultdict(list)
     for node in slowest:
@@ -118,7 +121,7 @@ def _gantt(facts: Facts, critical: frozenset[str]) -> str:
     for thread in sorted(threads, key=lambda name: (len(name), name)):
         lines.append(f"  section {escape.mermaid(thread, 24)}")
         for node in sorted(threads[thread], key=lambda found: (found.started_at is None, found.started_at)):
-            tag = "crit, " if is_failure(node.status) else "" if node.unique_id in critical else "done, "
+            tag = "crit, " if node.unique_id in failed else "" if node.unique_id in critical else "done, "
             began = f"{node.started_at:%Y-%m-%d %H:%M:%S.%f}"[:-3]
             took = max(round(node.execution_seconds * 1000), 1)
             name = _NO_KEYWORD + escape.mermaid(facts.info(node.unique_id).name, 40)
@@ -133,7 +136,10 @@ def _timed(attempt: Attempt) -> list[NodeResult]:
     return [
         node
         for step in attempt.steps
-        if step.results is not None and step.results.which in NODE_COMMANDS
-        for node in step.results.nodes
+        for node in _executed(step)
         if node.started_at is not None and node.execution_seconds > 0
     ]
+
+
+def _executed(step: Step) -> Sequence[NodeResult]:
+    return step.results.nodes if step.results is not None and step.results.which in NODE_COMMANDS else ()

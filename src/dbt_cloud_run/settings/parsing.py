@@ -136,6 +136,8 @@ def base_url(text: str) -> str:
     """A host name or any address of the account, as `https://host[:port]`; `http://` stays for loopback alone."""
     example = "such as cloud.getdbt.com or ab123.us1.dbt.com"
     scheme, separator, rest = text.partition("://")
+    if not separator and text.partition("/")[0].endswith(":"):
+        raise BadValueError(f"must have two slashes after https:, or no scheme at all, {example}")
     if not separator:
         scheme, rest = "https", text
     scheme = scheme.lower()

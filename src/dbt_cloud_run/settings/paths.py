@@ -25,17 +25,22 @@ def workspace_relative(text: str, workspace: Path) -> str:
             path = path.relative_to(PurePosixPath(workspace))
         except ValueError:
             raise OutsideWorkspaceError(f"is not inside of the workspace, {workspace}") from None
-    if path.parts[:1] == (".git",):
+    if _is_gits(path):
         raise OutsideWorkspaceError("is git's own folder")
     if any(len(os.fsencode(part)) > 255 for part in path.parts) or len(path.parts) > 100:
         raise OutsideWorkspaceError("is too long")
     return str(path)
 
 
+def _is_gits(path: PurePosixPath) -> bool:
+    """Whether it lies in a repository's own folder, also in that of a repository within this one."""
+    return any(part.lower() == ".git" for part in path.parts)
+
+
 def resolve_inside(relative: str, workspace: Path) -> Path:
     """Give the real path of `relative`; it need not exist.
 
-    Raises `OutsideWorkspaceError` if a symlink leads out, and if a file is where a folder would have to be.
+    Raises `OutsideWorkspaceError` if a symlink leads out or to `.git`, or if a file is where a folder has to be.
     """
     try:
         root = workspace.resolve()
@@ -46,6 +51,8 @@ def resolve_inside(relative: str, workspace: Path) -> Path:
         raise OutsideWorkspaceError(f"cannot be resolved ({type(error).__name__})") from None
     if path != root and root not in path.parents:
         raise OutsideWorkspaceError("leads out of the workspace through a symbolic link")
+    if _is_gits(PurePosixPath(path.relative_to(root))):
+        raise OutsideWorkspaceError("leads into git's own folder")
     if is_blocked:
         raise OutsideWorkspaceError("is a file, or lies below one")
     if loops:

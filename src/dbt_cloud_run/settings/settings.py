@@ -132,6 +132,12 @@ class _Reader:
             found.append(f"There is no input named {', '.join(self.unknown)}; it is ignored.")
         if values["pr_comment"] != "false" and values["github_token"] is None:
             found.append("pr-comment needs github-token, which is empty; there will be no comment.")
+        directory = values["project_directory"]
+        if "project-directory" in self.given and not (self.github.workspace / directory).is_dir():
+            found.append(
+                f"project-directory: there is no folder {shown(directory)} in the workspace, so files are neither "
+                "linked nor annotated. The repository has to be checked out before this step."
+            )
         return tuple(found)
 
     def _value(self, entry: Input) -> Any:
@@ -144,7 +150,8 @@ class _Reader:
         except UnicodeEncodeError:
             self._problem(entry.name, "must be valid UTF-8.")
         except BadValueError as error:
-            what = "" if entry.secret else f"; {shown(text)} was given"
+            holds_password = entry.name == "host" and "@" in text
+            what = "" if entry.secret or holds_password else f"; {shown(text)} was given"
             source = f" (in {entry.variable})" if entry.name in self._variables else ""
             self._problem(entry.name, f"{error}{what}{source}.")
         else:

@@ -33,9 +33,21 @@ def test_what_was_not_asked_for_is_not_there(emulator: RunningEmulator, run: dic
     bare = emulator.run(run["id"], include="")
     assert bare["run_steps"] == []
     assert bare["trigger"] is bare["job"] is bare["environment"] is bare["audit"] is None
-    listed = emulator.data("GET", "runs/", params={"pk": run["id"], "include_related": "run_steps,trigger"})[0]
+    listed = emulator.data("GET", "runs/", params={"pk": run["id"], "include_related": "trigger"})[0]
     assert listed["run_steps"] == []
     assert listed["trigger"]["cause"] == "test"
+
+
+@pytest.mark.parametrize("name", ["run_steps", "environment", "repository", "run_retries"])
+def test_a_list_gives_less_than_a_run_and_refuses_what_it_does_not_give(
+    emulator: RunningEmulator, run: dict[str, Any], name: str
+) -> None:
+    assert emulator.api("GET", f"runs/{run['id']}/", params={"include_related": name}).status_code == 200
+    refused = emulator.api("GET", "runs/", params={"include_related": f"trigger,{name}"})
+    assert refused.status_code == 400
+    assert name in refused.json()["data"]
+    allowed = {"include_related": "trigger,job,audit,debug_logs", "limit": 1}
+    assert emulator.api("GET", "runs/", params=allowed).status_code == 200
 
 
 def test_the_envelope_of_one_and_of_many(emulator: RunningEmulator, run: dict[str, Any]) -> None:

@@ -1,0 +1,109 @@
+"""What waits for what: the manifest's edges, and within a `build` step those that dbt adds for tests.
+
+As `dbt build` does it (`Linker.add_test_edges`, `BuildTask`): what builds on all that a data test depends on waits for
+the test, and a model waits for its unit tests, which wait for what the model builds on.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from dbt_cloud_run.report.facts import Facts
+
+_SEARCH_LIMIT = 300_000  # edges followed for the tests of several nodes together; those beyond hold nothing up
+_TESTS = ("test", "unit_test")
+
+_Place = tuple[int, int]  # run, step
+
+
+def waits(facts: Facts) -> Mapping[str, Sequence[str]]:
+    """Who is waited for -> who waits. Gates stand between the tests and what waits for them; they took no time."""
+    edges = facts.data.edges
+    built = _built(facts)
+    tests = [uid for uid in built if facts.resource_type(uid) in _TESTS]
+    return _Waits(facts, edges, built).with_tests(tests) if tests else edges
+
+
+def _built(facts: Facts) -> dict[str, _Place]:
+    """The nodes whose last result is of a `build` step -> which one."""
+    places = {
+        (attempt.run_id, step.index)
+        for attempt in facts.data.outcome.attempts
+        for step in attempt.steps
+        if step.results is not None and step.results.which == "build"
+    }
+    found = {uid: (one.run_id, one.step_index) for uid, one in facts.data.outcome.ledger.outcomes.items()}
+    return {uid: place for uid, place in found.items() if place in places}
+
+
+class _Waits:
+    """The edges, while those of tests are added."""
+
+    def __init__(self, facts: Facts, edges: Mapping[str, Sequence[str]], built: Mapping[str, _Place]) -> None:
+        self._facts, self._built = facts, built
+        self._edges = {parent: list(children) for parent, children in edges.items()}
+        self._plain = edges
+        self._parents: defaultdict[str, list[str]] = defaultdict(list)
+        for parent, children in edges.items():
+            for child in children:
+                self._parents[child].append(parent)
+        self._left = _SEARCH_LIMIT
+        self._gates: set[str] = set()
+
+    def with_tests(self, tests: Iterable[str]) -> Mapping[str, Sequence[str]]:
+        for test in tests:
+            if self._facts.resource_type(test) == "unit_test":
+                self._before_its_model(test)
+            elif parents := self._parents.get(test):
+                self._before_what_builds_on(test, tuple(sorted(set(parents))))
+        return self._edges
+
+    def _before_its_model(self, test: str) -> None:
+        place = self._built[test]
+        models = [uid for uid in self._parents.get(test, ()) if self._built.get(uid) == place]
+        if len(models) != 1:  # what a unit test is about is the one node that it depends on
+            return
+        model = models[0]
+        self._edges[model].remove(test)
+        self._edges.setdefault(test, []).append(model)
+        for parent in self._parents.get(model, ()):
+            if self._facts.resource_type(parent) not in _TESTS:
+                self._edges[parent].append(test)
+
+    def _before_what_builds_on(self, test: str, tested: tuple[str, ...]) -> None:
+        place = self._built[test]
+        gate = f"\0{place} {' '.join(tested)}"
+        self._edges.setdefault(test, []).append(gate)
+        if gate in self._gates:
+            return
+        self._gates.add(gate)
+        below = self._plain.get(tested[0], ()) if len(tested) == 1 else self._first_below_all(tested)
+        waiting = (uid for uid in below if self._facts.resource_type(uid) not in _TESTS)
+        # What has no result of its own, an ephemeral model, passes the waiting on.
+        self._edges[gate] = [uid for uid in waiting if self._built.get(uid, place) == place]
+
+    def _first_below_all(self, tested: Sequence[str]) -> list[str]:
+        """The nodes that are below every one of these, and none of whose parents is."""
+        common: set[str] | None = None
+        for uid in tested:
+            reached = self._below(uid)
+            common = reached if common is None else common & reached
+            if not common:
+                return []
+        found = common or set()
+        return [uid for uid in found if found.isdisjoint(self._parents[uid])]
+
+    def _below(self, start: str) -> set[str]:
+        reached: set[str] = set()
+        stack = [start]
+        while stack and self._left > 0:
+            children = self._plain.get(stack.pop(), ())
+            self._left -= len(children)
+            new = [uid for uid in children if uid not in reached]
+            reached.update(new)
+            stack += new
+        return reached if self._left > 0 else set()
