@@ -19,6 +19,7 @@ from dbt_cloud_run.errors import ActionError, Interrupted, InvalidInputsError
 from dbt_cloud_run.github.commands import Console
 from dbt_cloud_run.github.streams import without_raising
 from dbt_cloud_run.main import hear_signals, hide_secrets
+from dbt_cloud_run.run_log import debug_lines
 from dbt_cloud_run.settings.settings import Settings
 from dbt_cloud_run.start.pending import find_started
 from dbt_cloud_run.state import SavedState, SavedWrite
@@ -33,7 +34,8 @@ def main(environ: Mapping[str, str]) -> int:
     """Run the post step. Always 0: the job's result is not decided here."""
     console = Console(environ=environ)
     hide_secrets(console, environ)
-    return without_raising(console, partial(_run, console, environ), 0)
+    with debug_lines(console):
+        return without_raising(console, partial(_run, console, environ), 0)
 
 
 def _run(console: Console, environ: Mapping[str, str]) -> int:

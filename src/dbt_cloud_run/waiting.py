@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -16,6 +16,7 @@ from dbt_cloud_run.cloud.retrying import NEW_RUN_GRACE, Reader
 from dbt_cloud_run.errors import ActionError
 from dbt_cloud_run.model import RunState
 
+_logger = logging.getLogger(__name__)
 WHOLE_RUN = ("run_steps", "trigger", "job", "environment", "audit")
 CANCEL_BUDGET = 120.0  # seconds to have a cancellation accepted, and as long again to see the run end
 CANCEL_POLL = 2.0
@@ -81,6 +82,7 @@ class Waiting:
             pause = self._pause(run, now - began)
             for end in (self.limits.overall, self._queue_end(queued_since)):
                 pause = pause if end is None else min(pause, max(end - now, 0.05))
+            _logger.debug("run %s is %s; next look in %.1f s", run.id, run.state.value, pause)
             await clock.sleep(pause)
 
     async def _look(self, run: Run, began: float) -> Run:
@@ -165,8 +167,13 @@ async def cancel(client: CloudClient, reader: Reader, run: Run) -> Run:
     A run that ended in the meantime is no error: what it ended as is what counts. Nothing presses, so cooldowns are
     waited out: a run that is left to itself costs more.
     """
-    with contextlib.suppress(Rejected):  # it has ended already, or is not to be cancelled: the look at it tells
+    try:
         await _patiently(reader, lambda: client.cancel_run(run.id))
+    except Rejected:  # it has ended already, or is not to be cancelled: the look at it tells
+        latest = _with_known(await _patiently(reader, lambda: client.get_run(run.id)), run)
+        if not latest.state.is_terminal:
+            raise
+        return latest
     return await ended(client, reader, run)
 
 
