@@ -14,6 +14,7 @@ HIDDEN: Final = "***"
 SHORTEST: Final = 8  # characters; a shorter mask would hide ordinary words and numbers
 _ESCAPE = re.compile("%[0-9A-F]{2}")
 _hidden: list[str] = []  # of this process, the longest first
+_hidden_bytes: list[bytes] = []
 
 
 @lru_cache(maxsize=64)
@@ -36,6 +37,7 @@ def _base64(secret: bytes) -> Iterable[str]:
 def hide(secret: str) -> None:
     """From now on `redact` knows this secret."""
     _hidden[:] = sorted({*_hidden, *forms(secret)}, key=len, reverse=True)
+    _hidden_bytes[:] = [form.encode() for form in _hidden]
 
 
 def redact(text: str, hidden: Sequence[str] | None = None) -> str:
@@ -51,7 +53,7 @@ def redact(text: str, hidden: Sequence[str] | None = None) -> str:
 
 def redact_bytes(data: bytes) -> bytes:
     """The same for what is encoded already."""
-    for form in _hidden:
-        if (encoded := form.encode()) in data:
-            data = data.replace(encoded, HIDDEN.encode())
+    for form in _hidden_bytes:
+        if form in data:
+            data = data.replace(form, HIDDEN.encode())
     return data

@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbt_cloud_run.github.artifact import safe_artifact_name
-from dbt_cloud_run.github.files import UnsafePathError, inside_workspace, is_file, own_like_workspace, safe_relative
+from dbt_cloud_run.github.files import (
+    UnsafePathError,
+    WorkspaceFiles,
+    inside_workspace,
+    own_like_workspace,
+    safe_relative,
+)
 
 UNSAFE = ["", "/etc/passwd", "//x", "..", "a/../..", "a/../b", "../x", "a\\b", "a\x00b", "a\nb", "x" * 256, "\ud800"]
 
@@ -110,6 +116,21 @@ def test_artifact_names(name: str, safe: str) -> None:
 
 
 def test_names_that_no_file_system_takes_are_no_files(tmp_path: Path) -> None:
-    (tmp_path / "model.sql").touch()
-    assert is_file(tmp_path, "model.sql")
-    assert not any(is_file(tmp_path, name) for name in ("models", "x" * 300, "a/" * 3_000, "nul\0", "\ud800"))
+    (tmp_path / "models").mkdir()
+    for name in ("model.sql", "models/a.sql"):
+        (tmp_path / name).touch()
+    files = WorkspaceFiles(tmp_path)
+    assert "model.sql" in files
+    assert "models/a.sql" in files
+    for name in (
+        "models",
+        "models/",
+        "models/b.sql",
+        "x" * 300,
+        "a/" * 3_000,
+        "nul\0",
+        "nul\0/a",
+        "\ud800",
+        "\ud800/a",
+    ):
+        assert name not in files

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Any
 
@@ -106,16 +106,17 @@ def _test_counts(ledger: Ledger, manifest: Manifest) -> Mapping[str, Mapping[str
     return {unique_id: dict(sorted(counter.items())) for unique_id, counter in counts.items()}
 
 
+_UPSTREAM = frozenset((*BUILDABLE, "source"))
+
+
 def _upstream_keys(manifest: Manifest, adapter: str) -> Callable[[ManifestNode], tuple[str, ...]]:
     """A function from a node to the keys of what it is built from, traced through ephemeral models."""
     key = cache(partial(asset_key, adapter))
     traced: dict[str, tuple[str, ...]] = {}  # of each ephemeral model, so that none is gone through twice
 
-    def parents(node: ManifestNode) -> Iterator[ManifestNode]:
-        for parent_id in node.depends_on.nodes:
-            parent = manifest.nodes.get(parent_id) or manifest.sources.get(parent_id)
-            if parent is not None and parent.resource_type in (*BUILDABLE, "source"):
-                yield parent
+    def parents(node: ManifestNode) -> list[ManifestNode]:
+        found = (manifest.nodes.get(one) or manifest.sources.get(one) for one in node.depends_on.nodes)
+        return [parent for parent in found if parent is not None and parent.resource_type in _UPSTREAM]
 
     def keys_of(node: ManifestNode) -> tuple[str, ...]:
         keys: dict[str, None] = {}
@@ -126,19 +127,23 @@ def _upstream_keys(manifest: Manifest, adapter: str) -> Callable[[ManifestNode],
                 keys.update(dict.fromkeys(traced.get(parent.unique_id, ())))
         return tuple(keys)
 
-    def upstream(node: ManifestNode) -> tuple[str, ...]:
-        waiting = [parent for parent in parents(node) if not _has_relation(parent)]
+    def trace(waiting: list[ManifestNode]) -> None:
         begun: set[str] = set()
         while waiting:  # a stack, so that no chain is too long; a circle ends where it was begun
             one = waiting[-1]
             before = [parent for parent in parents(one) if not _has_relation(parent)]
-            before = [parent for parent in before if parent.unique_id not in traced.keys() | begun]
+            before = [parent for parent in before if not (parent.unique_id in traced or parent.unique_id in begun)]
             if one.unique_id in begun or one.unique_id in traced or not before:
                 traced.setdefault(one.unique_id, keys_of(one))
                 waiting.pop()
             else:
                 begun.add(one.unique_id)
                 waiting += before[::-1]
+
+    def upstream(node: ManifestNode) -> tuple[str, ...]:
+        ephemeral = [one for one in parents(node) if not _has_relation(one)]
+        if ephemeral:
+            trace(ephemeral)
         return keys_of(node)
 
     return upstream

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
@@ -32,11 +32,9 @@ class Repository:
         return self._known[node.original_file_path]
 
     def _look_up(self, original_file_path: str) -> str | None:
-        project = PurePosixPath(self.project_directory.replace("\\", "/") or ".")
-        path = project / original_file_path.replace("\\", "/")
-        if path.is_absolute() or ".." in path.parts:
-            return None
-        return str(path) if self.exists(str(path)) else None
+        path = posixpath.normpath(f"{self.project_directory or '.'}/{original_file_path}".replace("\\", "/"))
+        is_outside = original_file_path.startswith(("/", "\\")) or path.startswith(("/", ".."))
+        return path if not is_outside and self.exists(path) else None
 
     def url_of(self, file: str | None) -> str | None:
         if not file or not self.web_url or not self.sha:

@@ -6,7 +6,6 @@ Schemas: manifest v7 to v12, run-results v4 to v6, sources v3 (schemas.getdbt.co
 
 from __future__ import annotations
 
-import functools
 import mmap
 import sys
 from collections.abc import Iterator, Mapping
@@ -329,21 +328,18 @@ def _node_result(row: _ResultRow, position: int) -> NodeResult:
 
 
 _EMPTY: Mapping[str, Any] = {}
+_MOST_ANSWERS = 4096
+_answers: dict[str, Mapping[str, Any]] = {}  # by what they say
 
 
 def _shared(response: dict[str, Any]) -> Mapping[str, Any]:
     """The same answer as before, where there was the same: most are `OK`, or tell of as many rows."""
     if not response:
         return _EMPTY
-    try:
-        return _answer(tuple((sys.intern(name), type(value), value) for name, value in response.items()))
-    except TypeError:  # a value that cannot be looked up, such as a list
-        return response
-
-
-@functools.lru_cache(maxsize=4096)
-def _answer(items: tuple[tuple[str, type, Any], ...]) -> Mapping[str, Any]:
-    return {name: value for name, _, value in items}
+    key = str(response)
+    if key not in _answers and len(_answers) < _MOST_ANSWERS:
+        _answers[key] = response
+    return _answers.get(key, response)
 
 
 def _freshness(row: _FreshnessRow) -> FreshnessResult:

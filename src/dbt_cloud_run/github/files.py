@@ -69,10 +69,26 @@ def require_inside(root: Path, path: Path) -> None:
         raise UnsafePathError(f"'{path.name}' would leave the folder of the artifacts through a symbolic link")
 
 
-def is_file(workspace: Path, relative: str) -> bool:
-    """Whether the workspace has such a file; never an error, whatever the name is."""
-    # Without a `Path`, which would take longer than the look itself: there are tens of thousands of files to look for.
-    return os.path.isfile(os.path.join(workspace, relative))  # noqa: PTH113, PTH118
+class WorkspaceFiles:
+    """Which files the workspace has. Each folder is read once: there are tens of thousands of files to look for."""
+
+    def __init__(self, workspace: Path) -> None:
+        self._workspace = os.fspath(workspace)
+        self._folders: dict[str, frozenset[str]] = {}
+
+    def __contains__(self, relative: str) -> bool:
+        """Whether there is such a file; never an error, whatever the name is."""
+        folder, _, name = relative.rpartition("/")
+        if folder not in self._folders:
+            self._folders[folder] = self._names(folder)
+        return name in self._folders[folder]
+
+    def _names(self, folder: str) -> frozenset[str]:
+        try:
+            with os.scandir(os.path.join(self._workspace, folder)) as entries:  # noqa: PTH118
+                return frozenset(entry.name for entry in entries if entry.is_file())
+        except (OSError, ValueError):
+            return frozenset()
 
 
 def own_like_workspace(paths: Iterable[Path], workspace: Path, *, spare: Collection[Path] = ()) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from dbt_cloud_run.dbt.statuses import FAILURES, Kind, kind, normalise
 from dbt_cloud_run.model import RunState
 
 _SAY_FAILURE = ("error", "fail", "partial", "abort", "kill", "timed out", "cancel")
 
 
+@lru_cache(maxsize=1024)  # there are few words, and many nodes
 def judged(status: str, step: RunState) -> Kind:
     """As `statuses.kind`; but a word that nobody knows is no failure where dbt called the step a success."""
     found = kind(status)

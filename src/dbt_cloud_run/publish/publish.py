@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 from dbt_cloud_run.assets.assets import materializations
@@ -19,7 +18,7 @@ from dbt_cloud_run.dbt.artifacts import Manifest
 from dbt_cloud_run.errors import Interrupted
 from dbt_cloud_run.github.commands import Annotation as RunnerAnnotation
 from dbt_cloud_run.github.commands import Console
-from dbt_cloud_run.github.files import inside_workspace, is_file, own_like_workspace, require_inside
+from dbt_cloud_run.github.files import WorkspaceFiles, inside_workspace, own_like_workspace, require_inside
 from dbt_cloud_run.model import Asset, Ending, FailureKind, Outcome
 from dbt_cloud_run.publish.upload import Uploading
 from dbt_cloud_run.report.data import ArtifactLink, ReportData
@@ -143,7 +142,7 @@ class Publisher:
         web_url = f"{github.server_url}/{github.repository}" if github.repository else None
         return Repository(
             project_directory=self.settings.project_directory,
-            exists=partial(is_file, workspace),
+            exists=WorkspaceFiles(workspace).__contains__,
             web_url=web_url,
             sha=run_sha,
         )

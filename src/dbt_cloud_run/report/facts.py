@@ -51,7 +51,14 @@ class Facts:
 
     def of_kind(self, wanted: Kind) -> tuple[NodeOutcome, ...]:
         """The nodes whose last result is of this kind, in the ledger's order."""
-        return tuple(found for unique_id, found in self._outcomes.items() if self.kinds[unique_id] is wanted)
+        return tuple(self._by_kind[wanted])
+
+    @cached_property
+    def _by_kind(self) -> Mapping[Kind, list[NodeOutcome]]:
+        found: dict[Kind, list[NodeOutcome]] = {kind: [] for kind in Kind}
+        for kind, outcome in zip(self.kinds.values(), self._outcomes.values(), strict=True):
+            found[kind].append(outcome)
+        return found
 
     @cached_property
     def failed(self) -> tuple[NodeOutcome, ...]:
