@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from dbt_cloud_run.cloud.polling import PollSchedule
-from dbt_cloud_run.waiting import STEPS_FROM
+from dbt_cloud_run.waiting.polling import PollSchedule
+from dbt_cloud_run.waiting.wait import STEPS_FROM
 
 SEED = 20240527
 SPREAD = 0.12

@@ -24,9 +24,9 @@ from dbt_cloud_emulator.config import DEMO_TOKEN
 from dbt_cloud_run.clock import SystemClock
 from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.models import Run
-from dbt_cloud_run.cloud.polling import PollSchedule
 from dbt_cloud_run.cloud.retrying import Reader
-from dbt_cloud_run.waiting import Limits, Waiting
+from dbt_cloud_run.waiting.polling import PollSchedule
+from dbt_cloud_run.waiting.wait import Limits, Waiting
 
 RUNS = 12  # of each kind
 MEDIAN = 1800.0

@@ -20,7 +20,7 @@ from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.collect.attempts import ending_of
 from dbt_cloud_run.collect.collect import Collector
 from dbt_cloud_run.ledger.ledger import build_ledger
-from dbt_cloud_run.waiting import WHOLE_RUN
+from dbt_cloud_run.waiting.wait import WHOLE_RUN
 
 
 async def main(url: str, account: int, run_id: int, folder: Path) -> None:

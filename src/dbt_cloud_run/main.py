@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dbt_cloud_run.clock import SystemClock
 from dbt_cloud_run.errors import InvalidInputsError
-from dbt_cloud_run.github.commands import Console
+from dbt_cloud_run.github.console import Console
 from dbt_cloud_run.github.streams import without_raising
 from dbt_cloud_run.model import Ending, FailureKind, Outcome
 from dbt_cloud_run.run_log import debug_lines
@@ -119,11 +119,11 @@ def _skip(console: Console, settings: Settings) -> int:
 
 def _publish_first(console: Console, ending: Ending, kind: FailureKind, message: str, *, with_summary: bool) -> None:
     """Every output of a step that never spoke to dbt Cloud, and the reason in the job summary."""
-    from dbt_cloud_run.report.data import ReportData
     from dbt_cloud_run.report.outputs import build_outputs
+    from dbt_cloud_run.report.report import Report
     from dbt_cloud_run.report.summary import render_summary, summary_budget
 
-    data = ReportData(outcome=Outcome(ending=ending, failure_kind=kind, message=message))
+    data = Report(outcome=Outcome(ending=ending, failure_kind=kind, message=message))
     with contextlib.suppress(OSError):
         for name, value in build_outputs(data).items():
             console.set_output(name, value)

@@ -172,7 +172,7 @@ class Attempt:
     queued_seconds: float | None = None
     retried_natively: bool = False
     from_earlier_workflow_run: bool = False
-    leaves_out: bool = False  # a retry that was not asked for all that had failed before it: its success is not ours
+    is_partial: bool = False  # a retry that was not asked for all that had failed before it: its success is not ours
     plan: RetryPlan | None = None  # the plan made from this attempt, if it was followed by a decision about a retry
     warnings: tuple[str, ...] = ()  # artifacts that are missing, late or not trusted
     is_unread: bool = False  # some artifact could not be read for a reason that may pass
@@ -230,7 +230,7 @@ class RetryPlan:
     steps: tuple[PlannedStep, ...] = ()
     commands: tuple[str, ...] = ()  # the `steps_override` of the next run, in order
     is_whole: bool = False  # every asked command runs again as it was
-    leaves_out: bool = False  # some failure is not retried: the verdict stays a failure
+    is_partial: bool = False  # some failure is not retried: the verdict stays a failure
     stop_reason: str | None = None
     strategy: str = "nodes"  # `nodes` or `native`, as it was carried out
     notes: tuple[str, ...] = ()  # for people, such as why `native` was refused

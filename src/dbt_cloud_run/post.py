@@ -16,14 +16,14 @@ from dbt_cloud_run.cloud.errors import CloudError
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import NEW_RUN_GRACE, Reader
 from dbt_cloud_run.errors import ActionError, Interrupted, InvalidInputsError
-from dbt_cloud_run.github.commands import Console
+from dbt_cloud_run.github.console import Console
 from dbt_cloud_run.github.streams import without_raising
 from dbt_cloud_run.main import hear_signals, hide_secrets
 from dbt_cloud_run.run_log import debug_lines
 from dbt_cloud_run.settings.settings import Settings
 from dbt_cloud_run.start.pending import find_started
 from dbt_cloud_run.state import SavedState, SavedWrite
-from dbt_cloud_run.waiting import cancel
+from dbt_cloud_run.waiting.wait import cancel
 
 LOOK_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # seconds: a minute for a run whose trigger was in flight to appear
 BUDGET = 60.0
@@ -120,7 +120,7 @@ async def _appeared(client: CloudClient, reader: Reader, write: SavedWrite) -> R
 
 
 async def _upload(settings: Settings, console: Console, clock: SystemClock, saved: SavedState) -> None:
-    from dbt_cloud_run.github.artifact import ArtifactUploadError
+    from dbt_cloud_run.github.artifacts.upload import ArtifactUploadError
     from dbt_cloud_run.github.files import UnsafePathError, inside_workspace
     from dbt_cloud_run.publish.upload import upload
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from dbt_cloud_run.clock import Clock
 from dbt_cloud_run.cloud.models import Run, RunStep
-from dbt_cloud_run.github.commands import Console
+from dbt_cloud_run.github.console import Console
 from dbt_cloud_run.model import Attempt, RetryPlan, RunState, Step
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.errors import CloudError, RetryRefused, Unreadable
 from dbt_cloud_run.cloud.models import Run
-from dbt_cloud_run.cloud.polling import PollSchedule
 from dbt_cloud_run.cloud.retrying import NEW_RUN_GRACE, READ_BUDGET, Reader
 from dbt_cloud_run.collect.attempts import attempt_of, ending_of
 from dbt_cloud_run.errors import Interrupted
@@ -23,7 +22,8 @@ from dbt_cloud_run.start.pending import Pending
 from dbt_cloud_run.start.sending import Sending
 from dbt_cloud_run.start.start import Started
 from dbt_cloud_run.start.tag import parse_tag
-from dbt_cloud_run.waiting import WHOLE_RUN, Limits, Waiting, Watcher, cancel
+from dbt_cloud_run.waiting.polling import PollSchedule
+from dbt_cloud_run.waiting.wait import WHOLE_RUN, Limits, Waiting, Watcher, cancel
 
 if TYPE_CHECKING:
     from dbt_cloud_run.collect.collect import Collector
@@ -106,7 +106,7 @@ class Runner:
         attempt = await self._collected(run, ending)
         if attempt.is_unread and self._may_be_retried(attempt):
             attempt = await self._collected_again(run, ending) or attempt
-        attempt = replace(attempt, from_earlier_workflow_run=is_earlier, leaves_out=self._leaves_out(run))
+        attempt = replace(attempt, from_earlier_workflow_run=is_earlier, is_partial=self._is_partial(run))
         if run.retrying_run_id is not None and self.attempts and self.attempts[-1].run_id == run.retrying_run_id:
             # dbt Cloud gives its retry the job's whole list of commands, and runs the rest of it.
             attempt = replace(attempt, asked=commands_from_failure(self.attempts[-1]) or attempt.asked)
@@ -140,12 +140,12 @@ class Runner:
         await self.reader.clock.sleep(pause)
         return await self._collected(run, ending)
 
-    def _leaves_out(self, run: Run) -> bool:
+    def _is_partial(self, run: Run) -> bool:
         """Whether it is a retry of this step that was not asked for all that had failed before it."""
         if run.retrying_run_id is not None:  # dbt Cloud's own takes all of the run that it retries, and no more
-            return bool(self.attempts) and self.attempts[-1].leaves_out
+            return bool(self.attempts) and self.attempts[-1].is_partial
         tag = parse_tag(run.trigger.cause if run.trigger else None)
-        return tag is not None and tag.leaves_out and tag.key.step == self._step_key
+        return tag is not None and tag.is_partial and tag.key.step == self._step_key
 
     async def _whole(self, run: Run) -> Run:
         """The run with its steps and relations; as it is known, with a note, where dbt Cloud does not answer."""
@@ -183,7 +183,7 @@ class Runner:
         """Plan, and start, the attempt after the last one; None when there is to be none. The plan is kept with it."""
         attempt = self.attempts[-1]
         # A person had the workflow run again: what was left out before is taken, too.
-        goes_back = attempt.leaves_out and attempt.from_earlier_workflow_run
+        goes_back = attempt.is_partial and attempt.from_earlier_workflow_run
         has_ended_well = attempt.ending is Ending.SUCCESS and not goes_back
         if has_ended_well or self._retries >= self.settings.targeted_retries:
             return None
@@ -200,8 +200,8 @@ class Runner:
         if self.settings.retry_strategy == "native":
             run = await self._natively(started, plan, goes_back=goes_back)
         if run is None:
-            left_out = plan.leaves_out or (attempt.leaves_out and not goes_back)
-            run = await self._by_nodes(started, plan, leaves_out=left_out)
+            left_out = plan.is_partial or (attempt.is_partial and not goes_back)
+            run = await self._by_nodes(started, plan, is_partial=left_out)
         self.is_ours = True
         return run
 
@@ -210,7 +210,7 @@ class Runner:
         from dbt_cloud_run.retry.plan import plan_retry  # not before it is needed: the trigger goes out first
 
         last = len(self.attempts) - 1
-        whole = [number for number, attempt in enumerate(self.attempts) if not attempt.leaves_out]
+        whole = [number for number, attempt in enumerate(self.attempts) if not attempt.is_partial]
         base = whole[-1] if goes_back and whole else last
         plan = await asyncio.to_thread(
             plan_retry,
@@ -223,18 +223,18 @@ class Runner:
             later=self.attempts[base + 1 :],
         )
         if not whole:  # the chain is longer than the list of the newest runs: what was left out is not known
-            plan = replace(plan, leaves_out=True)
+            plan = replace(plan, is_partial=True)
         overall = self._limits.overall
         if plan.commands and overall is not None and self.reader.clock.monotonic() + self._delay() >= overall:
             plan = replace(plan, commands=(), stop_reason="timeout-minutes leaves no time for a retry")
         return plan
 
-    async def _by_nodes(self, started: Started, plan: RetryPlan, *, leaves_out: bool) -> Run:
+    async def _by_nodes(self, started: Started, plan: RetryPlan, *, is_partial: bool) -> Run:
         return await self._sending().trigger(
             started.job_id,
             overrides_for_retry(started.overrides, self._first_sha(), plan),
             started.cause,
-            started.tag.for_retry(started.tag.root or self.attempts[0].run_id, leaves_out=leaves_out),
+            started.tag.for_retry(started.tag.root or self.attempts[0].run_id, is_partial=is_partial),
             baseline_id=max(started.baseline_id, *(attempt.run_id for attempt in self.attempts)),
         )
 
@@ -242,7 +242,7 @@ class Runner:
         """dbt Cloud's own retry, where nothing is to be left out and it is willing; else None: the plan says why."""
         run_id = self.attempts[-1].run_id
         try:
-            if plan.leaves_out:
+            if plan.is_partial:
                 raise RetryRefused("it would also run what this plan leaves out")
             if goes_back:
                 raise RetryRefused(f"run {run_id} was not asked for all that had failed before it")
@@ -290,7 +290,7 @@ class Runner:
             return tuple(self.attempts)
         ending = ending_of(self.current) if self.current.state.is_terminal else Ending.QUEUED
         current = attempt_of(self.current, len(self.attempts) + 1, ending)
-        return (*self.attempts, replace(current, leaves_out=self._leaves_out(self.current)))
+        return (*self.attempts, replace(current, is_partial=self._is_partial(self.current)))
 
 
 def overrides_for_retry(first: TriggerOverrides, sha: str | None, plan: RetryPlan) -> TriggerOverrides:

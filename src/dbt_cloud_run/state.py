@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dbt_cloud_run.cloud.models import Run
-from dbt_cloud_run.github.commands import Console
+from dbt_cloud_run.github.console import Console
 from dbt_cloud_run.start.pending import Pending
 from dbt_cloud_run.start.tag import Tag, parse_tag
 

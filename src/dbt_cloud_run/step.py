@@ -16,7 +16,7 @@ from dbt_cloud_run.cloud.errors import CloudError, Unconfirmed
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.errors import ActionError, Interrupted
-from dbt_cloud_run.github.commands import ANNOTATION_LIMIT, Console
+from dbt_cloud_run.github.console import ANNOTATION_LIMIT, Console
 from dbt_cloud_run.model import Ending, Outcome
 from dbt_cloud_run.run_log import RunLog
 from dbt_cloud_run.settings.settings import Settings

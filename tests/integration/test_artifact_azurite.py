@@ -16,7 +16,7 @@ from tests.support.azurite import Azurite, azurite, install
 from tests.support.results_service import ResultsService, runtime_token
 
 from dbt_cloud_run.clock import SystemClock
-from dbt_cloud_run.github.artifact import ArtifactFile, ArtifactUploadError, upload_artifact
+from dbt_cloud_run.github.artifacts.upload import ArtifactFile, ArtifactUploadError, upload_artifact
 
 pytestmark = [
     pytest.mark.slow,

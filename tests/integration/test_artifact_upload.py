@@ -18,7 +18,7 @@ import pytest
 from tests.support.results_service import SAS, SIGNATURE, Fault, ResultsService, runtime_token
 
 from dbt_cloud_run.errors import Interrupted
-from dbt_cloud_run.github.artifact import (
+from dbt_cloud_run.github.artifacts.upload import (
     ArtifactFile,
     ArtifactUploadError,
     ArtifactUploadUnavailable,

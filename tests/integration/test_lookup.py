@@ -10,7 +10,7 @@ from tests.support.cloud_server import CloudServer, FakeClock, Fault
 
 from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.errors import ConfigError
-from dbt_cloud_run.start.lookup import resolve_job
+from dbt_cloud_run.start.jobs import resolve_job
 
 
 def job(number: int, name: str, environment: str = "prod", project: str | None = "shop") -> dict[str, Any]:

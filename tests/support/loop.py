@@ -19,7 +19,7 @@ from tests.support.runner_parser import read_environment_file
 from tests.support.scaled_clock import ScaledClock
 
 from dbt_cloud_run.cloud.client import CloudClient
-from dbt_cloud_run.github.commands import Console
+from dbt_cloud_run.github.console import Console
 from dbt_cloud_run.main import hide_secrets
 from dbt_cloud_run.settings.settings import Settings
 from dbt_cloud_run.step import StepRun

@@ -21,7 +21,7 @@ from dbt_cloud_run.model import (
     Step,
     StepResults,
 )
-from dbt_cloud_run.report.data import ArtifactLink, NodeInfo, ReportData
+from dbt_cloud_run.report.report import ArtifactLink, NodeInfo, Report
 
 START = datetime(2026, 11, 20, 6, 0, 0, tzinfo=UTC)
 SHA = "4f1c0de9a7b35d2261e8c3f70b94a5d6e7f80912"
@@ -255,9 +255,9 @@ def assets_of(nodes: dict[str, NodeInfo], edges: dict[str, tuple[str, ...]], mad
     )
 
 
-def data_of(outcome: Outcome, nodes: dict[str, NodeInfo], edges: dict[str, tuple[str, ...]]) -> ReportData:
+def data_of(outcome: Outcome, nodes: dict[str, NodeInfo], edges: dict[str, tuple[str, ...]]) -> Report:
     """The report's input for an outcome."""
-    return ReportData(
+    return Report(
         outcome=outcome,
         assets=assets_of(nodes, edges, outcome.ledger),
         nodes=nodes,
@@ -278,9 +278,7 @@ def data_of(outcome: Outcome, nodes: dict[str, NodeInfo], edges: dict[str, tuple
     )
 
 
-def shop(
-    *attempts: Attempt, ending: Ending, failure_kind: FailureKind = FailureKind.NONE, **changes: object
-) -> ReportData:
+def shop(*attempts: Attempt, ending: Ending, failure_kind: FailureKind = FailureKind.NONE, **changes: object) -> Report:
     """The shop with these attempts."""
     nodes, edges = shop_nodes()
     outcome = Outcome(

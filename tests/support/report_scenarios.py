@@ -22,7 +22,7 @@ from dbt_cloud_run.model import (
     Step,
     StepAction,
 )
-from dbt_cloud_run.report.data import NodeInfo, ReportData
+from dbt_cloud_run.report.report import NodeInfo, Report
 
 FRESH = (
     FreshnessResult(unique_id="source.shop.raw.orders", status="pass", max_loaded_at=START, age_seconds=1200.0),
@@ -53,7 +53,7 @@ HTTPSConnectionPool: Max retries exceeded
 BROKEN_CONTRACT = "Got 3 results, configured to fail if != 0"
 
 
-def green() -> ReportData:
+def green() -> Report:
     """All good at the first attempt, one test and one source with a warning."""
     results = shop_results(
         failing={"accepted_values_stg_orders_status": ("warn", "Got 3 results, configured to warn if != 0")}
@@ -62,7 +62,7 @@ def green() -> ReportData:
     return shop(attempt(1, freshness, step(4, "dbt build", results)), ending=Ending.SUCCESS)
 
 
-def recovered() -> ReportData:
+def recovered() -> Report:
     """A lost connection in the first attempt, all good in the second."""
     skipped = (
         "fct_revenue",
@@ -107,7 +107,7 @@ def recovered() -> ReportData:
     )
 
 
-def failed() -> ReportData:
+def failed() -> Report:
     """One node recovers; a misspelled column and a failed test stay."""
     skipped = ("fct_revenue", "assert_revenue_is_positive", "not_null_dim_customers_customer_id")
     lost = {"fct_orders": ("error", LOST_CONNECTION), "dim_customers": ("error", MISSING_COLUMN)}
@@ -159,7 +159,7 @@ def failed() -> ReportData:
             ),
         ),
         commands=("dbt build --select fct_orders",),
-        leaves_out=True,
+        is_partial=True,
     )
     stop = RetryPlan(stop_reason="a failed data test does not pass by running it again (retry-on: transient)")
     return shop(
@@ -173,7 +173,7 @@ def failed() -> ReportData:
     )
 
 
-def cancelled() -> ReportData:
+def cancelled() -> Report:
     """Cancelled in dbt Cloud while the second half was to come."""
     done = shop_results(only=("country_codes", "stg_customers", "stg_orders", "stg_payments"))
     run = attempt(
@@ -188,7 +188,7 @@ def cancelled() -> ReportData:
     )
 
 
-def setup_failed() -> ReportData:
+def setup_failed() -> Report:
     """No node ran: a package could not be installed."""
     deps = Step(
         index=3,
@@ -212,7 +212,7 @@ EVIL = (
 )
 
 
-def hostile() -> ReportData:
+def hostile() -> Report:
     """`failed`, with other people's text wherever there can be some."""
     base = failed()
     nodes = {
@@ -271,7 +271,7 @@ def _hostile_attempt(run: Attempt) -> Attempt:
     return replace(run, steps=steps, plan=plan, git_sha=EVIL, environment_name=EVIL, job_name=EVIL, warnings=(EVIL,))
 
 
-def large(count: int, *, failing: int = 10) -> ReportData:
+def large(count: int, *, failing: int = 10) -> Report:
     """A project of `count` models in four layers; every `count / failing`-th one fails and its children are skipped."""
     layers = ("marts", "intermediate", "staging", "base")
     size = max(count // 4, 1)
@@ -329,7 +329,7 @@ def large(count: int, *, failing: int = 10) -> ReportData:
     return data_of(outcome, nodes, {parent: tuple(children) for parent, children in edges.items()})
 
 
-def wide() -> ReportData:
+def wide() -> Report:
     """`recovered`, with the names, schemas and owners of a large company."""
     base = recovered()
     assets = tuple(

@@ -13,8 +13,8 @@ from tools.release import changelog_sections, image_name
 
 from dbt_cloud_run import __version__
 from dbt_cloud_run.model import Ending, FailureKind, Outcome
-from dbt_cloud_run.report.data import ReportData
 from dbt_cloud_run.report.outputs import build_outputs
+from dbt_cloud_run.report.report import Report
 from dbt_cloud_run.settings.inputs import INPUTS as TABLE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,7 +75,7 @@ def test_readme_and_action_yml_describe_the_outputs_of_the_contract() -> None:
 
 
 def test_the_outputs_that_are_set_are_those_that_are_declared() -> None:
-    assert list(build_outputs(ReportData(outcome=Outcome(ending=Ending.SKIPPED)))) == list(ACTION["outputs"])
+    assert list(build_outputs(Report(outcome=Outcome(ending=Ending.SKIPPED)))) == list(ACTION["outputs"])
 
 
 def test_the_words_of_status_and_failure_kind_are_described() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbt_cloud_run.github.artifact import safe_artifact_name
+from dbt_cloud_run.github.artifacts.upload import safe_artifact_name
 from dbt_cloud_run.github.files import (
     UnsafePathError,
     WorkspaceFiles,

@@ -9,7 +9,7 @@ import sys
 import pytest
 from tests.support.runner_parser import read_stream
 
-from dbt_cloud_run.github.commands import Console
+from dbt_cloud_run.github.console import Console
 from dbt_cloud_run.github.streams import one_stream, without_raising
 
 EVIL = "a\n::set-output name=status::success\n##[error]x"

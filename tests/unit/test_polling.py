@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbt_cloud_run.cloud.models import Run
-from dbt_cloud_run.cloud.polling import PollSchedule, usual_durations
 from dbt_cloud_run.model import TriggerOverrides
+from dbt_cloud_run.waiting.polling import PollSchedule, usual_durations
 
 RUNS = 600
 

@@ -11,12 +11,12 @@ from tests.support.report_data import attempt, shop, shop_results, step
 
 from dbt_cloud_run.model import Ending, FailureKind, FreshnessResult, RunState, Step
 from dbt_cloud_run.report.annotations import MESSAGE_LIMIT, Annotation, AnnotationKind, annotate
-from dbt_cloud_run.report.data import ReportData
+from dbt_cloud_run.report.report import Report
 
 SOURCE = "select\n    id,\n    country_nmae,\n    1 as one\nfrom customers\n-- country of birth\n"
 
 
-def found(data: ReportData, *, files: dict[str, str] | None = None, project: str = ".") -> list[Annotation]:
+def found(data: Report, *, files: dict[str, str] | None = None, project: str = ".") -> list[Annotation]:
     texts = files if files is not None else {"models/marts/dim_customers.sql": SOURCE}
     return annotate(data, project_directory=project, exists=texts.__contains__, read=texts.get)
 

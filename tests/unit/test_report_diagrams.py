@@ -15,13 +15,13 @@ from tests.support import report_scenarios as scenarios
 from tests.support.report_data import attempt, ledger, step
 
 from dbt_cloud_run.model import Ending, NodeResult, Outcome
-from dbt_cloud_run.report.data import ReportData
 from dbt_cloud_run.report.facts import Facts
-from dbt_cloud_run.report.lineage import BYTE_LIMIT, EDGE_LIMIT, NODE_LIMIT, lineage
-from dbt_cloud_run.report.materialized import layer_depths
 from dbt_cloud_run.report.outputs import output_values
-from dbt_cloud_run.report.timeline import BAR_LIMIT, CriticalPath, critical_path, timeline
-from dbt_cloud_run.report.waits import waits
+from dbt_cloud_run.report.report import Report
+from dbt_cloud_run.report.sections.lineage import BYTE_LIMIT, EDGE_LIMIT, NODE_LIMIT, lineage
+from dbt_cloud_run.report.sections.materialized import layer_depths
+from dbt_cloud_run.report.sections.timeline import BAR_LIMIT, CriticalPath, critical_path, timeline
+from dbt_cloud_run.report.sections.waits import waits
 
 LABEL = r'"(?:[^\W]|[ /,.\-✖↻»✔]|#\d+;)+"'
 FLOWCHART = re.compile(
@@ -41,7 +41,7 @@ def diagram(markdown: str) -> list[str]:
     return str(found).split("\n")
 
 
-def flowchart(data: ReportData) -> list[str]:
+def flowchart(data: Report) -> list[str]:
     section = lineage(Facts(data))
     assert section is not None
     return diagram(section.whole())
@@ -54,7 +54,7 @@ EVERY = [
 
 
 @pytest.mark.parametrize("data", EVERY)
-def test_every_line_is_one_that_mermaid_knows(data: ReportData) -> None:
+def test_every_line_is_one_that_mermaid_knows(data: Report) -> None:
     chart = flowchart(data)
     assert all(FLOWCHART.fullmatch(line) for line in chart)
     section = timeline(Facts(data))
@@ -63,7 +63,7 @@ def test_every_line_is_one_that_mermaid_knows(data: ReportData) -> None:
 
 
 @pytest.mark.parametrize("data", EVERY)
-def test_charts_stay_within_the_limits(data: ReportData) -> None:
+def test_charts_stay_within_the_limits(data: Report) -> None:
     chart = flowchart(data)
     nodes = [line for line in chart if ":::" in line]
     edges = [line for line in chart if "-->" in line and ":::" not in line]
@@ -97,14 +97,14 @@ def test_failures_and_their_neighbours_come_first() -> None:
     assert re.search(r"Shown are \d+ of 6,000 nodes, nearest to what failed first", section.whole())
 
 
-def with_a_recovered_node(data: ReportData) -> ReportData:
+def with_a_recovered_node(data: Report) -> Report:
     outcomes = dict(data.outcome.ledger.outcomes)
     first = next(iter(outcomes))
     outcomes[first] = replace(outcomes[first], recovered=True)
     return replace(data, outcome=replace(data.outcome, ledger=replace(data.outcome.ledger, outcomes=outcomes)))
 
 
-def without_an_edge_at(data: ReportData, name: str) -> ReportData:
+def without_an_edge_at(data: Report, name: str) -> Report:
     def is_it(uid: str) -> bool:
         return uid.endswith(f".{name}")
 
@@ -129,7 +129,7 @@ def without_an_edge_at(data: ReportData, name: str) -> ReportData:
         (scenarios.green(), "(blue).\n"),
     ],
 )
-def test_the_note_says_what_is_left_out_and_why(data: ReportData, words: str) -> None:
+def test_the_note_says_what_is_left_out_and_why(data: Report, words: str) -> None:
     section = lineage(Facts(data))
     assert section is not None
     assert words in section.whole()
@@ -200,7 +200,7 @@ def timed(which: str, seconds: dict[str, float], edges: dict[str, tuple[str, ...
     )
     found = attempt(1, step(4, f"dbt {which}", rows))
     outcome = Outcome(ending=Ending.SUCCESS, attempts=(found,), ledger=ledger((found,)))
-    return critical_path(seconds, waits(Facts(ReportData(outcome=outcome, edges=edges))))
+    return critical_path(seconds, waits(Facts(Report(outcome=outcome, edges=edges))))
 
 
 A, B, C, TEST, UNIT = "model.s.a", "model.s.b", "model.s.c", "test.s.t.1", "unit_test.s.b.u"

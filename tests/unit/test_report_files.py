@@ -16,8 +16,8 @@ from tests.support.report_data import attempt, ledger, step
 from dbt_cloud_run.dbt.artifacts import decode_run_results
 from dbt_cloud_run.model import Asset, Attempt, Ending, Ledger, Outcome
 from dbt_cloud_run.report import files
-from dbt_cloud_run.report.data import ReportData
 from dbt_cloud_run.report.outputs import output_values
+from dbt_cloud_run.report.report import Report
 
 SCHEMA = json.loads((Path(__file__).parents[1] / "schemas" / "run-results-v6.schema.json").read_text())
 
@@ -158,7 +158,7 @@ def test_result_has_real_types(tmp_path: Path) -> None:
     written = json.loads((tmp_path / "result.json").read_text())
     assert written["run-ids"] == [70403, 70404]
     assert written["nodes-failed"] == 2
-    unknown = output_values(ReportData(outcome=Outcome(ending=Ending.ERROR)))
+    unknown = output_values(Report(outcome=Outcome(ending=Ending.ERROR)))
     files.write_result(tmp_path / "result.json", unknown)
     assert json.loads((tmp_path / "result.json").read_text())["run-id"] is None
 

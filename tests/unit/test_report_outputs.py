@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.support import report_scenarios as scenarios
 
 from dbt_cloud_run.model import Ending, FailureKind, Ledger, NodeOutcome, Outcome
-from dbt_cloud_run.report.data import ReportData
 from dbt_cloud_run.report.outputs import LIST_OUTPUTS, build_outputs, cut_outputs, output_values
+from dbt_cloud_run.report.report import Report
 
 NAMES = {
     "status", "failure-kind", "run-id", "run-url", "git-sha", "run-ids", "attempts", "nodes-total", "nodes-succeeded",
@@ -27,9 +27,9 @@ NUMBERS = {name for name in NAMES if name.startswith("nodes-") or name.endswith(
 @pytest.mark.parametrize(
     "data",
     [
-        ReportData(outcome=Outcome(ending=Ending.SKIPPED)),
-        ReportData(outcome=Outcome(ending=Ending.ERROR, failure_kind=FailureKind.CONFIG)),
-        ReportData(outcome=Outcome(ending=Ending.QUEUED)),
+        Report(outcome=Outcome(ending=Ending.SKIPPED)),
+        Report(outcome=Outcome(ending=Ending.ERROR, failure_kind=FailureKind.CONFIG)),
+        Report(outcome=Outcome(ending=Ending.QUEUED)),
         scenarios.green(),
         scenarios.failed(),
         scenarios.cancelled(),
@@ -38,7 +38,7 @@ NUMBERS = {name for name in NAMES if name.startswith("nodes-") or name.endswith(
     ],
     ids=["skipped", "config", "queued", "green", "failed", "cancelled", "setup", "hostile"],
 )
-def test_every_output_is_set_on_every_path(data: ReportData) -> None:
+def test_every_output_is_set_on_every_path(data: Report) -> None:
     outputs = build_outputs(data)
     assert set(outputs) == NAMES
     assert all(outputs[name].isdigit() for name in NUMBERS)

@@ -22,7 +22,7 @@ from tests.support.report_data import START, attempt, ledger, shop, step
 
 from dbt_cloud_run.model import Ending, FailureKind, FreshnessResult, NodeResult, Outcome, RunState, StepAction
 from dbt_cloud_run.report.annotations import annotate
-from dbt_cloud_run.report.data import ReportData
+from dbt_cloud_run.report.report import Report
 from dbt_cloud_run.report.summary import (
     COMMENT_LIMIT,
     SUMMARY_LIMIT,
@@ -75,7 +75,7 @@ def titles(markdown: str) -> list[str]:
         scenarios.hostile,
     ],
 )
-def test_snapshots(scenario: Callable[[], ReportData]) -> None:
+def test_snapshots(scenario: Callable[[], Report]) -> None:
     summary = render_summary(scenario(), BUDGET)
     check(scenario.__name__, summary)
     assert_closed(summary)
@@ -115,7 +115,7 @@ def test_the_first_line_has_it_all() -> None:
 
 
 def test_hardly_anything_is_known() -> None:
-    data = ReportData(outcome=Outcome(ending=Ending.ERROR, failure_kind=FailureKind.API, message="No answer."))
+    data = Report(outcome=Outcome(ending=Ending.ERROR, failure_kind=FailureKind.API, message="No answer."))
     assert render_summary(data, BUDGET).strip() == "### ❌ Failed\n\nNo answer."
     one = scenarios.large(1, failing=0)
     summary = render_summary(one, BUDGET)
@@ -214,7 +214,7 @@ def test_names_that_two_packages_share_are_told_apart() -> None:
     found = attempt(1, step(4, "dbt build", rows))
     outcome = Outcome(ending=Ending.ERROR, attempts=(found,), ledger=ledger((found,)))
     edges = {"model.shop.customers": ("model.shop.orders", "model.other.orders")}
-    summary = render_summary(ReportData(outcome=outcome, edges=edges), BUDGET)
+    summary = render_summary(Report(outcome=outcome, edges=edges), BUDGET)
     for name in ("shop.orders", "other.orders", "customers"):
         assert f"❌ **`{name}`**" in summary
         assert f"\u200b{name} :crit" in summary

@@ -52,7 +52,7 @@ def test_a_failed_run_is_retried_and_a_successful_one_only_published_with_all() 
 
 
 def part(number: int, status: int, root: int) -> Run:
-    return run(number, status, Tag.new(KEY).for_retry(root, leaves_out=True))
+    return run(number, status, Tag.new(KEY).for_retry(root, is_partial=True))
 
 
 def test_a_green_retry_of_a_part_is_no_success() -> None:

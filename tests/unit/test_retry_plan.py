@@ -82,7 +82,7 @@ def test_failed_and_skipped_nodes_are_run_again_and_nothing_else() -> None:
     reasons = {node.unique_id: node.reason for node in planned.nodes}
     assert reasons[uid(ORDERS)] == f"error: {RESET} (transient)"
     assert reasons[uid(REPORT)] == f"skipped because of {uid(ORDERS)}"
-    assert not made.leaves_out
+    assert not made.is_partial
     assert not made.is_whole
 
 
@@ -166,7 +166,7 @@ def test_a_deterministic_failure_and_what_it_blocks_are_left_out_and_close_the_g
     assert names(first.nodes) == {uid(UNIQUE), uid(OTHER)}
     assert names(first.left_out) == {uid(NOT_NULL), uid(REPORT), uid(DASHBOARD), uid(SNAP)}
     assert later.action is StepAction.DROP
-    assert made.leaves_out
+    assert made.is_partial
     assert len(made.commands) == 1
     reason = next(node.reason for node in first.left_out if node.unique_id == uid(REPORT))
     assert reason == f"skipped because of {uid(NOT_NULL)}, which is not run again"
@@ -178,7 +178,7 @@ def test_any_takes_deterministic_failures_too() -> None:
     for options in ({"retry_on": "any"}, {"take_all": True}):
         made, _ = one("dbt build", *rows, **options)
         assert made.commands
-        assert not made.leaves_out
+        assert not made.is_partial
 
 
 def test_nothing_is_sent_when_every_failure_is_deterministic() -> None:
@@ -254,18 +254,18 @@ def test_what_cannot_be_edited_is_rerun_verbatim(command: str) -> None:
 @pytest.mark.parametrize("command", ["dbt build --brand-new-flag x", "dbt clone --state prod"])
 def test_what_cannot_be_edited_is_rerun_with_its_deterministic_failure(command: str) -> None:
     made, planned = one(command, row(ORDERS, "error", RESET), row(STG, "error", NO_COLUMN))
-    assert (made.commands, planned.action, made.leaves_out) == ((command,), StepAction.WHOLE, False)
+    assert (made.commands, planned.action, made.is_partial) == ((command,), StepAction.WHOLE, False)
     assert planned.left_out == ()
     reasons = {node.unique_id: node.reason for node in planned.nodes}
     assert reasons[uid(STG)].endswith("(deterministic); run again with the whole step")
     made, planned = one(command, row(STG, "error", NO_COLUMN))
-    assert (made.commands, planned.action, made.leaves_out) == ((), StepAction.DROP, True)
+    assert (made.commands, planned.action, made.is_partial) == ((), StepAction.DROP, True)
 
 
 def test_a_deterministic_failure_costs_nobody_the_retry_where_there_is_no_manifest() -> None:
     rows = (row(NOT_NULL, "fail", "Got 3 results"), row(OTHER, "error", RESET))
     made = plan_retry(attempt(("dbt build",), step(4, "dbt build", FAILED, *rows)), None)
-    assert (made.commands, made.leaves_out) == (("dbt build",), False)
+    assert (made.commands, made.is_partial) == (("dbt build",), False)
 
 
 def test_without_a_manifest_the_step_is_rerun_whole() -> None:
@@ -303,7 +303,7 @@ def test_run_operation_is_repeated_for_any_only() -> None:
     command = "dbt run-operation grant --args '{a: 1}'"
     run = attempt((command,), step(4, command, FAILED, row("operation.shop.grant", "error", RESET)))
     made = plan(run)
-    assert (made.commands, made.leaves_out) == ((), True)
+    assert (made.commands, made.is_partial) == ((), True)
     assert "retry-on: any" in (made.stop_reason or "")
     assert plan(run, retry_on="any").commands == (command,)
 
@@ -378,13 +378,13 @@ def test_a_node_that_was_skipped_for_an_ephemeral_model_is_not_sent_again() -> N
     made, planned = one("dbt build", *rows, row(OTHER, "error", RESET))
     assert names(planned.nodes) == {uid(OTHER)}
     assert names(planned.left_out) == {uid(ORDERS), uid(REPORT)}
-    assert made.leaves_out
+    assert made.is_partial
     assert one("dbt build", *rows)[0].commands == ()
     assert names(one("dbt build", *rows, retry_on="any")[1].nodes) == {uid(ORDERS), uid(REPORT)}
     # dbt says the same where the ephemeral model was merely skipped, because of a failure before it.
     made, planned = one("dbt build", row(STG, "error", RESET), *rows)
     assert names(planned.nodes) == {uid(STG), uid(ORDERS), uid(REPORT)}
-    assert not made.leaves_out
+    assert not made.is_partial
 
 
 def test_a_text_that_only_speaks_of_macros_is_none() -> None:

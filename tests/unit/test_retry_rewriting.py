@@ -85,11 +85,11 @@ def test_a_command_that_would_be_too_long_is_divided_where_part_of_it_must_not_r
     assert sorted(node for each in runs for node in each) == sorted(names(planned.nodes))
     order = {node: number for number, each in enumerate(runs) for node in each}
     assert order[uid(STG)] <= order[uid(UNIT)] == order[uid(ORDERS)] <= order[uid(NOT_NULL)] <= order[uid(REPORT)]
-    assert made.leaves_out
+    assert made.is_partial
     assert one("dbt build", *rows[:-2], row(DIM2))[0].commands == ("dbt build",)
     monkeypatch.setattr(rewriting, "MAX_PARTS", 2)
     made, planned = one("dbt build", *rows)
-    assert (made.commands, planned.action, made.leaves_out) == (("dbt build",), StepAction.WHOLE, False)
+    assert (made.commands, planned.action, made.is_partial) == (("dbt build",), StepAction.WHOLE, False)
 
 
 @pytest.mark.parametrize(

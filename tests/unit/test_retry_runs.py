@@ -29,7 +29,7 @@ def names(nodes: tuple[object, ...]) -> set[str]:
 def test_a_failed_setup_repeats_the_trigger(name: str) -> None:
     run = attempt(("dbt build", "dbt test"), step(1, None, FAILED, name=name, log="fatal: early EOF"), bare=True)
     made = plan(run)
-    assert (made.commands, made.is_whole, made.leaves_out) == (("dbt build", "dbt test"), True, False)
+    assert (made.commands, made.is_whole, made.is_partial) == (("dbt build", "dbt test"), True, False)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_failed_setup_repeats_the_trigger(name: str) -> None:
 def test_a_setup_that_cannot_pass_is_not_repeated(log: str) -> None:
     run = attempt(("dbt build", "dbt test"), step(1, None, FAILED, name="Clone git repository", log=log), bare=True)
     made = plan(run)
-    assert (made.commands, made.leaves_out) == ((), True)
+    assert (made.commands, made.is_partial) == ((), True)
     assert "Clone git repository" in (made.stop_reason or "")
     assert plan(run, retry_on="any").is_whole
 
@@ -57,7 +57,7 @@ def test_failed_deps_are_planned_too() -> None:
 def test_a_failed_lint_is_not_retried() -> None:
     run = attempt(("dbt build",), step(4, None, FAILED, name="Lint with SQLFluff"))
     made = plan(run)
-    assert (made.commands, made.leaves_out) == ((), True)
+    assert (made.commands, made.is_partial) == ((), True)
     assert plan(run, retry_on="any").is_whole
 
 
@@ -181,7 +181,7 @@ def test_a_lint_step_of_the_job_is_not_retried(command: str) -> None:
     asked = (command, "dbt build")
     run = attempt(asked, step(4, command, FAILED, log="L: 1 | P: 1 | LT01"), step(5, "dbt build", SKIPPED))
     made = plan(run)
-    assert (made.commands, made.leaves_out) == ((), True)
+    assert (made.commands, made.is_partial) == ((), True)
     assert plan(run, retry_on="any").commands == asked
     assert plan(attempt(asked, step(4, command, OK), step(5, "dbt build", FAILED))).commands == ("dbt build",)
     cut_off = attempt(asked, step(4, command, CANCELLED, log="linting"), ending=Ending.TIMED_OUT)
@@ -207,7 +207,7 @@ def test_data_that_is_too_old_does_not_get_younger(found: tuple[FreshnessResult,
     run = attempt(asked, failed, step(5, "dbt build", SKIPPED))
     made = plan(run)
     assert made.commands == (asked if is_retried else ())
-    assert made.leaves_out is not is_retried
+    assert made.is_partial is not is_retried
     assert plan(run, retry_on="any").commands == asked
 
 

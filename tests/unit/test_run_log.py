@@ -18,7 +18,7 @@ from dbt_cloud_run.cloud.errors import CloudError
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.transport import Transport
 from dbt_cloud_run.collect.attempts import LONGEST_LOG
-from dbt_cloud_run.github.commands import Console
+from dbt_cloud_run.github.console import Console
 from dbt_cloud_run.model import PlannedNode, PlannedStep, Retryability, RetryPlan, RunState, StepAction
 from dbt_cloud_run.run_log import SIGN_OF_LIFE, RunLog, debug_lines
 

@@ -11,7 +11,7 @@ import pytest
 from tests.support.runner_parser import read_environment_file
 
 from dbt_cloud_run.cloud.models import Run
-from dbt_cloud_run.github.commands import Console
+from dbt_cloud_run.github.console import Console
 from dbt_cloud_run.start.pending import Pending
 from dbt_cloud_run.start.tag import RunKey, Tag, cause_text
 from dbt_cloud_run.state import SavedState, State

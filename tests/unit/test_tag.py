@@ -72,8 +72,8 @@ def test_each_request_has_a_nonce_of_its_own_and_a_retry_names_its_root() -> Non
     assert len({Tag.new(tag.key).nonce for _ in range(100)}) == 100
     assert (retry.key, retry.attempt, retry.root) == (tag.key, 2, 70_471_823_456_789)
     assert retry.nonce != tag.nonce
-    assert parse_tag(str(tag.for_retry(1, leaves_out=True))).leaves_out  # type: ignore[union-attr]
-    assert not parse_tag(str(retry)).leaves_out  # type: ignore[union-attr]
+    assert parse_tag(str(tag.for_retry(1, is_partial=True))).is_partial  # type: ignore[union-attr]
+    assert not parse_tag(str(retry)).is_partial  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ RED = attempt(1, step(4, "dbt build", {"model.p.a": "error"}))
 
 
 def left_out(made: Attempt) -> Attempt:
-    return replace(made, plan=RetryPlan(commands=("dbt run",), leaves_out=True))
+    return replace(made, plan=RetryPlan(commands=("dbt run",), is_partial=True))
 
 
 def test_the_last_attempt_decides() -> None:
@@ -36,7 +36,7 @@ def test_a_failure_that_was_left_out_stays_one_even_if_the_last_run_is_green() -
 
 
 def test_what_an_earlier_workflow_run_left_out_stays_a_failure_until_a_retry_takes_it() -> None:
-    part = replace(GREEN, number=2, leaves_out=True)
+    part = replace(GREEN, number=2, is_partial=True)
     assert verdict([RED, part]) == (Ending.ERROR, FailureKind.NODES, True)
     assert verdict([RED, part, replace(GREEN, number=3)]) == (Ending.SUCCESS, FailureKind.NONE, False)
 

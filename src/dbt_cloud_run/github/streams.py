@@ -7,7 +7,7 @@ import io
 import traceback
 from collections.abc import Callable, Iterator
 
-from dbt_cloud_run.github.commands import Console
+from dbt_cloud_run.github.console import Console
 
 
 class _Harmless(io.TextIOBase):

@@ -27,7 +27,7 @@ def verdict(attempts: Sequence[Attempt]) -> tuple[Ending, FailureKind, bool]:
     It is a success only if the last run succeeded *and* no plan on the way left a failure out, or a later one took it.
     """
     last = attempts[-1]
-    left_out = last.leaves_out or any(attempt.plan is not None and attempt.plan.leaves_out for attempt in attempts)
+    left_out = last.is_partial or any(attempt.plan is not None and attempt.plan.is_partial for attempt in attempts)
     if last.ending is Ending.SUCCESS and left_out:
         return Ending.ERROR, _kind_of_left_out(attempts), True
     return last.ending, failure_kind(last), left_out
@@ -46,7 +46,7 @@ def failure_kind(attempt: Attempt) -> FailureKind:
 
 def _kind_of_left_out(attempts: Sequence[Attempt]) -> FailureKind:
     for attempt in attempts:
-        if attempt.plan is not None and attempt.plan.leaves_out:
+        if attempt.plan is not None and attempt.plan.is_partial:
             kind = failure_kind(attempt)
             return kind if kind is not FailureKind.NONE else FailureKind.NODES
     kinds = [failure_kind(attempt) for attempt in attempts]

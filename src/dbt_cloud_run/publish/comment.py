@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dbt_cloud_run.github.comment import CommentError, upsert_comment
 from dbt_cloud_run.github.context import GitHubContext
 from dbt_cloud_run.model import Ending
-from dbt_cloud_run.report.data import ReportData
+from dbt_cloud_run.report.report import Report
 from dbt_cloud_run.report.summary import render_comment
 from dbt_cloud_run.settings.settings import Settings
 from dbt_cloud_run.start.pull_request import pull_request_number
@@ -16,7 +16,7 @@ _GOOD = (Ending.SUCCESS, Ending.QUEUED, Ending.SKIPPED)
 
 
 def comment(
-    settings: Settings, data: ReportData, *, on_note: Callable[[str], None], on_warning: Callable[[str], None]
+    settings: Settings, data: Report, *, on_note: Callable[[str], None], on_warning: Callable[[str], None]
 ) -> None:
     """Create or update the job's comment. Blocks; nothing raises that concerns GitHub."""
     github, token = settings.github, settings.github_token

@@ -16,13 +16,13 @@ from dbt_cloud_run.clock import Clock
 from dbt_cloud_run.collect.artifact_paths import matches
 from dbt_cloud_run.dbt.artifacts import Manifest
 from dbt_cloud_run.errors import Interrupted
-from dbt_cloud_run.github.commands import Annotation as RunnerAnnotation
-from dbt_cloud_run.github.commands import Console
+from dbt_cloud_run.github.console import Annotation as RunnerAnnotation
+from dbt_cloud_run.github.console import Console
 from dbt_cloud_run.github.files import WorkspaceFiles, inside_workspace, own_like_workspace, require_inside
 from dbt_cloud_run.model import Asset, Ending, FailureKind, Outcome
 from dbt_cloud_run.publish.upload import Uploading
-from dbt_cloud_run.report.data import ArtifactLink, ReportData
 from dbt_cloud_run.report.outputs import build_outputs, cut_outputs, output_values
+from dbt_cloud_run.report.report import ArtifactLink, Report
 from dbt_cloud_run.report.view import NodeInfos, edges_of
 from dbt_cloud_run.settings.settings import Settings
 from dbt_cloud_run.start.pull_request import head_sha
@@ -42,7 +42,7 @@ class Publisher:
     folder: Path | None  # the `artifacts-path` in the workspace; None where there can be none
     written: set[Path] = field(default_factory=set)
     packed: dict[Path, Path] = field(default_factory=dict)  # of these files: where the same lies compressed
-    _data: ReportData | None = None
+    _data: Report | None = None
     _told: set[str] = field(default_factory=set)  # what is said once, also if a signal comes in the middle
     _there: set[Path] = field(default_factory=set)  # folders that were there before we wrote
     _telling: threading.Lock = field(default_factory=threading.Lock)
@@ -100,9 +100,9 @@ class Publisher:
 
     # -- what the report is made of
 
-    def _report_data(self, outcome: Outcome, manifest: Manifest | None, job_id: int | None) -> ReportData:
+    def _report_data(self, outcome: Outcome, manifest: Manifest | None, job_id: int | None) -> Report:
         last = outcome.last
-        data = ReportData(
+        data = Report(
             outcome=outcome,
             job_id=job_id,
             job_name=last.job_name if last else None,
@@ -257,7 +257,7 @@ class Publisher:
         return uploading
 
     async def _finish_upload(self, uploading: Uploading) -> None:
-        from dbt_cloud_run.github.artifact import ArtifactUploadError
+        from dbt_cloud_run.github.artifacts.upload import ArtifactUploadError
 
         try:
             uploading.give(self.written)
@@ -307,8 +307,8 @@ class Publisher:
     # -- means
 
     @property
-    def _known(self) -> ReportData:
-        return self._data if self._data is not None else ReportData(outcome=Outcome(ending=Ending.ERROR))
+    def _known(self) -> Report:
+        return self._data if self._data is not None else Report(outcome=Outcome(ending=Ending.ERROR))
 
     def _path(self, name: str) -> Path:
         if self.folder is None:

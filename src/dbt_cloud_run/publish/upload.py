@@ -10,11 +10,11 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from dbt_cloud_run.clock import Clock
-from dbt_cloud_run.github.commands import Console
+from dbt_cloud_run.github.console import Console
 from dbt_cloud_run.settings.settings import Settings
 
 if TYPE_CHECKING:
-    from dbt_cloud_run.github.artifact import ArtifactFile, UploadedArtifact
+    from dbt_cloud_run.github.artifacts.upload import ArtifactFile, UploadedArtifact
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ async def upload(
 
 def artifact_files(folder: Path, files: Iterable[Path], packed: Mapping[Path, Path]) -> list[ArtifactFile]:
     """Those that are there and in the folder, by their paths in it."""
-    from dbt_cloud_run.github.archive import ArtifactFile
+    from dbt_cloud_run.github.artifacts.archive import ArtifactFile
 
     return [
         ArtifactFile(path, path.relative_to(folder).as_posix(), packed.get(path))
@@ -74,7 +74,7 @@ def artifact_files(folder: Path, files: Iterable[Path], packed: Mapping[Path, Pa
 async def _upload(
     settings: Settings, console: Console, clock: Clock, files: Iterable[ArtifactFile], name: str
 ) -> UploadedArtifact:
-    from dbt_cloud_run.github.artifact import upload_artifact
+    from dbt_cloud_run.github.artifacts.upload import upload_artifact
 
     github = settings.github
     return await upload_artifact(

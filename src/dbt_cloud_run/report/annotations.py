@@ -9,15 +9,15 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from dbt_cloud_run.dbt.statuses import Kind, kind
-from dbt_cloud_run.report.escape import one_line, plain
 from dbt_cloud_run.report.facts import Facts
+from dbt_cloud_run.report.markdown.escape import one_line, plain
 from dbt_cloud_run.report.wording import clip, duration, plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dbt_cloud_run.model import FreshnessResult, NodeOutcome, Step
-    from dbt_cloud_run.report.data import NodeInfo, ReportData
+    from dbt_cloud_run.report.report import NodeInfo, Report
 
 MESSAGE_LIMIT = 3_800
 """Characters; the platform cuts a message at 4,096."""
@@ -52,7 +52,7 @@ class Annotation:
 
 
 def annotate(
-    data: ReportData,
+    data: Report,
     *,
     project_directory: str,
     exists: Callable[[str], bool],

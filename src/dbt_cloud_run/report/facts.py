@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dbt_cloud_run.dbt.statuses import BUILDABLE, Kind, is_failure
 from dbt_cloud_run.ledger.judgement import judged
 from dbt_cloud_run.model import Ending, NodeOutcome, RunState
-from dbt_cloud_run.report.data import NodeInfo, ReportData
+from dbt_cloud_run.report.report import NodeInfo, Report
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,9 +24,9 @@ _SEARCH_LIMIT = (
 
 @dataclass(frozen=True)
 class Facts:
-    """Derived from a `ReportData`, each computed when first asked for."""
+    """Derived from a `Report`, each computed when first asked for."""
 
-    data: ReportData
+    data: Report
 
     @cached_property
     def ending(self) -> Ending:

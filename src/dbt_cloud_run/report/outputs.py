@@ -14,7 +14,7 @@ from dbt_cloud_run.report.facts import Facts
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dbt_cloud_run.report.data import ReportData
+    from dbt_cloud_run.report.report import Report
 
 OUTPUT_LIMIT = 400_000
 """UTF-16 units of all outputs together. The platform allows 1 MB a job, counted in UTF-16; others need room too."""
@@ -39,7 +39,7 @@ class CutOutput:
         return f"output `{self.name}` holds the first {self.kept:,} of {self.total:,} entries"
 
 
-def output_values(data: ReportData) -> dict[str, Any]:
+def output_values(data: Report) -> dict[str, Any]:
     """Every output with its real type, as `result.json` holds them; unknown texts are `None`, unknown numbers 0."""
     facts, outcome, last = Facts(data), data.outcome, data.outcome.last
     artifact = data.artifact
@@ -72,7 +72,7 @@ def output_values(data: ReportData) -> dict[str, Any]:
     }
 
 
-def build_outputs(data: ReportData) -> dict[str, str]:
+def build_outputs(data: Report) -> dict[str, str]:
     """Every output as the text that is set: numbers in digits, lists and objects as JSON, the unknown as empty."""
     return {name: _as_text(value) for name, value in output_values(data).items()}
 

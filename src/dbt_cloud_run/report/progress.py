@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from dbt_cloud_run.dbt.statuses import Kind
 from dbt_cloud_run.model import StepAction
-from dbt_cloud_run.report.escape import one_line, plain
 from dbt_cloud_run.report.facts import Facts
+from dbt_cloud_run.report.markdown.escape import one_line, plain
 from dbt_cloud_run.report.wording import duration, ending_words, listed, plural, saves, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dbt_cloud_run.model import PlannedStep, RetryPlan
-    from dbt_cloud_run.report.data import ReportData
+    from dbt_cloud_run.report.report import Report
 
 # dbt's console: `12:01:02  5 of 21 START sql table model dev.orders ... [RUN]`, later `5 of 21 OK created ... [OK]`.
 # `Batch 2 of 3` counts the batches of one model, and `1 of 1 START hook:` the hooks: both are numbers of their own.
@@ -108,7 +108,7 @@ def _command(step: PlannedStep) -> str:
     return f"({1 + len(step.more_commands)} commands) {step.new_command}" if step.more_commands else step.new_command
 
 
-def result_lines(data: ReportData) -> list[str]:
+def result_lines(data: Report) -> list[str]:
     """The last lines of the log: how it ended, the counts, what failed, what is in the warehouse."""
     facts, outcome = Facts(data), data.outcome
     icon, word = ending_words(facts.ending)

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 from dbt_cloud_run.report.detail import COMMENT, FULL, SUMMARY, Detail
 from dbt_cloud_run.report.facts import Facts
-from dbt_cloud_run.report.failures import failures
-from dbt_cloud_run.report.headline import headline
-from dbt_cloud_run.report.layout import Section, fit, size
-from dbt_cloud_run.report.lineage import lineage
-from dbt_cloud_run.report.materialized import materialized
-from dbt_cloud_run.report.plans import plans
-from dbt_cloud_run.report.quality import WHEREABOUTS, quality, rest_is_in, warnings, whereabouts
-from dbt_cloud_run.report.recovered import recovered
-from dbt_cloud_run.report.timeline import timeline
+from dbt_cloud_run.report.markdown.layout import Section, fit, size
+from dbt_cloud_run.report.sections.failures import failures
+from dbt_cloud_run.report.sections.headline import headline
+from dbt_cloud_run.report.sections.lineage import lineage
+from dbt_cloud_run.report.sections.materialized import materialized
+from dbt_cloud_run.report.sections.plans import plans
+from dbt_cloud_run.report.sections.quality import WHEREABOUTS, quality, rest_is_in, warnings, whereabouts
+from dbt_cloud_run.report.sections.recovered import recovered
+from dbt_cloud_run.report.sections.timeline import timeline
 
 if TYPE_CHECKING:
-    from dbt_cloud_run.report.data import ReportData
+    from dbt_cloud_run.report.report import Report
 
 SUMMARY_LIMIT = 1_000_000
 """Bytes. The platform drops a step's summary of more than 1,048,576 bytes as a whole."""
@@ -36,17 +36,17 @@ def summary_budget(already_written: int) -> int:
     return max(SUMMARY_LIMIT - MASKING_RESERVE - already_written, 0)
 
 
-def render_full(data: ReportData) -> str:
+def render_full(data: Report) -> str:
     """The whole report, nothing cut (only the diagrams keep to what a renderer takes)."""
     return "".join(section.whole() for section in _sections(Facts(data), FULL))
 
 
-def render_summary(data: ReportData, budget: int) -> str:
+def render_summary(data: Report, budget: int) -> str:
     """The job summary in at most `budget` bytes; empty when not even a line fits. See `summary_budget`."""
     return _render(Facts(data), SUMMARY, budget)
 
 
-def render_comment(data: ReportData, budget: int = COMMENT_LIMIT) -> str:
+def render_comment(data: Report, budget: int = COMMENT_LIMIT) -> str:
     """The short report for the pull request: how it ended, what failed, what was retried, where the rest is."""
     return _render(Facts(data), COMMENT, budget)
 

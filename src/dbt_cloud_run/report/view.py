@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from dbt_cloud_run.assets.nodes import Repository, display_name, owners_of, tested_nodes
 from dbt_cloud_run.dbt.artifacts import Manifest, ManifestNode
-from dbt_cloud_run.report.data import NodeInfo
+from dbt_cloud_run.report.report import NodeInfo
 
 
 class NodeInfos(Mapping[str, NodeInfo]):

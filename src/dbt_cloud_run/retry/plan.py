@@ -63,7 +63,7 @@ def plan_retry(
     aligned = align(attempt)
     takes_all = take_all or retry_on == "any"
     if not takes_all and (hopeless := _hopeless_setup(aligned)) is not None:
-        return RetryPlan(steps=_dropped(aligned, hopeless), leaves_out=True, stop_reason=hopeless)
+        return RetryPlan(steps=_dropped(aligned, hopeless), is_partial=True, stop_reason=hopeless)
     aligned = completed(aligned, attempt, earlier)
     situation = Situation(
         selector=Selector(manifest) if manifest is not None else None,
@@ -88,12 +88,12 @@ def commands_from_failure(attempt: Attempt) -> tuple[str, ...]:
 def _plan(steps: Sequence[PlannedStep], attempt: Attempt) -> RetryPlan:
     running = [step for step in steps if step.action in _RUNS and step.new_command]
     commands = tuple(line for step in running for line in (step.new_command, *step.more_commands) if line)
-    leaves_out = any(step.left_out or step.action is StepAction.DROP for step in steps)
+    is_partial = any(step.left_out or step.action is StepAction.DROP for step in steps)
     return RetryPlan(
         steps=tuple(steps),
         commands=commands,
         is_whole=bool(steps) and all(step.action is StepAction.WHOLE for step in steps),
-        leaves_out=leaves_out,
+        is_partial=is_partial,
         stop_reason=None if commands else _stop_reason(steps, attempt),
         notes=tuple(dict.fromkeys(_notes(steps))),
     )

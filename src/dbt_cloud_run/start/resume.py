@@ -52,17 +52,17 @@ class Earlier:
         return self.chain[-1]
 
     @property
-    def leaves_out(self) -> bool:
+    def is_partial(self) -> bool:
         """Whether some of what has failed was not retried: then the step has failed, even if its last run succeeded."""
-        return leaves_out(self.chain)
+        return is_partial(self.chain)
 
 
-def leaves_out(chain: Sequence[Run]) -> bool:
+def is_partial(chain: Sequence[Run]) -> bool:
     """Whether the last run of a chain was not asked for all that had failed before it."""
     for run in reversed(chain):
         if run.retrying_run_id is None:  # dbt Cloud's own retry takes all of the run that it retries, and no more
             tag = _tag(run)
-            return tag is not None and tag.leaves_out
+            return tag is not None and tag.is_partial
     return False
 
 
@@ -132,7 +132,7 @@ def needs_retry(chain: Sequence[Run]) -> bool:
     last = chain[-1]
     if not last.state.is_terminal or last.superseded or last.cancelled_by_another:
         return False
-    return last.state is not RunState.SUCCESS or leaves_out(chain)
+    return last.state is not RunState.SUCCESS or is_partial(chain)
 
 
 def decide_resume(
@@ -165,7 +165,7 @@ def _judge(runs: Sequence[Run], earlier: Earlier, *, publish_success: bool) -> t
     name = f"run {last.id} of an earlier attempt of this step"
     if not last.state.is_terminal:
         return ResumeAction.WAIT, f"{name} is still active"
-    if last.state is RunState.SUCCESS and not earlier.leaves_out:
+    if last.state is RunState.SUCCESS and not earlier.is_partial:
         if publish_success:
             return ResumeAction.PUBLISH, f"{name} succeeded"
         return ResumeAction.FRESH, f"{name} succeeded, and only unfinished runs are resumed"

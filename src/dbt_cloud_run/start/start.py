@@ -12,7 +12,7 @@ from dbt_cloud_run.cloud.retrying import READ_BUDGET, Reader
 from dbt_cloud_run.errors import ConfigError
 from dbt_cloud_run.model import TriggerOverrides
 from dbt_cloud_run.settings.settings import Settings
-from dbt_cloud_run.start.lookup import resolve_job
+from dbt_cloud_run.start.jobs import resolve_job
 from dbt_cloud_run.start.pending import Pending
 from dbt_cloud_run.start.pull_request import PULL_REQUEST_EVENTS, pull_request_overrides
 from dbt_cloud_run.start.resume import (
@@ -131,7 +131,7 @@ class Starter:
         return replace(begin, run=run, is_ours=False, overrides=run.overrides, notes=(note,))
 
     async def _take_up(self, run_id: int) -> Started:
-        from dbt_cloud_run.waiting import WHOLE_RUN
+        from dbt_cloud_run.waiting.wait import WHOLE_RUN
 
         deadline = self.reader.within(READ_BUDGET, self.deadline)
         run = await self.reader.read(lambda: self.client.get_run(run_id, WHOLE_RUN), deadline=deadline)

@@ -38,17 +38,17 @@ class RunKey:
 class Tag:
     """`attempt` is that of the workflow run; `root` the first run of the chain that this run retries.
 
-    `leaves_out`: some of what has failed in the chain is not retried by this run.
+    `is_partial`: some of what has failed in the chain is not retried by this run.
     """
 
     key: RunKey
     nonce: str
     attempt: int = 1
     root: int | None = None
-    leaves_out: bool = False
+    is_partial: bool = False
 
     def __str__(self) -> str:
-        root = f" {'p' if self.leaves_out else 'r'}{self.root}" if self.root else ""
+        root = f" {'p' if self.is_partial else 'r'}{self.root}" if self.root else ""
         return f"[dcr {self.key} {self.nonce} w{self.attempt}{root}]"
 
     @classmethod
@@ -56,9 +56,9 @@ class Tag:
         """A tag for one request, with a nonce of its own."""
         return cls(key, secrets.token_hex(6), max(attempt, 1), root)
 
-    def for_retry(self, root: int, *, leaves_out: bool = False) -> Tag:
+    def for_retry(self, root: int, *, is_partial: bool = False) -> Tag:
         """The tag of a retry in the chain that began with run `root`: the same key, another nonce."""
-        return replace(self, nonce=secrets.token_hex(6), root=root, leaves_out=leaves_out)
+        return replace(self, nonce=secrets.token_hex(6), root=root, is_partial=is_partial)
 
 
 def _hash(parts: Iterable[object], length: int) -> str:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from dbt_cloud_run.cloud.client import PAGE, CloudClient
 from dbt_cloud_run.cloud.errors import CloudError, Forbidden, NotFound, Rejected, RetryRefused, Unreadable
 from dbt_cloud_run.cloud.models import Run
-from dbt_cloud_run.cloud.polling import usual_durations
 from dbt_cloud_run.cloud.retrying import READ_BUDGET, Note, Reader
 from dbt_cloud_run.model import TriggerOverrides
 from dbt_cloud_run.start.tag import Tag, cause_text, parse_tag
 from dbt_cloud_run.start.write import LATE_LOOK_BUDGET, Write
+from dbt_cloud_run.waiting.polling import usual_durations
 
 LOOK_UP_WINDOW = 60.0  # seconds in which a run whose answer was lost is looked for
 

@@ -36,7 +36,7 @@ class ArtifactLink:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReportData:
+class Report:
     """The input of every report. Everything but the outcome may be unknown."""
 
     outcome: Outcome

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.support.rendering import HAIR_SPACE, render
 
-from dbt_cloud_run.report import escape
+from dbt_cloud_run.report.markdown import escape
 
 TRICKS = [
     "a | b",

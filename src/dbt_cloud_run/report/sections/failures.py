@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dbt_cloud_run.collect.attempts import LONGEST_LOG
-from dbt_cloud_run.report import escape
-from dbt_cloud_run.report.layout import Block, Section
+from dbt_cloud_run.report.markdown import escape
+from dbt_cloud_run.report.markdown.layout import Block, Section
 from dbt_cloud_run.report.wording import clip, duration, listed, plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dbt_cloud_run.model import Attempt, NodeOutcome, Step
-    from dbt_cloud_run.report.data import NodeInfo
     from dbt_cloud_run.report.detail import Detail
     from dbt_cloud_run.report.facts import Facts
+    from dbt_cloud_run.report.report import NodeInfo
 
 _TABLE_HEAD = "| Node | Status | dbt said | File |\n| --- | --- | --- | --- |\n"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dbt_cloud_run.github.archive import ArtifactFile, Stopped, write_archive
+from dbt_cloud_run.github.artifacts.archive import ArtifactFile, Stopped, write_archive
 
 
 def sparse(path: Path, size: int) -> Path:

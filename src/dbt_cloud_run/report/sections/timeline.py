@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbt_cloud_run.dbt.statuses import NODE_COMMANDS
-from dbt_cloud_run.report import escape
 from dbt_cloud_run.report.facts import has_failed
-from dbt_cloud_run.report.layout import Block, Section
-from dbt_cloud_run.report.remembered import remembered
-from dbt_cloud_run.report.waits import waits
+from dbt_cloud_run.report.markdown import escape
+from dbt_cloud_run.report.markdown.layout import Block, Section
+from dbt_cloud_run.report.sections.remembered import remembered
+from dbt_cloud_run.report.sections.waits import waits
 from dbt_cloud_run.report.wording import duration, plural
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from dbt_cloud_run.dbt.statuses import Kind
-from dbt_cloud_run.report import escape
-from dbt_cloud_run.report.layout import Block, Section
+from dbt_cloud_run.report.markdown import escape
+from dbt_cloud_run.report.markdown.layout import Block, Section
 from dbt_cloud_run.report.wording import RECOVERED_ICON, duration, ending_words, plural
 
 if TYPE_CHECKING:

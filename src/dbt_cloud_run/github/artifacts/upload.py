@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 import httpx
 
 from dbt_cloud_run.clock import Clock
-from dbt_cloud_run.github.archive import Archive, ArtifactFile, write_archive
-from dbt_cloud_run.github.blob import BlobClient
-from dbt_cloud_run.github.results import Backend, ResultsClient
-from dbt_cloud_run.github.uploading import (
+from dbt_cloud_run.github.artifacts.archive import Archive, ArtifactFile, write_archive
+from dbt_cloud_run.github.artifacts.blob import BlobClient
+from dbt_cloud_run.github.artifacts.results import Backend, ResultsClient
+from dbt_cloud_run.github.artifacts.shared import (
     UPLOAD_ELSEWHERE,
     ArtifactNameTakenError,
     ArtifactUploadError,

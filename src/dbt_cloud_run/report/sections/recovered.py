@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dbt_cloud_run.report import escape
-from dbt_cloud_run.report.layout import Block, Section
+from dbt_cloud_run.report.markdown import escape
+from dbt_cloud_run.report.markdown.layout import Block, Section
 from dbt_cloud_run.report.wording import RECOVERED_ICON, clip, plural
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from dbt_cloud_run.report import escape
-from dbt_cloud_run.report.layout import Block, Section, size
-from dbt_cloud_run.report.remembered import remembered
+from dbt_cloud_run.report.markdown import escape
+from dbt_cloud_run.report.markdown.layout import Block, Section, size
+from dbt_cloud_run.report.sections.remembered import remembered
 from dbt_cloud_run.report.wording import plural
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from dbt_cloud_run.github.packed import Stopped, write_packed
+from dbt_cloud_run.github.artifacts.packed import Stopped, write_packed
 
 __all__ = ["Archive", "ArtifactFile", "Stopped", "write_archive"]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.support.hostile_text import hostile
 from tests.support.runner_parser import Reading, read_environment_file, read_stream
 
-from dbt_cloud_run.github.commands import ANNOTATION_LIMIT, SUMMARY_LIMIT, Annotation, Console
+from dbt_cloud_run.github.console import ANNOTATION_LIMIT, SUMMARY_LIMIT, Annotation, Console
 
 ON_RUNNER = {"GITHUB_ACTIONS": "true"}
 
@@ -239,7 +239,7 @@ def test_a_full_disk_leaves_a_readable_file_and_a_warning(tmp_path: Path) -> Non
     path = tmp_path / "output"
     path.touch()
     code = (
-        "import resource, signal; from dbt_cloud_run.github.commands import Console\n"
+        "import resource, signal; from dbt_cloud_run.github.console import Console\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nresource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))\n"
         f"out = Console(environ={{'GITHUB_OUTPUT': {str(path)!r}}})\n"
         "out.set_output('a', 'b')\nout.set_output('c', 'd' * 999)\n"
@@ -286,7 +286,7 @@ def test_a_stream_that_is_not_utf8() -> None:
 
 def test_a_reader_that_has_gone_is_no_reason_to_fail() -> None:
     code = (
-        "import time; from dbt_cloud_run.github.commands import Console\n"
+        "import time; from dbt_cloud_run.github.console import Console\n"
         "console = Console()\nconsole.info('first')\ntime.sleep(0.5)\n"
         "for _ in range(3): console.error('x' * 4000)\n"
     )
@@ -299,7 +299,7 @@ def test_a_reader_that_has_gone_is_no_reason_to_fail() -> None:
 
 
 def test_lines_leave_at_once() -> None:
-    code = "import sys; from dbt_cloud_run.github.commands import Console\nConsole().info('now')\nsys.stdin.read()\n"
+    code = "import sys; from dbt_cloud_run.github.console import Console\nConsole().info('now')\nsys.stdin.read()\n"
     with python(code) as process:
         assert process.stdout
         assert process.stdin
@@ -308,6 +308,6 @@ def test_lines_leave_at_once() -> None:
 
 
 def test_the_import_stays_light() -> None:
-    code = "import sys, dbt_cloud_run.github.commands; print('requests' in sys.modules, 'github' in sys.modules)"
+    code = "import sys, dbt_cloud_run.github.console; print('requests' in sys.modules, 'github' in sys.modules)"
     with python(code) as process:
         assert process.communicate()[0] == b"False False\n"

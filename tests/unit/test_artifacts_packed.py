@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dbt_cloud_run.github.archive import ArtifactFile, Stopped, write_archive
+from dbt_cloud_run.github.artifacts.archive import ArtifactFile, Stopped, write_archive
 
 CONTENT = b'{"nodes": {' + b'"model.shop.orders": {}, ' * 5_000 + b"}}"
 

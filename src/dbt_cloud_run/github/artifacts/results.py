@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from dbt_cloud_run.clock import Clock
-from dbt_cloud_run.github.blob import signatures
-from dbt_cloud_run.github.uploading import (
+from dbt_cloud_run.github.artifacts.blob import signatures
+from dbt_cloud_run.github.artifacts.shared import (
     ATTEMPTS,
     RETRYABLE_STATUSES,
     UPLOAD_ELSEWHERE,

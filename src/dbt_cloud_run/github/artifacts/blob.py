@@ -11,7 +11,7 @@ from uuid import uuid4
 import httpx
 
 from dbt_cloud_run.clock import Clock
-from dbt_cloud_run.github.uploading import (
+from dbt_cloud_run.github.artifacts.shared import (
     ATTEMPTS,
     RETRYABLE_STATUSES,
     UPLOAD_ELSEWHERE,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dbt_cloud_run.model import StepAction
-from dbt_cloud_run.report import escape
-from dbt_cloud_run.report.failures import node_link
-from dbt_cloud_run.report.layout import Block, Section
+from dbt_cloud_run.report.markdown import escape
+from dbt_cloud_run.report.markdown.layout import Block, Section
+from dbt_cloud_run.report.sections.failures import node_link
 from dbt_cloud_run.report.wording import RECOVERED_ICON, UNKNOWN, duration, listed, plural, saves, sentence
 
 if TYPE_CHECKING:

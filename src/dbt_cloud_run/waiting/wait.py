@@ -11,10 +11,10 @@ from dbt_cloud_run.clock import Clock
 from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.errors import CloudError, NotFound, Redirected, Rejected, Unreachable
 from dbt_cloud_run.cloud.models import Run
-from dbt_cloud_run.cloud.polling import PollSchedule
 from dbt_cloud_run.cloud.retrying import NEW_RUN_GRACE, Reader
 from dbt_cloud_run.errors import ActionError
 from dbt_cloud_run.model import RunState
+from dbt_cloud_run.waiting.polling import PollSchedule
 
 _logger = logging.getLogger(__name__)
 WHOLE_RUN = ("run_steps", "trigger", "job", "environment", "audit")

@@ -1,0 +1,1 @@
+"""One upload of a workflow artifact: zip, service, storage."""

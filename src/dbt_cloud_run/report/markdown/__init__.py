@@ -1,0 +1,1 @@
+"""Other people's text made fit for markdown, and the layout that cuts it to size."""

@@ -1,0 +1,1 @@
+"""Waiting for a run to end, and ending one."""
