@@ -63,7 +63,6 @@ def upload(service: ResultsService, files: list[ArtifactFile], name: str) -> Any
             max_retention=90,
             clock=SystemClock(),
             temp_dir=None,
-            on_note=print,
             mask=lambda _: None,
         )
     )

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from tests.support.notes import kept_notes
 from tests.support.results_service import SAS, SIGNATURE, Fault, ResultsService, runtime_token
 
 from dbt_cloud_run.errors import Interrupted
@@ -68,7 +69,8 @@ class Upload:
 
     def __call__(self, **changes: Any) -> UploadedArtifact:
         arguments = self.arguments | {"clock": self.clock} | changes
-        return asyncio.run(upload_artifact(self.files, on_note=self.notes.append, mask=self.masked.append, **arguments))
+        with kept_notes() as self.notes:
+            return asyncio.run(upload_artifact(self.files, mask=self.masked.append, **arguments))
 
 
 @pytest.fixture
@@ -146,9 +148,7 @@ def test_signatures_are_masked_before_the_blob_is_sent(service: ResultsService, 
         requests_at_mask.append(len(service.requests))
         masked.append(value)
 
-    asyncio.run(
-        upload_artifact(upload.files, on_note=upload.notes.append, mask=mask, clock=upload.clock, **upload.arguments)
-    )
+    asyncio.run(upload_artifact(upload.files, mask=mask, clock=upload.clock, **upload.arguments))
     assert masked == ["a%2Bb/c%3D%3d%26d", SIGNATURE, "a%2Bb%2Fc%3D%3D%26d"]
     assert set(requests_at_mask) == {1}
 
@@ -380,7 +380,7 @@ def test_it_can_be_cancelled_while_it_zips(upload: Upload) -> None:
         file.truncate(4 * 2**30)
 
     async def cancelled() -> None:
-        arguments = upload.arguments | {"clock": upload.clock, "on_note": print, "mask": print}
+        arguments = upload.arguments | {"clock": upload.clock, "mask": print}
         await asyncio.wait_for(upload_artifact(upload.files, **arguments), 0.3)
 
     started = time.monotonic()

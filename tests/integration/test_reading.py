@@ -13,6 +13,7 @@ import pytest
 import trustme
 from pydantic import SecretStr
 from tests.support.cloud_server import ACCOUNT, JOB, TOKEN, CloudServer, FakeClock, Fault, refusing
+from tests.support.notes import kept_notes
 
 from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.errors import (
@@ -38,10 +39,11 @@ CASES = [(what, kind) for what in READS for kind in FAULTS if what != "download"
 
 
 class Scene:
-    def __init__(self, server: CloudServer, client: CloudClient, clock: FakeClock, folder: Path) -> None:
-        self.server, self.client, self.clock, self.folder = server, client, clock, folder
-        self.notes: list[str] = []
-        self.reader = Reader(clock, on_note=self.notes.append)
+    def __init__(
+        self, server: CloudServer, client: CloudClient, clock: FakeClock, folder: Path, notes: list[str]
+    ) -> None:
+        self.server, self.client, self.clock, self.folder, self.notes = server, client, clock, folder, notes
+        self.reader = Reader(clock)
         self.run_id = server.add_run(status=3)["id"]
         server.files[self.run_id, "run_results.json", 4] = ARTIFACT
 
@@ -65,8 +67,9 @@ def scene(tmp_path: Path) -> Callable[[Callable[[Scene], Awaitable[None]]], None
     def play(body: Callable[[Scene], Awaitable[None]]) -> None:
         async def run() -> None:
             clock = FakeClock()
-            async with CloudServer() as server, server.client(clock) as client:
-                await body(Scene(server, client, clock, tmp_path))
+            with kept_notes() as notes:
+                async with CloudServer() as server, server.client(clock) as client:
+                    await body(Scene(server, client, clock, tmp_path, notes))
 
         asyncio.run(run())
 

@@ -85,6 +85,7 @@ class CloudServer:
         self.hidden: dict[int, int] = {}  # run id -> number of lists in which it does not show up yet
         self.requests: list[Request] = []
         self.connections = 0
+        self.answer_of_trigger: dict[str, Any] = {}  # what the answer to a trigger says instead
         self._faults: list[tuple[str, str, Fault]] = []
         self._next_id = 70_471_823_000_001
         self._server: asyncio.Server | None = None
@@ -195,7 +196,7 @@ class CloudServer:
         path = request.path.removeprefix(f"/api/v2/accounts/{ACCOUNT}")
         if match := re.fullmatch(r"/jobs/(\d+)/run/", path):
             body = json.loads(request.body)
-            return _enveloped(self.add_run(job_definition_id=int(match[1]), trigger=body))
+            return _enveloped({**self.add_run(job_definition_id=int(match[1]), trigger=body), **self.answer_of_trigger})
         if match := re.fullmatch(r"/runs/(\d+)/retry/", path):
             return _enveloped(self.add_run(retrying_run_id=int(match[1])))
         if match := re.fullmatch(r"/runs/(\d+)/artifacts/(.+)", path):

@@ -124,7 +124,7 @@ def result_lines(data: Report) -> list[str]:
         lines += [f"  {title}: {one_line(found.unique_id, 200)}" for found in nodes[:20]]
         if len(nodes) > 20:
             lines.append(f"  … and {len(nodes) - 20:,} more {title}")
-    lines += [one_line(words, 1_000) for words in (outcome.message, outcome.advice) if words]
+    lines += [one_line(words, 1_000) for words in facts.reason if words]
     return lines
 
 
