@@ -247,19 +247,19 @@ def _status(step: Step, publication: Publication) -> int:
     from dbt_cloud_run.report.reasons import reason
 
     outcome = publication.report.outcome
-    for line in result_lines(publication.report):
-        _logger.info("%s", line)
-    if step.error is not None:
-        _logger.error("%s", f"{step.error.message} {step.error.advice}".strip(), extra=TITLE)
-        return EXIT_FAILURE
-    if outcome.ending in _GREEN:
-        return 0
-    # Failed nodes have errors of their own; what became of a run at a limit, and what contradicts, is said besides.
+    # Failed nodes have errors of their own; what ended the step, and what contradicts a success, is said besides.
     is_said = step.console.annotations_left("error") < ANNOTATION_LIMIT
-    if not is_said or outcome.ending is Ending.TIMED_OUT or outcome.contradictions:
-        message, _ = reason(outcome)
-        _logger.error("%s", message or f"The run ended: {outcome.ending.value}.", extra=TITLE)
-    return EXIT_FAILURE if step.settings.fail_on_error else 0
+    is_special = step.error is not None or outcome.ending is Ending.TIMED_OUT or bool(outcome.contradictions)
+    has_failed = outcome.ending not in _GREEN
+    is_error = has_failed and (is_special or not is_said)
+    for line in result_lines(publication.report, with_reason=not is_error):
+        _logger.info("%s", line)
+    if is_error:
+        words = " ".join(word for word in reason(outcome) if word)
+        _logger.error("%s", words or f"The run ended: {outcome.ending.value}.", extra=TITLE)
+    if step.error is not None:
+        return EXIT_FAILURE
+    return EXIT_FAILURE if has_failed and step.settings.fail_on_error else 0
 
 
 _FAULT_ADVICE = "The run in dbt Cloud, if there is one, was left alone. Please report this with the lines in the log."
