@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from dbt_cloud_run.dbt.failure_patterns.row import ANY, row
+from dbt_cloud_run.dbt.failure_patterns.row import ANY, REPORTS, RUNS, row
 from dbt_cloud_run.model import Retryability
 
-_sure = partial(row, ANY, verdict=Retryability.DETERMINISTIC)
+_sure = partial(row, ANY, verdict=Retryability.DETERMINISTIC, source=RUNS)
 
 DBT = (
     _sure(
@@ -46,6 +46,7 @@ DBT = (
     ),
     _sure(
         r"could not find (?:profile|selector) named|does not have a target named|no dbt_project\.yml found"
+        r"|because no profile was specified|not a valid value for '?--|^error: invalid value for '?--"
         r"|could not find adapter type |^[ \t]*credentials in profile \"[^\n]{1,300} invalid\b",
         reason="the project or its profile is not set up for this command",
         example="Runtime Error\n  Could not find selector named nightly, expected one of ['daily']",
@@ -56,6 +57,22 @@ DBT = (
         reason="a file of the project is wrong",
         example="Encountered an error:\nRuntime Error\n  at path ['model-paths']: 3 is not valid under any of the "
         "given schemas\n\nError encountered in /repository/dbt_project.yml",
+    ),
+    _sure(
+        r"^[ \t]*field \"[^\"\n]{1,200}\" of type [^\n]{1,300} has invalid value\b"
+        r"|\brow \d{1,9} has \d{1,6} values, but table only has \d{1,6} columns",
+        reason="a file of the project is wrong",
+        example='Encountered an error:\nField "macros" of type Mapping[str, Macro] in WritableManifest has invalid '
+        "value at $.macros.foo.supported_languages: 'javascript' is not a valid ModelLanguage.",
+        source=REPORTS,
+    ),
+    _sure(
+        r"\bsemantic (?:manifest )?validation failed\b|\bbreaking issues found when (?:checking|validating) semantics\b"
+        r"|\bbreaking issues found when building (?:model|manifest)\b",
+        reason="the semantic layer's definitions are wrong",
+        example="\u2716 Breaking issues found when checking semantics of built manifest (ERRORS: 8, FUTURE_ERRORS: 0, "
+        "WARNINGS: 0)\n\u2022 ERROR: with metric `revenue`  - The measure does not exist.",
+        source=REPORTS,
     ),
     _sure(
         r"^(?:[ \t]*|runtimeerror: )found a cycle: ",
