@@ -20,11 +20,13 @@ _LOG_TAIL = 64_000
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;:]{0,32}[A-Za-z]")
 _TIMESTAMPS = re.compile(r"^\d\d:\d\d:\d\d(?:\.\d{1,9})? {1,4}", re.MULTILINE)
-_POINTERS = re.compile(r"^[ \t]*compiled (?:code|sql) at [^\n]*$", re.IGNORECASE | re.MULTILINE)
+_POINTERS = re.compile(r"^[ \t]{0,40}compiled (?:code|sql) at [^\n]{0,4000}$", re.IGNORECASE | re.MULTILINE)
 _LAST_ERRORS = re.compile(
-    r"^(?:Encountered an error:|Completed with \d+ errors?\b|Traceback \(most recent call last\))", re.MULTILINE
+    r"^(?:Encountered an error:|Completed with \d{1,9} errors?\b|Traceback \(most recent call last\))", re.MULTILINE
 )
-_ONE_NODE = re.compile(r"^[ \t]*(?:Failure in \w+ \S+ \(|[A-Z]\w{1,20} Error in \w+ \S+ \()", re.MULTILINE)
+_ONE_NODE = re.compile(
+    r"^[ \t]{0,40}(?:Failure in \w{1,40} \S{1,300} \(|[A-Z]\w{1,20} Error in \w{1,40} \S{1,300} \()", re.MULTILINE
+)
 # What a message quotes of the user's own: identifiers after a word (`column "read timeout"`, unlike Python's
 # `('08S01', '[08S01] …')`), the SQL that Postgres, DuckDB, Spark and ClickHouse repeat, and the names of nodes.
 _NODE = re.compile(
@@ -42,7 +44,7 @@ _SQL = re.compile(
     r"|(?:^[ \t]{0,20}== SQL\b|\bwhile (?:processing|executing) |: in scope |\bstack trace:)[\s\S]{0,16000}",
     re.MULTILINE | re.IGNORECASE,
 )
-_SUMMARY = re.compile(r"^(?:Done\. PASS=|Completed with )[^\n]*$", re.MULTILINE)
+_SUMMARY = re.compile(r"^(?:Done\. PASS=|Completed with )[^\n]{0,4000}$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)

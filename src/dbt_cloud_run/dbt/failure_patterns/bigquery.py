@@ -71,7 +71,8 @@ REFUSED = (
         "not have permission to query table shop-prod:raw.orders",
     ),
     _sure(
-        r"^[ \t]*syntax error: |no matching signature for (?:function|operator)|invalid query: |unexpected keyword",
+        r"^[ \t]{0,40}syntax error: |no matching signature for (?:function|operator)|invalid query: "
+        r"|unexpected keyword",
         reason="the SQL is wrong",
         example=DATABASE + 'Syntax error: Unexpected identifier "form" at [4:1]',
     ),
@@ -84,7 +85,7 @@ REFUSED = (
     ),
     _sure(
         r"duplicate column names in the result|have mismatched column count|inserted row has wrong column count"
-        r"|^[ \t]*column \d{1,5} in [a-z ]{1,30} has incompatible types: ",
+        r"|^[ \t]{0,40}column \d{1,5} in [a-z ]{1,30} has incompatible types: ",
         reason="the columns do not fit one another",
         example=DATABASE
         + "Queries in UNION ALL have mismatched column count; query 1 has 3 columns, query 2 has 4 columns",

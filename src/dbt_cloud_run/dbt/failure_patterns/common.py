@@ -33,7 +33,7 @@ FIRST = (
     ),
     _passing(
         # The brackets are those of a key, `Key (schema, id)=(raw, 1) already exists`, which is a row of data.
-        r"\b(?:object|table|view|schema|relation)\b[^\n()]{0,200}\balready exists\b",
+        r"\b(?:object|table|view|schema|relation)\b[^\n()]{0,200}\balready exists\b|\balready an object named\b",
         reason="another statement made the object meanwhile",
         example=DATABASE + "002002 (42710): SQL compilation error:\n  Object 'ANALYTICS.STAGING' already exists.",
         # dbt itself says it of resources of one name, which stay so.
@@ -103,7 +103,7 @@ UNDECIDED = (
         example="Skipping due to fail_fast",
     ),
     _unsure(
-        r"^partial success \(\d+/\d+\)",
+        r"^partial success \(\d{1,9}/\d{1,9}\)",
         reason="some of its batches failed",
         example="PARTIAL SUCCESS (2/3)",
     ),
@@ -207,7 +207,7 @@ LAST = (
         r"|\btemporarily unavailable\b|\bcurrently unavailable\b|['\"]unavailable['\"]|\bunavailable: "
         # ClickHouse numbers its own errors beyond 500.
         r"|\b(?:http|status|response|(?<!clickhouse )error)(?: response)?(?: code)?[ :=]{1,3}5\d\d\b"
-        r"|['\"]code['\"]: 5\d\d\b|^[ \t]*5\d\d (?:get|post|put|server|error)\b|\b50[234] (?:error )?responses?\b",
+        r"|['\"]code['\"]: 5\d\d\b|^[ \t]{0,40}5\d\d (?:get|post|put|server|error)\b|\b50[234] (?:error )?responses?\b",
         reason="the server was not available",
         example=RUNTIME + "Query could not be completed: HTTP Response code: 503. Service Unavailable",
     ),

@@ -79,7 +79,7 @@ LAST = (
         example=RUNTIME + 'IO Error: Could not read enough bytes from file "exports/orders.csv"',
     ),
     _unsure(
-        r"^[ \t]*(?:internal|fatal) error: ",
+        r"^[ \t]{0,40}(?:internal|fatal) error: ",
         reason="the database had an error of its own",
         example=RUNTIME + "INTERNAL Error: Attempted to access index 3 within vector of size 3",
     ),

@@ -78,7 +78,7 @@ REFUSED = (
     ),
     _sure(
         r"because other objects depend on it|must appear in the group by clause|specified more than once"
-        r"|cannot change name of view column|^[ \t]*\"[^\"\n]{1,200}\" is not a (?:view|table)",
+        r"|cannot change name of view column|^[ \t]{0,40}\"[^\"\n]{1,200}\" is not a (?:view|table)",
         reason="the SQL is wrong for this database",
         example=DATABASE + "cannot drop table stg_orders because other objects depend on it",
     ),

@@ -72,7 +72,7 @@ REFUSED = (
     ),
     _sure(
         r"\[insufficient_permissions\]|\bpermission_denied\b|insufficient privileges:|: invalid access token\b"
-        r"|^[ \t]*user does not have [a-z ]{2,40} on \w",
+        r"|^[ \t]{0,40}user does not have [a-z ]{2,40} on \w",
         reason="the user lacks a permission",
         example=DATABASE + "[INSUFFICIENT_PERMISSIONS] Insufficient privileges:\n"
         "  User does not have USE SCHEMA on Schema 'main.raw'. SQLSTATE: 42501",
@@ -92,7 +92,7 @@ REFUSED = (
     ),
     _sure(
         r"delta_(?:violate_constraint|not_null_constraint_violated|exceed_char_varchar_limit|failed_to_merge_fields)"
-        r"|\[not_null_constraint_violation[\].]|^[ \t]*check constraint [^\n]{1,300} violated by row"
+        r"|\[not_null_constraint_violation[\].]|^[ \t]{0,40}check constraint [^\n]{1,300} violated by row"
         r"|\ba schema mismatch detected",
         reason="the data breaks a constraint of the table",
         example=DATABASE + "[DELTA_NOT_NULL_CONSTRAINT_VIOLATED] NOT NULL constraint "
@@ -100,7 +100,8 @@ REFUSED = (
     ),
     _sure(
         # The metastore's and the network's exceptions come wrapped in this one.
-        r"\banalysisexception\b(?!: (?:java|javax|com|io|org)\.[\w.$]{1,120}(?:exception|error)\b)|\[ambiguous_reference\]",
+        r"\banalysisexception\b(?!: (?:java|javax|com|io|org)\.[\w.$]{1,120}(?:exception|error)\b)"
+        r"|\[ambiguous_reference\]",
         reason="the SQL is wrong",
         example=RUNTIME + "org.apache.spark.sql.AnalysisException: "
         "[AMBIGUOUS_REFERENCE] Reference `order_id` is ambiguous",
@@ -109,7 +110,7 @@ REFUSED = (
 
 LAST = (
     _passing(
-        r"executorlostfailure|executor (?:\d+ )?lost|fetchfailed|spark driver has stopped|spot_instance_termination"
+        r"executorlostfailure|executor (?:\d{1,9} )?lost|fetchfailed|spark driver has stopped|spot_instance_termination"
         r"|node lost|\brpctimeoutexception\b"
         r"|driver_(?:unreachable|unresponsive)|cloud_provider_shutdown",
         reason="the cluster lost a machine",
