@@ -14,7 +14,7 @@ HEAD = "Runtime Error in model orders (models/orders.sql)\n  "
 REFUSED = [
     "select read_timeout from (select 1 as id)",
     "select * from connection_reset",
-    "selekt 1",
+    "select from from x",
     "select cast('n/a' as integer)",
     "select 1000000::integer * 1000000::integer",
     "create table t (id integer primary key); insert into t values (1), (1)",

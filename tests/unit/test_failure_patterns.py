@@ -17,8 +17,9 @@ from dbt_cloud_run.dbt.failures import explain, explain_log
 from dbt_cloud_run.model import Retryability
 
 DATA = Path(__file__).parent / "failure_messages"
-# `reported.tsv` holds what users of this project sent in, `collected.tsv` what is public, with where it was found.
-FILES = ["reported.tsv", "collected.tsv"]
+# `collected.tsv` names the public report or the vendor's list of each message; `composed.tsv` has messages that wrap
+# one error in another.
+FILES = ["reported.tsv", "collected.tsv", "composed.tsv"]
 RIGHT = {
     "deterministic": {Retryability.DETERMINISTIC},
     "transient": {Retryability.TRANSIENT},

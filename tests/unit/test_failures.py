@@ -11,7 +11,6 @@ from dbt_cloud_run.dbt.failures import explain, explain_log, judge, judge_log
 from dbt_cloud_run.model import Retryability
 
 DETERMINISTIC, TRANSIENT, UNKNOWN = Retryability.DETERMINISTIC, Retryability.TRANSIENT, Retryability.UNKNOWN
-WAREHOUSES = KNOWN_ADAPTERS
 
 
 def _name(pattern: Pattern) -> str:
@@ -32,7 +31,7 @@ def test_each_row_judges_its_own_example(pattern: Pattern) -> None:
 
 
 def test_table_has_rows_of_both_kinds_for_every_warehouse() -> None:
-    for warehouse in WAREHOUSES:
+    for warehouse in KNOWN_ADAPTERS:
         verdicts = {pattern.verdict for pattern in TABLE if warehouse in pattern.adapters}
         assert {DETERMINISTIC, TRANSIENT} <= verdicts, warehouse
 
@@ -223,7 +222,7 @@ MESSAGES = [
     ),
     ("duckdb", UNKNOWN, RUNTIME + "Out of Memory Error: failed to allocate data of size 2.0 GiB"),
     (None, UNKNOWN, "ERROR"),
-    (None, UNKNOWN, "Something that nobody has seen before"),
+    (None, UNKNOWN, "An unheard-of failure"),
 ]
 
 
@@ -381,7 +380,7 @@ WORDS = [
 @given(
     st.one_of(st.none(), st.text(), st.lists(st.sampled_from(WORDS)).map("".join)),
     st.text(max_size=20),
-    st.one_of(st.none(), st.text(max_size=10), st.sampled_from(sorted(WAREHOUSES))),
+    st.one_of(st.none(), st.text(max_size=10), st.sampled_from(sorted(KNOWN_ADAPTERS))),
     st.one_of(st.none(), st.sampled_from(["model", "test", "unit_test", "source", "operation"])),
 )
 def test_no_text_breaks_it(message: str | None, status: str, adapter: str | None, resource_type: str | None) -> None:

@@ -23,7 +23,8 @@ FIRST = (
         "this table. For more information, see https://cloud.google.com/bigquery/docs/troubleshoot-quotas",
     ),
     _passing(
-        r"could not serialize access to table|aborted due to concurrent update|\bnot found: job\b"
+        r"\balready exists: (?:table|dataset|routine|job|model) |could not serialize access to table"
+        r"|aborted due to concurrent update|\bnot found: job\b"
         r"|\bconcurrent policy changes\b|\bread-modify-write\b|\bconcurrent (?:dml|transaction|modification)s?\b",
         reason="it collided with another job",
         example=DATABASE + "Could not serialize access to table shop-prod:marts.orders due to concurrent update",
@@ -46,6 +47,9 @@ REFUSED = (
         r"|\bnumber of arguments does not match for function\b|\bis not visible after (?:group by|select)"
         r"|\b(?:left|right|full) outer join cannot be used without a condition\b|\binvalid schema update\b"
         r"|\bcannot add required fields to an existing schema\b|\bclustering is not supported on\b"
+        r"|\binvalid project id '|\bunexpected (?:string|integer|floating point) literal\b"
+        r"|\bcannot be (?:compared|coerced)\b"
+        r"|\bassignment (?:to|is not)\b[^\n]{0,100}\bnot allowed\b|\bgrouping by expressions of type\b"
         r"|\barray index \d{1,9} is out of bounds|\bstar expansion expression references\b"
         r"|\bmust be an? (?:literal|constant|aggregate)\b|\bdoes not have a (?:column|schema)\b",
         reason="BigQuery cannot do this",
@@ -104,7 +108,8 @@ REFUSED = (
         example=DATABASE + "UPDATE/MERGE must match at most one source row for each target row",
     ),
     _sure(
-        r"\bbad (?:int64|double|bool|numeric) value|could not cast literal|which cannot be (?:inserted|assigned)"
+        r"\bbad (?:int64|double|bool|numeric|bignumeric|timestamp|date|datetime|time) value|could not cast literal"
+        r"|which cannot be (?:inserted|assigned)"
         r"|invalid (?:timestamp|date|datetime|json)(?: string)?: |invalid cast from |failed to parse input string "
         r"|mismatch between format character|array cannot have a null element|required field \S{1,200} cannot be null"
         r"|scalar subquery produced more than one element",

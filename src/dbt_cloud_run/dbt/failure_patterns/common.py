@@ -128,7 +128,7 @@ UNDECIDED = (
     _unsure(
         r"sql execution canceled|cancell?ed on user'?s? request|due to user request|interrupt error: |wlm abort action"
         r"|query was cancell?ed",
-        reason="somebody or something cancelled the statement",
+        reason="the statement was cancelled",
         example=DATABASE + "000604 (57014): SQL execution canceled",
     ),
 )
@@ -145,7 +145,7 @@ LAST = (
         example="Encountered an error:\nExternal connection exception occurred: not a gzip file",
     ),
     _passing(
-        r"\bconnection (?:was |has been |is )?(?:already )?"
+        r"\bconnection (?:to (?:the )?server )?(?:was |has been |may have been |is )?(?:already )?"
         r"(?:reset|refused|aborted|closed|lost|dropped|terminated|broken|timed out|failure)"
         r"|\b(?:closed|lost|dropped) (?:the |its )?connection\b|\bconnection(?:reset|refused|aborted)"
         r"|\bserver (?:disconnected|socket closed)\b|\bbroken pipe\b|\bsocket hang up\b"
@@ -205,6 +205,7 @@ LAST = (
         r"\bservice (?:is )?(?:temporarily )?unavailable\b|\bbad gateway\b|\bgateway time-?out\b"
         r"|\binternal server error\b"
         r"|\btemporarily unavailable\b|\bcurrently unavailable\b|['\"]unavailable['\"]|\bunavailable: "
+        r"|\berror code: (?:unavailable|deadline_exceeded|internal)\b|\bupstream (?:connect error|request timeout)\b"
         # ClickHouse numbers its own errors beyond 500.
         r"|\b(?:http|status|response|(?<!clickhouse )error)(?: response)?(?: code)?[ :=]{1,3}5\d\d\b"
         r"|['\"]code['\"]: 5\d\d\b|^[ \t]{0,40}5\d\d (?:get|post|put|server|error)\b|\b50[234] (?:error )?responses?\b",

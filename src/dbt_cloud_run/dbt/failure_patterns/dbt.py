@@ -46,7 +46,8 @@ DBT = (
     ),
     _sure(
         r"could not find (?:profile|selector) named|does not have a target named|no dbt_project\.yml found"
-        r"|because no profile was specified|not a valid value for '?--|^error: invalid value for '?--"
+        r"|^[ \t]{0,40}found duplicate project \"|because no profile was specified|not a valid value for '?--"
+        r"|^error: invalid value for '?--"
         r"|could not find adapter type |^[ \t]{0,40}credentials in profile \"[^\n]{1,300} invalid\b",
         reason="the project or its profile is not set up for this command",
         example="Runtime Error\n  Could not find selector named nightly, expected one of ['daily']",
@@ -100,7 +101,7 @@ DBT = (
     _sure(
         r"was not found in the package index|version error for package|could not find a matching compatible version"
         r"|found a dependency that is not compatible",
-        reason="a package or its version is not to be had",
+        reason="a package or its version is not available",
         example="Encountered an error:\nDependency Error\n  Version error for package dbt-labs/dbt_utils: "
         "Could not find a satisfactory version from options: ['>=9.0.0']",
     ),

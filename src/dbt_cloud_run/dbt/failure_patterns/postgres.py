@@ -63,7 +63,9 @@ REFUSED = (
         'authentication failed for user "dbt"',
     ),
     _sure(
-        r"\binvalid value \"[^\"\n]{0,200}\" for \"|\bvalue must be an integer\b|\bis out of range\b"
+        r"\binvalid byte sequence for encoding|\binvalid (?:regular expression|json|xml)\b"
+        r"|\bcannot extract elements from\b"
+        r"|\binvalid value \"[^\"\n]{0,200}\" for \"|\bvalue must be an integer\b|\bis out of range\b"
         r"|invalid input syntax for|cannot cast type|types? [^\n]{1,120} cannot be matched|value too long for type"
         r"|value too long for character type|string length exceeds ddl length|numeric field overflow"
         r"|is out of range for type"
@@ -83,7 +85,10 @@ REFUSED = (
         example=DATABASE + "cannot drop table stg_orders because other objects depend on it",
     ),
     _sure(
-        r"\bfrom-clause entry for table|each (?:union|intersect|except) query must have the same number of columns"
+        r"\bcannot insert multiple commands into\b|\b(?:limit|offset) must not be negative|\bset-returning functions "
+        r"|\bwindow function calls cannot be nested|\baggregate function calls cannot be nested"
+        r"|\bcolumn reference \"[^\"\n]{1,200}\" is ambiguous|\bfrom-clause entry for table"
+        r"|each (?:union|intersect|except) query must have the same number of columns"
         r"|subquery in from must have an alias|subquery must return only one column|unterminated quoted string"
         r"|(?:aggregate|window) functions are not allowed in|argument of [a-z ]{1,40} must be type"
         r"|insert has more (?:expressions|target columns) than|zero-length delimited identifier"

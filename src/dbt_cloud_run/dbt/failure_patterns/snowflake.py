@@ -20,7 +20,7 @@ FIRST = (
     _passing(
         # Network and session: the connector adds 290000 to the status of HTTP.
         r"\b(?:39011[1-5]|390195|390318|250002|250005|252007|29050\d|2904(?:03|08|29))\b"
-        r"|\b25000[1-9]\b[^\n]{0,60}\b(?:403|408|429|5\d\d)\b",
+        r"|\b25000[1-9]\b[^\n]{0,60}\b(?:403|408|429|5\d\d)\b|\b000403: ",
         reason="the session ran out, or Snowflake did not answer",
         example="Database Error\n  250003 (08001): 000403: 403: HTTP 403: Forbidden",
     ),
@@ -105,7 +105,7 @@ REFUSED = (
     ),
     _sure(
         r"incorrect username or password|user access disabled|is not allowed to access snowflake"
-        r"|account is suspended|sso user is not valid"
+        r"|\b2510(?:01|05|06): |account is suspended|sso user is not valid"
         r"|role '[^'\n]{1,200}' specified",
         reason="Snowflake does not let this user in",
         example="Database Error\n  250001 (08001): None: Failed to connect to DB: ab12345.snowflakecomputing.com:443. "

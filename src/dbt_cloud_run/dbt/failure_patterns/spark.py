@@ -43,7 +43,8 @@ REFUSED = (
     _sure(
         r"\[(?:arithmetic_overflow|binary_arithmetic_overflow|group_by_\w{1,40}|missing_group_by|missing_aggregation"
         r"|column_already_exists|num_columns_mismatch|incompatible_column_type|wrong_num_args|invalid_parameter_value"
-        r"|unsupported_(?:feature|generator|subquery\w{0,60})|not_supported\w{0,60}|insert_column_arity_mismatch\w{0,30}"
+        r"|unsupported_(?:feature|generator|subquery\w{0,60})|not_supported\w{0,60}"
+        r"|insert_column_arity_mismatch\w{0,30}"
         r"|delta_(?:create_table_schem\w{0,30}|invalid_\w{1,60}|missing_column\w{0,20}|merge_incompatible_datatype"
         r"|failed_to_merge_fields|column_not_found\w{0,30}|schema_not_provided|table_not_found))[\].]",
         reason="the SQL is wrong",
