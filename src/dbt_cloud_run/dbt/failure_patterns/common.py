@@ -47,7 +47,7 @@ FIRST = (
         "key does not exist. (Service: Amazon S3; Status Code: 404; Error Code: NoSuchKey)",
     ),
     _passing(
-        r"\bsessionhivemetastoreclient\b|\bttransportexception\b|\bhive_metastore_error\b"
+        r"\bsessionhivemetastoreclient\b|\bttransportexception\b"
         r"|\bmetaexception\b[^\n]{0,300}(?:connect|timed? ?out|throttl|rate exceeded|socket)",
         reason="the metastore was not available",
         example=RUNTIME + "org.apache.spark.sql.AnalysisException: org.apache.hadoop.hive.ql.metadata.HiveException: "
@@ -75,7 +75,7 @@ REFUSED = (
         example=DATABASE + "100051 (22012): Division by zero",
     ),
     _sure(
-        r"\bis ambiguous\b|\bambiguous column\b",
+        r"\b(?<!result )is ambiguous\b|\bambiguous column\b",
         reason="a column's name is ambiguous",
         example=DATABASE + 'column reference "order_id" is ambiguous',
     ),

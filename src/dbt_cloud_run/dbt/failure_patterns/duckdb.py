@@ -28,7 +28,8 @@ FIRST = (
 
 REFUSED = (
     _sure(
-        r"\btrying to read a database file with version number \d|\bserialization error: |\bis not a valid duckdb "
+        r"\btrying to read a database file with version number \d|in read-only mode: database does not exist"
+        r"|\bserialization error: |\bis not a valid duckdb "
         r"database file|\bsame database file with a different configuration",
         reason="this DuckDB cannot read the database file",
         example="Runtime Error\n  IO Error: Trying to read a database file with version number 51, but we can only "

@@ -36,7 +36,8 @@ FIRST = (
         "AccessExclusiveLock on relation 16402; blocked by process 4712.",
     ),
     _passing(
-        r"violates unique constraint \"pg_|\bwith oid \d{1,12} does not exist|could not open relation with oid"
+        r"violates unique constraint \"pg_|\bschema \"?pg_temp_|\bwith oid \d{1,12} does not exist"
+        r"|could not open relation with oid"
         r"|cache lookup failed for",
         reason="another transaction made or dropped the object meanwhile",
         example=DATABASE + 'duplicate key value violates unique constraint "pg_type_typname_nsp_index"\n'

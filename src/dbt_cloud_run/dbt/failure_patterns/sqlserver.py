@@ -56,6 +56,8 @@ FIRST = (
         _numbers(
             either("701 802 8623 8628 8645 8651 1101 1105 9002 40544 40549 40550 40551 40552 40553 3930 3701 4060")
         )
+        # `sp_rename` says so when another statement renames the same object.
+        + r"|@objname is ambiguous|\(152(?:25|48)\)"
         + r"|login failed for user '(?:<token-identified principal>|nt authority\\{1,2}anonymous logon)'",
         reason="the load of the hour or the query itself was too much, or the database was not known at log-in",
         example=_LOGIN + f"('28000', \"[28000] {_DRIVER}[SQL Server]Login failed for user '<token-identified "

@@ -51,7 +51,9 @@ FIRST = (
             "HIVE_METASTORE_ERROR HIVE_CANNOT_OPEN_SPLIT HIVE_FILESYSTEM_ERROR HIVE_FILE_NOT_FOUND HIVE_CURSOR_ERROR "
             "HIVE_WRITER_OPEN_ERROR HIVE_WRITER_CLOSE_ERROR HIVE_WRITER_DATA_ERROR ICEBERG_CANNOT_OPEN_SPLIT "
             "ICEBERG_CATALOG_ERROR ICEBERG_CURSOR_ERROR ICEBERG_MISSING_DATA DELTA_LAKE_FILESYSTEM_ERROR"
-        ),
+        )
+        # A file that may not be read is named the same.
+        + r"(?![^\n]{0,400}\b(?:access ?denied|lake formation permission))",
         reason="a file or the metastore could not be read",
         example=RUNTIME + "HIVE_CANNOT_OPEN_SPLIT: Error opening Hive split s3://shop/orders/1.parquet (offset=0, "
         "length=1): File does not exist: s3://shop/orders/1.parquet",
@@ -129,7 +131,8 @@ REFUSED = (
         'create table marts.orders", query_id=20260101_000000_00001_aaaaa)',
     ),
     _sure(
-        r"\berrorcategory:user_error\b|\bfailed: (?:parse|semantic)exception\b|\bmismatched input '[^'\n]{0,300}'",
+        r"\binsufficient lake formation permission|\berrorcategory:user_error\b"
+        r"|\bfailed: (?:parse|semantic)exception\b|\bmismatched input '[^'\n]{0,300}'",
         reason="the SQL is wrong",
         example=RUNTIME + "[ErrorCategory:USER_ERROR, ErrorCode:DDL_FAILED], Detail:FAILED: ParseException line 2:201 "
         "cannot recognize input near 'group' 'string' ',' in column specification",
