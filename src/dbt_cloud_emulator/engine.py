@@ -12,7 +12,8 @@ from typing import Any
 from dbt_cloud_emulator.config import EmulatorConfig, JobConfig
 from dbt_cloud_emulator.execution import Execution, split_at_failure
 from dbt_cloud_emulator.replay import Replayer
-from dbt_cloud_emulator.store import Run, RunStore, Status, Trigger
+from dbt_cloud_emulator.status import Status
+from dbt_cloud_emulator.store import Run, RunStore, Trigger
 from dbt_cloud_emulator.timing import spoken_duration, utcnow
 
 # dbt-core, core/dbt/task/retry.py: the commands whose results `dbt retry` takes up

@@ -22,7 +22,8 @@ import yaml
 from dbt_cloud_emulator.checkout import CheckoutError, Workspaces, check_out
 from dbt_cloud_emulator.config import EmulatorConfig, JobConfig
 from dbt_cloud_emulator.processes import DbtProcess, Launcher
-from dbt_cloud_emulator.store import Run, RunStore, Status, Step
+from dbt_cloud_emulator.status import Status
+from dbt_cloud_emulator.store import Run, RunStore, Step
 from dbt_cloud_emulator.timing import utcnow
 
 DOCS = "dbt docs generate"

@@ -8,7 +8,8 @@ from typing import Any
 from dbt_cloud_emulator import artifacts
 from dbt_cloud_emulator.config import EnvironmentConfig, JobConfig, ProjectConfig
 from dbt_cloud_emulator.engine import Engine
-from dbt_cloud_emulator.store import Run, Status, Step, Trigger
+from dbt_cloud_emulator.status import Status
+from dbt_cloud_emulator.store import Run, Step, Trigger
 from dbt_cloud_emulator.timing import clock_duration, spoken_age, spoken_duration, timestamp, utcnow
 
 HUMANIZED = {1: "Queued", 2: "Starting", 3: "Running", 10: "Success", 20: "Error", 30: "Cancelled"}

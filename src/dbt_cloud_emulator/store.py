@@ -8,29 +8,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
-from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from dbt_cloud_emulator.recording import Replayed
+from dbt_cloud_emulator.status import Status
 from dbt_cloud_emulator.timing import parse_timestamp, timestamp, utcnow
-
-if TYPE_CHECKING:
-    from dbt_cloud_emulator.replay import Replayed
-
-
-class Status(IntEnum):
-    """The status codes of runs and steps."""
-
-    QUEUED = 1
-    STARTING = 2
-    RUNNING = 3
-    SUCCESS = 10
-    ERROR = 20
-    CANCELLED = 30
-
-    @property
-    def is_complete(self) -> bool:
-        return self >= Status.SUCCESS
 
 
 @dataclass(slots=True)
@@ -115,6 +98,12 @@ class Run:
 
     def step_folder(self, index: int) -> Path:
         return self.folder / "steps" / str(index)
+
+    def rewritten(self, content: bytes) -> bytes:
+        """A file of its recording as this run would have made it; of a real run, the content itself."""
+        if self.replayed is None:
+            return content
+        return self.replayed.rewrite(content, run_id=self.id, job_id=self.job_id, project_id=self.project_id)
 
     @property
     def failed_step(self) -> Step | None:
