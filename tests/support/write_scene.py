@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from tests.support.cloud_server import JOB, CloudServer, FakeClock
+from standins.cloud_server import JOB, CloudServer, FakeClock
 
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import Reader

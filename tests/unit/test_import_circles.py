@@ -70,3 +70,15 @@ def test_every_form_of_an_import_is_seen(tmp_path: Path, text: str) -> None:
     (tmp_path / "house" / "kitchen.py").write_text("import house.cellar\n")
     (tmp_path / "house" / "cellar.py").write_text(text)
     assert set(circle(import_graph(tmp_path, "house"))) == {"house.kitchen", "house.cellar"}
+
+
+@pytest.mark.parametrize("package", ["dbt_cloud_emulator", "dbt_cloud_run"])
+def test_what_is_installed_needs_nothing_of_the_repository(package: str) -> None:
+    tops = set()
+    for file in (SOURCES / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            tops |= {name.partition(".")[0] for name in names}
+    assert "pydantic" in tops
+    assert tops.isdisjoint({"benchmarks", "demo", "standins", "tests"})
