@@ -90,6 +90,7 @@ def _routes() -> list[BaseRoute]:
         Route(f"{V2}/steps/{{step_id:int}}/", runs.get_step),
         Route(f"{CONTROL}faults", control.faults, methods=["GET", "POST", "DELETE"]),
         Route(f"{CONTROL}faults/{{fault_id:int}}", control.fault, methods=["DELETE"]),
+        Route(f"{CONTROL}cancellations", control.cancellations, methods=["GET", "POST", "DELETE"]),
         Route(f"{CONTROL}requests", control.requests, methods=["GET", "DELETE"]),
         Route(f"{CONTROL}runs", control.runs),
         Route(f"{CONTROL}behaviour", control.behaviour, methods=["GET", "PATCH"]),

@@ -132,6 +132,7 @@ class Execution:
         step.status, step.started_at = Status.RUNNING, utcnow()
         run.steps.append(step)
         run.step_folder(step.index).mkdir(parents=True, exist_ok=True)
+        run.reach(step)
         return step
 
     @staticmethod

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from dbt_cloud_emulator import artifacts
@@ -91,10 +92,8 @@ class Renderer:
             if "environment" in asked
             else None,
             "repository": None,
-            "audit": _audit(run) if "audit" in related else None,
-            "run_steps": [self.step(run, s, full="debug_logs" in asked) for s in run.steps]
-            if "run_steps" in asked
-            else [],
+            "audit": _audit(run) if "audit" in related and self._config.behaviour.audit else None,
+            "run_steps": self.steps(run, full="debug_logs" in asked) if "run_steps" in asked else [],
             "run_retries": [r.id for r in self._store.of_job(run.job_id) if r.retrying_run_id == run.id]
             if "run_retries" in asked
             else None,
@@ -115,12 +114,25 @@ class Renderer:
             **values,
         }
 
+    def steps(self, run: Run, *, full: bool) -> list[dict[str, Any]]:
+        """The steps as far as they are told yet; after the end of a run they may be late."""
+        behaviour, last = self._config.behaviour, artifacts.last_step(run)
+        if _is_within(behaviour.steps_delay, run.finished_at):
+            return []
+        found = [self.step(run, step, full=full) for step in run.steps]
+        for step in found:
+            if last is not None and step["id"] == last.id and _is_within(behaviour.step_end_delay, run.finished_at):
+                running = {"status": int(Status.RUNNING), "status_humanized": HUMANIZED[Status.RUNNING]}
+                step |= {**running, "status_color": COLORS[Status.RUNNING], "finished_at": None, "logs": ""}
+        return found
+
     def step(self, run: Run, step: Step, *, full: bool) -> dict[str, Any]:
         """A step with its logs; the debug log is cut to its last lines unless `full`."""
-        late = step.finished_at is not None and (
-            utcnow() < step.finished_at + timedelta(seconds=self._config.behaviour.logs_delay)
-        )
+        behaviour = self._config.behaviour
+        late = _is_within(behaviour.logs_delay, step.finished_at)
         debug = "" if late else artifacts.read_log(run, step, "debug.log")
+        is_heavy = behaviour.heavy_log_bytes and step is artifacts.last_step(run) and not late
+        padding = _padding(behaviour.heavy_log_bytes) if is_heavy else ""
         now = utcnow()
         span = (step.finished_at or now) - step.started_at if step.started_at else timedelta()
         path = f"prod/runs/{run.id}/steps/{step.index}"
@@ -129,11 +141,11 @@ class Renderer:
             "run_id": run.id,
             "account_id": run.account_id,
             "index": step.index,
-            "name": step.name,
+            "name": _step_name(run, step, behaviour.step_names),
             "status": int(step.status),
             "status_humanized": step.status_humanized or HUMANIZED.get(step.status, "Unknown"),
             "status_color": COLORS.get(step.status, "grey"),
-            "logs": "" if late else artifacts.read_log(run, step, "console.log"),
+            "logs": "" if late else padding + artifacts.read_log(run, step, "console.log"),
             "debug_logs": debug if full else artifacts.debug_tail(debug),
             "truncated_debug_logs": None,
             "log_path": f"{path}/console.log",
@@ -211,6 +223,24 @@ class Renderer:
         }
 
 
+def _is_within(seconds: float, since: datetime | None) -> bool:
+    return since is not None and (utcnow() - since).total_seconds() < seconds
+
+
+@cache
+def _padding(size: int) -> str:
+    line = "10:00:00  a line of a long log, which is here for its weight alone\n"
+    return (line * (size // len(line) + 1))[:size]
+
+
+def _step_name(run: Run, step: Step, form: str) -> str:
+    if form == "plain":
+        return step.name
+    schema = run.trigger.schema_override
+    has_profile = step.name.startswith("Create profile")
+    return step.name + (f" (override schema to '{schema}')" if has_profile and schema else "") + "  "
+
+
 def _state(run: Run) -> dict[str, Any]:
     return {
         "status": int(run.status),
@@ -248,10 +278,8 @@ def _times(run: Run) -> dict[str, Any]:
 
 
 def _audit(run: Run) -> dict[str, Any]:
-    cancellation = run.cancelled_by
+    cancellation, kind = run.cancelled_by, run.cancelled_by_type
     return {
         "trigger": {"actor": {"id": run.trigger.actor, "type": "service_token", "name": run.trigger.actor}},
-        "cancellation": {"actor": {"id": cancellation, "type": "service_token", "name": cancellation}}
-        if cancellation
-        else None,
+        "cancellation": {"actor": {"id": cancellation, "type": kind, "name": cancellation}} if cancellation else None,
     }

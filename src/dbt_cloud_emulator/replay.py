@@ -57,6 +57,7 @@ class Replayer:
                 step.status, step.status_humanized = self._behaviour.skipped_step_status, "Skipped"
                 continue
             step.status, step.started_at = Status.RUNNING, replayed.moment(raw["offset"])
+            run.reach(step)
             end = replayed.moment(raw["offset"] + raw["seconds"])
             await asyncio.sleep(max((end - utcnow()).total_seconds(), 0))
             step.status, step.finished_at = Status(raw["status"]), end

@@ -110,6 +110,14 @@ class RunningEmulator:
     def clear_faults(self) -> None:
         self.client.delete("/__emulator__/faults")
 
+    def plan_cancellation(self, kind: str, **plan: Any) -> None:
+        """Let the next run end as cancelled (see `dbt_cloud_emulator.cancellations.Cancellation`)."""
+        response = self.client.post("/__emulator__/cancellations", json={"kind": kind, **plan})
+        assert response.is_success, response.text
+
+    def clear_cancellations(self) -> None:
+        self.client.delete("/__emulator__/cancellations")
+
     def requests(self, method: str | None = None, path: str = "") -> list[dict[str, Any]]:
         """The log of requests, those whose path contains `path`."""
         log: list[dict[str, Any]] = self.client.get("/__emulator__/requests").json()
