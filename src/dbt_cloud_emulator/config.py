@@ -64,6 +64,7 @@ class EnvironmentConfig(Part):
     database: str = Field("", description="name of the DuckDB database; the project's name when left out")
     target_schema: str = Field("main", alias="schema")
     connection_name: str = "DuckDB"
+    credentials_id: int | None = None
     target_name: str | None = None
     branch: str | None = Field(None, description="custom branch; the repository's HEAD when left out")
     dbt_version: str = "1.11.0-latest"
@@ -119,6 +120,11 @@ class JobConfig(Part):
 class Behaviour(Part):
     """Switches where the platform is not documented, varies, or lags."""
 
+    strict: bool = Field(
+        False,
+        description="refuse what the description does not list and released clients send: further fields in bodies, "
+        "account_id in queries, include_related twice, a POST without its last slash",
+    )
     queued_seconds: NonNegative = Field(0, description="every run stays queued for at least so long")
     starting_seconds: NonNegative = Field(0, description="… and starting")
     list_skipped_steps: bool = Field(True, description="steps after a failed one are listed as Skipped")

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from dbt_cloud_emulator import artifacts
-from dbt_cloud_emulator.config import EnvironmentConfig, JobConfig, ProjectConfig
+from dbt_cloud_emulator import artifacts, definitions
+from dbt_cloud_emulator.config import EnvironmentConfig, JobConfig
 from dbt_cloud_emulator.engine import Engine
 from dbt_cloud_emulator.status import Status
 from dbt_cloud_emulator.store import Run, Step, Trigger
@@ -15,32 +15,6 @@ from dbt_cloud_emulator.timing import clock_duration, spoken_age, spoken_duratio
 
 HUMANIZED = {1: "Queued", 2: "Starting", 3: "Running", 10: "Success", 20: "Error", 30: "Cancelled"}
 COLORS = {1: "blue", 2: "blue", 3: "blue", 10: "green", 20: "red", 30: "grey"}
-STARTED_ENVIRONMENT_AT = "2024-05-27 10:42:16.179903+00:00"
-FIXED_IN_JOBS: dict[str, Any] = {
-    "triggers_on_draft_pr": False,
-    "schedule": {
-        "cron": "0 * * * *",
-        "date": {"type": "every_day"},
-        "time": {"type": "every_hour", "interval": 1},
-    },
-    "deferring_environment_id": None,
-    "deferring_job_definition_id": None,
-    "job_completion_trigger_condition": None,
-    "lifecycle_webhooks": False,
-    "lifecycle_webhooks_url": None,
-    "run_lint": False,
-    "errors_on_lint_failure": True,
-    "run_compare_changes": False,
-    "compare_changes_flags": "--select state:modified",
-    "cost_optimization_features": [],
-    "run_failure_count": 0,
-    "is_deferrable": False,
-    "created_at": STARTED_ENVIRONMENT_AT,
-    "updated_at": STARTED_ENVIRONMENT_AT,
-    "account": None,
-    "project": None,
-    "fusion_readiness": None,
-}
 
 
 class Renderer:
@@ -167,25 +141,7 @@ class Renderer:
         if "most_recent_completed_run" in related:
             complete = next((r for r in reversed(self._store.of_job(job.id)) if r.status.is_complete), None)
         return {
-            "id": job.id,
-            "account_id": self._config.account_of(job),
-            "project_id": job.project_id,
-            "environment_id": job.environment_id,
-            "name": job.name,
-            "description": job.description,
-            "dbt_version": job.dbt_version,
-            "raw_dbt_version": job.dbt_version or environment.dbt_version,
-            "execute_steps": job.execute_steps,
-            "execution": job.execution.model_dump(),
-            "generate_docs": job.generate_docs,
-            "run_generate_sources": job.run_generate_sources,
-            "generate_sources": job.run_generate_sources,
-            "job_type": job.job_type,
-            "settings": job.settings.model_dump(),
-            "state": job.state,
-            "deactivated": job.deactivated,
-            "triggers": job.triggers.model_dump(),
-            **FIXED_IN_JOBS,
+            **definitions.job(job, self._config.account_of(job), environment.dbt_version),
             "environment": self.environment(environment) if "environment" in related else None,
             "custom_environment_variables": [] if "custom_environment_variables" in related else None,
             "most_recent_run": self.run(newest, listed=True) if newest else None,
@@ -193,34 +149,7 @@ class Renderer:
         }
 
     def environment(self, environment: EnvironmentConfig) -> dict[str, Any]:
-        project = self._config.project(environment.project_id)
-        return {
-            "id": environment.id,
-            "account_id": project.account_id,
-            "project_id": project.id,
-            "name": environment.name,
-            "type": environment.type,
-            "deployment_type": environment.deployment_type,
-            "dbt_version": environment.dbt_version,
-            "use_custom_branch": environment.branch is not None,
-            "custom_branch": environment.branch,
-            "state": 1,
-            "created_at": STARTED_ENVIRONMENT_AT,
-            "updated_at": STARTED_ENVIRONMENT_AT,
-        }
-
-    @staticmethod
-    def project(project: ProjectConfig) -> dict[str, Any]:
-        return {
-            "id": project.id,
-            "account_id": project.account_id,
-            "name": project.name,
-            "description": "",
-            "dbt_project_subdirectory": project.subdirectory or None,
-            "state": 1,
-            "created_at": STARTED_ENVIRONMENT_AT,
-            "updated_at": STARTED_ENVIRONMENT_AT,
-        }
+        return definitions.environment(environment, self._config.project(environment.project_id))
 
 
 def _is_within(seconds: float, since: datetime | None) -> bool:

@@ -147,6 +147,7 @@ def running_emulator(
     config: Mapping[str, Any] | None = None,
     state: Path | None = None,
     tls: bool = False,
+    strict: bool = True,
     replay: Path | None = None,
     token: str = TOKEN,
     account_id: int = 1,
@@ -165,6 +166,8 @@ def running_emulator(
             command += ["--config", str(file)]
         if tls:
             command.append("--tls")
+        if strict:
+            command.append("--strict")
         if replay is not None:
             command += ["--replay", str(replay)]
         log = stack.enter_context((state / "emulator.log").open("w+", encoding="utf-8"))

@@ -14,7 +14,7 @@ from tests.support.recordings import project_recordings
 
 from dbt_cloud_emulator.config import Behaviour
 
-BEHAVIOUR = Behaviour(replay_speed=0)
+BEHAVIOUR = Behaviour(replay_speed=0, strict=True)
 
 
 @pytest.fixture(scope="package")
