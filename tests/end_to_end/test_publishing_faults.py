@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from standins.results_service import Fault, ResultsService
 from tests.support.comments_service import CommentsService
 from tests.support.emulator import RunningEmulator
 from tests.support.loop import LoopJob, PlayedStep
 from tests.support.replayed import job_id
-from tests.support.results_service import Fault, ResultsService
 
 FOREVER: dict[str, Any] = {"times": None}
 RESULTS, MANIFEST = r"/artifacts/run_results\.json$", r"/artifacts/manifest\.json$"

@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 
 import pytest
+from standins.results_service import ResultsService
+from standins.runner_log import read_stream
 from tests.support.loop import PlayedStep
-from tests.support.results_service import ResultsService
-from tests.support.runner_parser import read_stream
 from tests.support.scaled_clock import ScaledClock
 from tests.support.told_cloud import ToldCloud, build, command, job_at, node, play, row, told
 

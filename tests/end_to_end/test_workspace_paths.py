@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from tests.support.action import ROOT, STEP, ActionJob
+from standins.runner import ROOT, STEP
+from tests.support.action import ActionJob
 from tests.support.emulator import RunningEmulator, running_emulator
 from tests.support.loop import LoopJob, PlayedStep, until
 from tests.support.replayed import configuration, job_id

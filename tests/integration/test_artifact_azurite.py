@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from standins.results_service import ResultsService, runtime_token
 from tests.support.azurite import Azurite, azurite, install
-from tests.support.results_service import ResultsService, runtime_token
 
 from dbt_cloud_run.clock import SystemClock
 from dbt_cloud_run.github.artifacts.upload import ArtifactFile, ArtifactUploadError, upload_artifact

@@ -15,8 +15,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from standins.results_service import SAS, SIGNATURE, Fault, ResultsService, runtime_token
 from tests.support.notes import kept_notes
-from tests.support.results_service import SAS, SIGNATURE, Fault, ResultsService, runtime_token
 
 from dbt_cloud_run.errors import Interrupted
 from dbt_cloud_run.github.artifacts.upload import (

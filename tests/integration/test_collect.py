@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.cloud_server import CloudServer, FakeClock, Fault
+from standins.cloud_server import CloudServer, FakeClock, Fault
 
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import ARTIFACT_BUDGET, Reader

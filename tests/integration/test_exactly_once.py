@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.cloud_server import JOB, TOKEN, CloudServer, Fault, refusing
+from standins.cloud_server import JOB, TOKEN, CloudServer, Fault, refusing
 from tests.support.write_scene import KEY, Scene, in_scene
 
 from dbt_cloud_run.cloud.errors import NotStarted, RateLimited, Rejected, RetryRefused, Unauthorized, Unconfirmed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.support.cloud_server import JOB, Fault
+from standins.cloud_server import JOB, Fault
 from tests.support.write_scene import Scene, in_scene
 
 from dbt_cloud_run.cloud.errors import CloudError, Unconfirmed

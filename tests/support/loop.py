@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from standins.runner_log import read_environment_file
 from tests.support.action import FILES, ActionJob
-from tests.support.runner_parser import read_environment_file
 from tests.support.scaled_clock import ScaledClock
 
 from dbt_cloud_run.cloud.client import CloudClient

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from tests.support.cloud_server import JOB, CloudServer, FakeClock
+from standins.cloud_server import JOB, CloudServer, FakeClock
 from tests.support.notes import kept_notes
 
 from dbt_cloud_run.cloud.models import Run

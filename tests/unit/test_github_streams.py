@@ -7,7 +7,7 @@ import logging
 import sys
 
 import pytest
-from tests.support.runner_parser import read_stream
+from standins.runner_log import read_stream
 
 from dbt_cloud_run.github.console import Console
 from dbt_cloud_run.github.streams import one_stream

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
-from tests.support.runner_parser import read_stream
+from standins.runner_log import read_stream
 
 from dbt_cloud_run.github.console import Console
 from dbt_cloud_run.process import run_process

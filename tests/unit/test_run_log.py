@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 from pydantic import SecretStr
+from standins.cloud_server import FakeClock
 from tests.support.attempts import attempt, step
-from tests.support.cloud_server import FakeClock
 
 from dbt_cloud_run.cloud.errors import CloudError
 from dbt_cloud_run.cloud.models import Run

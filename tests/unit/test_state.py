@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.runner_parser import read_environment_file
+from standins.runner_log import read_environment_file
 
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.github.console import Console

@@ -1,6 +1,7 @@
 """A results service (artifacts of workflow runs) on a real socket: GitHub's manners, or those of `act`, with faults.
 
-Blobs are kept here, or elsewhere when `signed_url` says where (an Azure blob server).
+Blobs are kept in memory, or elsewhere when `signed_url` says where (an Azure blob server). `folder` also receives each
+finished artifact, as `<name>.zip`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 from xml.etree import ElementTree
@@ -67,8 +69,15 @@ class StoredArtifact:
 class ResultsService:
     """Use as a context manager; `url` is what ACTIONS_RESULTS_URL would be."""
 
-    def __init__(self, *, like_act: bool = False, signed_url: Callable[[str, str], str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        like_act: bool = False,
+        signed_url: Callable[[str, str], str] | None = None,
+        folder: Path | None = None,
+    ) -> None:
         self.like_act = like_act
+        self._folder = folder
         self._signed_url = signed_url
         self.requests: list[Request] = []
         self.faults: dict[str, deque[Fault]] = defaultdict(deque)
@@ -86,6 +95,11 @@ class ResultsService:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What the runner tells a step of this service."""
+        return {"ACTIONS_RESULTS_URL": self.url, "ACTIONS_RUNTIME_TOKEN": runtime_token()}
 
     def kinds(self) -> list[str]:
         return [request.kind for request in self.requests]
@@ -141,6 +155,9 @@ class ResultsService:
                 return 400, {"code": "invalid_argument", "msg": "size or hash are not the blob's"}
         artifact.is_final = True
         artifact.finalized = body
+        if self._folder is not None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            (self._folder / f"{artifact.name}.zip").write_bytes(artifact.blob)
         return 200, {"ok": True, "artifact_id": str(artifact.id)}
 
     def _list(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:

@@ -1,4 +1,6 @@
-"""A small dbt Cloud on a real socket, for the faults of a network: runs in memory, and a script of what goes wrong.
+"""A small dbt Cloud on a real socket: runs in memory, artifacts in memory or on disk, and a script of what goes wrong.
+
+It is for the faults of a network, and for what must be faster than any client. What dbt Cloud does is the emulator's.
 
 async with CloudServer() as server:
     server.fault("POST", "/run/", Fault("reset", took_effect=True))
@@ -13,10 +15,13 @@ import gzip
 import json
 import re
 import socket
+import ssl
 import struct
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -25,9 +30,10 @@ from pydantic import SecretStr
 from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.errors import Interrupted
 
-TOKEN = "dbtc_s3cr3t+/token"
+TOKEN = "dbtc_s3cr3t+/token"  # noqa: S105 - of this server alone
 ACCOUNT = 1
 JOB = 7
+PIECE = 1 << 18  # bytes of a file that are written at once
 
 
 class FakeClock:
@@ -73,14 +79,20 @@ class Request:
     query: dict[str, str]
     headers: dict[str, str]
     body: bytes
+    answered_at: float | None = None  # of the monotonic clock, which all processes of the machine share
 
 
 class CloudServer:
-    """The server; `runs` are the API's own objects, `files` the artifacts by `(run id, path, step or None)`."""
+    """The server; `runs` are the API's own objects, `files` the artifacts by `(run id, path, step or None)`.
 
-    def __init__(self) -> None:
+    A file on disk is sent as it is, or by its neighbour with `.gz` at its end where there is one and the client takes
+    gzip. `tls` makes it an https server.
+    """
+
+    def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.runs: list[dict[str, Any]] = []
-        self.files: dict[tuple[int, str, int | None], bytes] = {}
+        self.files: dict[tuple[int, str, int | None], bytes | Path] = {}
         self.jobs: list[dict[str, Any]] = []
         self.hidden: dict[int, int] = {}  # run id -> number of lists in which it does not show up yet
         self.requests: list[Request] = []
@@ -101,7 +113,7 @@ class CloudServer:
 
     async def listen(self) -> None:
         """Begin to listen, again on the same port after `close`."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
@@ -140,7 +152,9 @@ class CloudServer:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             while (request := await _read_request(reader)) is not None:
                 self.requests.append(request)
-                if not await self._answer(request, writer):
+                goes_on = await self._answer(request, writer)
+                request.answered_at = time.monotonic()
+                if not goes_on:
                     break
         self._writers.discard(writer)
         writer.close()
@@ -155,12 +169,16 @@ class CloudServer:
     async def _answer(self, request: Request, writer: asyncio.StreamWriter) -> bool:
         fault = self._take_fault(request)
         if fault is None:
-            writer.write(
-                _response(*self._handle(request), gzipped="gzip" in request.headers.get("accept-encoding", ""))
-            )
+            status, found = self._handle(request)
+            gzipped = "gzip" in request.headers.get("accept-encoding", "")
+            if isinstance(found, Path):
+                await _send_file(writer, found, gzipped=gzipped)
+            else:
+                writer.write(_response(status, found, gzipped=gzipped))
             await writer.drain()
             return True
-        status, content = self._handle(request) if fault.took_effect or fault.kind == "cut" else (200, b"")
+        status, found = self._handle(request) if fault.took_effect or fault.kind == "cut" else (200, b"")
+        content = found.read_bytes() if isinstance(found, Path) else found
         if fault.kind == "reset":
             _reset(writer)
             return False
@@ -192,13 +210,13 @@ class CloudServer:
         await writer.drain()
         return True
 
-    def _handle(self, request: Request) -> tuple[int, bytes]:
+    def _handle(self, request: Request) -> tuple[int, bytes | Path]:
         path = request.path.removeprefix(f"/api/v2/accounts/{ACCOUNT}")
         if match := re.fullmatch(r"/jobs/(\d+)/run/", path):
             body = json.loads(request.body)
-            return _enveloped({**self.add_run(job_definition_id=int(match[1]), trigger=body), **self.answer_of_trigger})
+            return enveloped({**self.add_run(job_definition_id=int(match[1]), trigger=body), **self.answer_of_trigger})
         if match := re.fullmatch(r"/runs/(\d+)/retry/", path):
-            return _enveloped(self.add_run(retrying_run_id=int(match[1])))
+            return enveloped(self.add_run(retrying_run_id=int(match[1])))
         if match := re.fullmatch(r"/runs/(\d+)/artifacts/(.+)", path):
             step = request.query.get("step")
             file = self.files.get((int(match[1]), unquote(match[2]), int(step) if step else None))
@@ -207,13 +225,13 @@ class CloudServer:
             run = next((run for run in self.runs if run["id"] == int(match[1])), None)
             if run is not None and match[2]:
                 run["status"] = 30
-            return (404, b"") if run is None else _enveloped(run)
+            return (404, b"") if run is None else enveloped(run)
         if path == "/runs/":
-            return _enveloped(self._listed(request.query))
+            return enveloped(self._listed(request.query))
         if path == "/jobs/":
             name, offset = request.query.get("name__icontains", "").lower(), int(request.query["offset"])
             jobs = [job for job in self.jobs if name in job["name"].lower()]
-            return _enveloped(jobs[offset : offset + int(request.query["limit"])])
+            return enveloped(jobs[offset : offset + int(request.query["limit"])])
         return 404, b""
 
     def _listed(self, query: dict[str, str]) -> list[dict[str, Any]]:
@@ -228,7 +246,7 @@ class CloudServer:
         return shown[: int(query["limit"])]
 
 
-def _enveloped(data: object) -> tuple[int, bytes]:
+def enveloped(data: object) -> tuple[int, bytes]:
     return 200, json.dumps({"data": data, "status": {"code": 200, "is_success": True}}).encode()
 
 
@@ -239,6 +257,21 @@ def _response(status: int, content: bytes, *, headers: dict[str, str] | None = N
         lines.append("Content-Encoding: gzip")
     lines += [f"Content-Length: {len(content)}", *(f"{name}: {value}" for name, value in (headers or {}).items())]
     return "\r\n".join([*lines, "", ""]).encode() + content
+
+
+async def _send_file(writer: asyncio.StreamWriter, file: Path, *, gzipped: bool) -> None:
+    packed = file.with_name(f"{file.name}.gz")
+    is_packed = gzipped and packed.is_file()
+    sent = packed if is_packed else file
+    encoding = "Content-Encoding: gzip\r\n" if is_packed else ""
+    size = sent.stat().st_size
+    writer.write(
+        f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{encoding}Content-Length: {size}\r\n\r\n".encode()
+    )
+    with sent.open("rb") as source:
+        while piece := source.read(PIECE):
+            writer.write(piece)
+            await writer.drain()
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""The demo's part of the runner: what it hands over, how it reads the answers, what of the log it shows."""
+"""The runner's stand-in: what it hands over, and what of a log the demo shows."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from demo.page import render
-from demo.runner import Runner, entries
-from tests.support.runner_parser import REGISTERED
+from demo.shown_log import ShownLog
+from standins.runner import Runner
+from standins.runner_log import REGISTERED, read_environment_file
 
 
 @pytest.fixture
@@ -15,8 +16,9 @@ def runner(tmp_path: Path) -> Runner:
     return Runner(tmp_path, inputs={"job-id": "5", "api-token": "t"}, services={"ACTIONS_RESULTS_URL": "http://x/"})
 
 
-def test_files_are_read_as_the_runner_reads_them() -> None:
-    assert entries("a=b=c\nx<<E\n1\n\n2\nE\ny<<F\nF\n") == {"a": "b=c", "x": "1\n\n2", "y": ""}
+def test_files_are_read_as_the_runner_reads_them(tmp_path: Path) -> None:
+    (tmp_path / "output").write_text("a=b=c\nx<<E\n1\n\n2\nE\ny<<F\nF\n")
+    assert read_environment_file(tmp_path / "output") == {"a": "b=c", "x": "1\n\n2", "y": ""}
 
 
 def test_a_step_gets_defaults_and_inputs_and_no_variable_of_this_process(
@@ -30,7 +32,8 @@ def test_a_step_gets_defaults_and_inputs_and_no_variable_of_this_process(
     assert "DBT_CLOUD_API_TOKEN" not in environment
 
 
-def test_the_log_is_shown_with_masks_and_without_commands(runner: Runner, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_log_is_shown_with_masks_and_without_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    shown_log = ShownLog()
     for line in (
         "::add-mask::secret-1",
         "::group::Attempt 1",
@@ -41,7 +44,7 @@ def test_the_log_is_shown_with_masks_and_without_commands(runner: Runner, capsys
         "::endgroup::",
         "::error file=a.sql,line=2::broken%0Aindeed",
     ):
-        runner._show(line)
+        shown_log.show(line)
     shown = capsys.readouterr().out.splitlines()
     assert shown == [
         "▼ Attempt 1",

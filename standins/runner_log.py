@@ -99,23 +99,41 @@ def _unescape(text: str, escapes: tuple[tuple[str, str], ...]) -> str:
     return text
 
 
+class LogReader:
+    """Reads a step's stream line by line as the runner does, `stop-commands` included."""
+
+    def __init__(self) -> None:
+        self._token = ""
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether commands are off: every line but the one that turns them on again is log."""
+        return bool(self._token)
+
+    def read(self, line: str) -> ParsedCommand | None:
+        """The command that a line is; None for a line of the log."""
+        command = parse_line(line, REGISTERED | {self._token.lower()} if self._token else REGISTERED)
+        if command is None or (self._token and command.name != self._token.lower()):
+            return None
+        if self._token:
+            self._token = ""
+        elif command.name == "stop-commands":
+            if not command.data or command.data.lower() in REGISTERED:
+                raise ValueError(f"{command.data!r} cannot be the token that turns commands on again")
+            self._token = command.data
+        return command
+
+
 def read_stream(stream: str) -> Reading:
-    """Process a step's stream as the runner does, `stop-commands` included."""
-    reading = Reading()
-    token = ""
+    """Read a whole stream. The line that turns commands on again is neither a command nor log."""
+    reading, reader = Reading(), LogReader()
     for line in read_lines(stream):
-        command = parse_line(line, REGISTERED | {token.lower()} if token else REGISTERED)
-        if command is None or (token and command.name != token.lower()):
+        was_stopped, command = reader.is_stopped, reader.read(line)
+        if command is None:
             reading.log.append(line)
-        elif token:
-            token = ""
-        else:
+        elif not was_stopped:
             reading.commands.append(command)
-            if command.name == "stop-commands":
-                assert command.data
-                assert command.data.lower() not in REGISTERED
-                token = command.data
-    reading.stopped = bool(token)
+    reading.stopped = reader.is_stopped
     return reading
 
 
