@@ -18,7 +18,7 @@ from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.models import Run, RunStep
 from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.collect.artifact_paths import is_plain, matches
-from dbt_cloud_run.collect.attempts import attempt_of, step_of, verb_of
+from dbt_cloud_run.collect.attempts import attempt_of, step_of
 from dbt_cloud_run.collect.downloads import Downloads
 from dbt_cloud_run.dbt.artifacts import (
     Manifest,
@@ -29,7 +29,7 @@ from dbt_cloud_run.dbt.artifacts import (
     decode_run_results,
     decode_sources,
 )
-from dbt_cloud_run.dbt.statuses import NODE_COMMANDS
+from dbt_cloud_run.dbt.verbs import Verb, verb_named, verb_of
 from dbt_cloud_run.github.files import UnsafePathError, require_inside
 from dbt_cloud_run.model import Attempt, Ending, RunState, Step
 
@@ -39,8 +39,6 @@ STALE_BY = timedelta(seconds=1)  # how much earlier than its step a file may say
 
 _SPECIAL = (RUN_RESULTS, SOURCES, MANIFEST, CATALOG)
 _NEVER_RAN = (RunState.SKIPPED, RunState.QUEUED)
-_WITH_RESULTS = NODE_COMMANDS - {"run-operation", "clone"} | {"retry"}  # always, when they come to an end
-_WITHOUT_ARTIFACTS = ("deps", "clean", "debug")
 
 T = TypeVar("T")
 
@@ -102,10 +100,10 @@ class Collector:
         verb = verb_of(step.command)
         if not has_run:
             return made
-        is_freshness = verb == "source freshness"
+        is_freshness = verb.name == "source freshness"
         name = SOURCES if is_freshness else RUN_RESULTS
         path = self._step_folder(downloads.run.id, step.index) / name
-        expected = _has_results(step) and (is_freshness or verb in _WITH_RESULTS)
+        expected = _has_results(step) and (is_freshness or verb.writes_results)
         spare = self._step_folder(downloads.run.id, step.index, self.scratch) / name
         if not await downloads.file(name, path, step.index, expected=expected, spare=spare):
             return made
@@ -170,7 +168,7 @@ class Collector:
         if not self._is_wanted(CATALOG):
             return
         for step in reversed(_dbt_steps(downloads.run)):
-            is_there = verb_of(step.command) == "docs generate" and await downloads.file(
+            is_there = verb_of(step.command).name == "docs generate" and await downloads.file(
                 CATALOG, self.kept / CATALOG, step.index, expected=step.state is RunState.SUCCESS
             )
             if is_there:
@@ -252,7 +250,7 @@ def _dbt_steps(run: Run) -> list[RunStep]:
     return [
         step
         for step in run.steps
-        if step.command and verb_of(step.command) not in _WITHOUT_ARTIFACTS and step.state not in _NEVER_RAN
+        if step.command and verb_of(step.command).leaves_artifacts and step.state not in _NEVER_RAN
     ]
 
 
@@ -266,15 +264,18 @@ async def _decoded(decode: Callable[[Path], T], path: Path) -> T:
     return await asyncio.to_thread(within_the_limit)
 
 
-def _foreign(head: RunResultsHead, run_id: int, started_at: datetime | None, verb: str | None) -> str | None:
+def _foreign(head: RunResultsHead, run_id: int, started_at: datetime | None, verb: Verb) -> str | None:
     """Why a file that was served for a step is not that step's; None if nothing speaks against it."""
     made_by = head.env.get("DBT_CLOUD_RUN_ID")
     if made_by is not None and str(made_by) != str(run_id):
         return f"they are those of run {made_by}"
     if head.generated_at and started_at and head.generated_at < started_at - STALE_BY:
         return "they were made before the step began"
-    if verb in NODE_COMMANDS and head.which in NODE_COMMANDS and head.which != verb:
-        return f"they are those of `dbt {head.which}`, and the step ran `dbt {verb}`"
+    other = verb_named(head.which)
+    # The file of `dbt retry` says the command that it continues.
+    named_otherwise = verb.name != other.name and "retry" not in (verb.name, other.name)
+    if verb.executes and other.executes and named_otherwise:
+        return f"they are those of `dbt {head.which}`, and the step ran `dbt {verb.name}`"
     return None
 
 
@@ -286,7 +287,7 @@ def _without_left_behind(steps: Sequence[Step], downloads: Downloads) -> tuple[S
         invocation = step.results.invocation_id if step.results else None
         if invocation and invocation in seen:
             reason = "they are those of an earlier step"
-            if step.state is RunState.SUCCESS and verb_of(step.command) in NODE_COMMANDS:
+            if step.state is RunState.SUCCESS and verb_of(step.command).executes:
                 downloads.warnings.append(_unused(step.index, downloads.run.id, reason))
             step = replace(step, results=None, distrusted=reason)
         elif invocation:

@@ -13,9 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dbt_cloud_run.dbt.flags import ALIASES, DBT, Arity, Command, Option
-
-NODE_COMMANDS = frozenset({"build", "run", "test", "seed", "snapshot"})
-"""Commands whose nodes can be rerun one by one. `clone` and `compile` are cheap or need their whole selection."""
+from dbt_cloud_run.dbt.verbs import verb_named
 
 SELECTION_OPTIONS = frozenset({"--select", "--models", "--exclude", "--selector"})
 INDIRECT_SELECTION = "--indirect-selection"
@@ -67,7 +65,7 @@ class DbtCommand:
 
     @property
     def is_node_command(self) -> bool:
-        return self.verb in NODE_COMMANDS
+        return verb_named(self.verb).builds
 
     def flag(self, name: str) -> Flag | None:
         """The last flag with this long name, which is the one that counts for dbt."""
@@ -148,20 +146,6 @@ def same_command(one: str, other: str) -> bool:
         return shlex.split(one) == shlex.split(other)
     except ValueError:
         return one.split() == other.split()
-
-
-def runs_operation(line: str) -> bool:
-    """Whether a line, understood or not, calls a macro, which nobody may assume to be idempotent."""
-    command = parse_command(line)
-    if command is not None:
-        return command.verb == "run-operation"
-    try:
-        lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
-        lexer.whitespace_split = True
-        words = list(lexer)
-    except ValueError:
-        words = re.split(r"[\s;&|'\"]+", line)
-    return "run-operation" in words
 
 
 class _NotUnderstoodError(Exception):

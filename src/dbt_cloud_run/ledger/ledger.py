@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from dbt_cloud_run.dbt.commands import parse_command
 from dbt_cloud_run.dbt.statuses import Kind as StatusKind
 from dbt_cloud_run.dbt.statuses import was_built
+from dbt_cloud_run.dbt.verbs import verb_named, verb_of
 from dbt_cloud_run.ledger.judgement import judged
 from dbt_cloud_run.model import (
     Attempt,
@@ -19,11 +19,6 @@ from dbt_cloud_run.model import (
     Step,
     StepResults,
 )
-
-READ_ONLY = frozenset(
-    {"generate", "docs", "compile", "list", "ls", "parse", "show", "source", "freshness", "deps", "debug"}
-)
-"""`args.which`, or a command's first word, of what writes run results without having run the nodes."""
 
 
 def build_ledger(attempts: Iterable[Attempt]) -> Ledger:
@@ -61,11 +56,9 @@ def result_steps(attempt: Attempt) -> Iterator[tuple[Step, StepResults]]:
 
 
 def _executes_nodes(step: Step, results: StepResults) -> bool:
-    if results.which:
-        return results.which.lower() not in READ_ONLY
-    parsed = parse_command(step.command) if step.command else None
+    verb = verb_named(results.which) if results.which else verb_of(step.command)
     # Where neither the file nor the command tells, the rows are taken for what they say.
-    return parsed is None or parsed.verb.split()[0] not in READ_ONLY
+    return not verb.reads_only
 
 
 def _next(

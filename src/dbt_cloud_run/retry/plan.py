@@ -11,6 +11,7 @@ from dbt_cloud_run.dbt.commands import parse_command
 from dbt_cloud_run.dbt.failures import judge_log
 from dbt_cloud_run.dbt.selection import Selector
 from dbt_cloud_run.dbt.statuses import did_not_succeed
+from dbt_cloud_run.dbt.verbs import verb_named, verb_of
 from dbt_cloud_run.dbt.versions import version_of
 from dbt_cloud_run.model import (
     Attempt,
@@ -24,8 +25,8 @@ from dbt_cloud_run.model import (
 )
 from dbt_cloud_run.retry.alignment import Aligned, align, has_started, is_lint
 from dbt_cloud_run.retry.native import completed
-from dbt_cloud_run.retry.planned import BUILDING
-from dbt_cloud_run.retry.steps import Situation, plan_step
+from dbt_cloud_run.retry.needs import Situation
+from dbt_cloud_run.retry.steps import plan_step
 
 RetryOn = Literal["transient", "any"]
 
@@ -145,7 +146,7 @@ def _with_freshness(steps: Sequence[PlannedStep]) -> list[PlannedStep]:
             saved_nodes=0,
             saved_seconds=0.0,
         )
-        if step.action is StepAction.SKIP and number < readers[-1] and _verb(step.command) == "source freshness"
+        if step.action is StepAction.SKIP and number < readers[-1] and verb_of(step.command).name == "source freshness"
         else step
         for number, step in enumerate(steps)
     ]
@@ -160,7 +161,7 @@ def _hopeless_setup(aligned: Aligned) -> str | None:
             continue
         if is_lint(step):
             return f"the step `{step.name}` found problems in the code, and would again"
-        is_setup = step.command is None or _verb(step.command) == "deps"
+        is_setup = step.command is None or verb_of(step.command).name == "deps"
         if is_setup and judge_log(step.log) is Retryability.DETERMINISTIC:
             return f"the step `{step.name}` failed, and its log shows that it would again"
     return None
@@ -183,7 +184,7 @@ def _done(steps: Iterable[Step]) -> dict[str, int]:
     return {
         row.unique_id: step.index
         for step in sorted(steps, key=lambda step: step.index)
-        if has_started(step) and step.results is not None and step.results.which in BUILDING
+        if has_started(step) and step.results is not None and verb_named(step.results.which).builds
         for row in step.results.nodes
         if not did_not_succeed(row.status)
     }
@@ -217,8 +218,3 @@ def _notes(steps: Iterable[PlannedStep]) -> Iterable[str]:
             )
         if step.action is StepAction.WHOLE and "result:" in step.command:
             yield f"`{step.command}` selects by the results of an earlier run, which the retry may not see alike"
-
-
-def _verb(line: str) -> str | None:
-    command = parse_command(line)
-    return command.verb if command else None

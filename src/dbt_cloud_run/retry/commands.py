@@ -9,6 +9,7 @@ from dbt_cloud_run.dbt.blocking import blocked_by
 from dbt_cloud_run.dbt.commands import DbtCommand
 from dbt_cloud_run.dbt.naming import ExactSelection, name_exactly, narrow_exactly
 from dbt_cloud_run.dbt.selection import Selector, model_of
+from dbt_cloud_run.dbt.verbs import verb_named
 from dbt_cloud_run.dbt.versions import KNOWS_EMPTY
 
 MAX_COMMAND_LENGTH = 8_000
@@ -17,8 +18,6 @@ shells, proxies and databases that a step's name passes through."""
 
 MAX_PARTS = 10
 """Commands into which one is divided: each starts dbt once more, and runs only when those before it succeeded."""
-
-_NEEDS_TEST_MODE = frozenset({"build", "test"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ def _named(selector: Selector, command: DbtCommand, wanted: frozenset[str], indi
 def _render(command: DbtCommand, exact: ExactSelection | None) -> str | None:
     if exact is None:
         return None
-    indirect = exact.indirect if command.verb in _NEEDS_TEST_MODE else None
+    indirect = exact.indirect if verb_named(command.verb).tests_come_along else None
     return command.with_selection(exact.select, exact.exclude, indirect=indirect).render()
 
 
