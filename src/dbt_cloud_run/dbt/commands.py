@@ -14,9 +14,12 @@ from dataclasses import dataclass, replace
 
 from dbt_cloud_run.dbt.flags import ALIASES, DBT, Arity, Command, Option
 from dbt_cloud_run.dbt.verbs import verb_named
+from dbt_cloud_run.model import Window
 
 SELECTION_OPTIONS = frozenset({"--select", "--models", "--exclude", "--selector"})
 INDIRECT_SELECTION = "--indirect-selection"
+FAVOR_STATE = "--favor-state"
+_EVENT_TIMES = ("--event-time-start", "--event-time-end")
 
 _SHELL_WORDS = frozenset({"&&", "||", ";", "|", "&", ">", ">>", "<"})
 _SECOND_COMMAND = re.compile(r"\S\s*\n\s*dbt\s")
@@ -104,6 +107,19 @@ class DbtCommand:
         if indirect:
             added.append(Flag(INDIRECT_SELECTION, (indirect,), name=INDIRECT_SELECTION))
         return replace(self, parts=(*self._without(dropped).parts, *added))
+
+    def over(self, window: Window | None) -> DbtCommand:
+        """The same command for the batches of this span of event time; None keeps what it says of that."""
+        if window is None:
+            return self
+        ends = (f"{end:%Y-%m-%dT%H:%M:%S}" for end in (window.start, window.end))
+        added = [Flag(name, (end,), name=name) for name, end in zip(_EVENT_TIMES, ends, strict=True)]
+        return replace(self, parts=(*self._without(_EVENT_TIMES).parts, *added))
+
+    def without_favor_state(self) -> DbtCommand:
+        """The same command, which reads from the deferred state only what does not exist in its own schema."""
+        off = Flag(f"--no-{FAVOR_STATE.removeprefix('--')}", name=FAVOR_STATE, negated=True)
+        return replace(self, parts=(*self._without({FAVOR_STATE}).parts, off))
 
     def render(self) -> str:
         """The command line, quoted so that `shlex.split` gives the same words again."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from dbt_cloud_run.dbt.batches import spans, still_open
 from dbt_cloud_run.dbt.statuses import Kind as StatusKind
-from dbt_cloud_run.dbt.statuses import was_built
+from dbt_cloud_run.dbt.statuses import is_failure, was_built
 from dbt_cloud_run.dbt.verbs import verb_named, verb_of
 from dbt_cloud_run.ledger.judgement import judged
 from dbt_cloud_run.model import (
@@ -18,6 +19,7 @@ from dbt_cloud_run.model import (
     NodeResult,
     Step,
     StepResults,
+    Window,
 )
 
 
@@ -30,12 +32,14 @@ def build_ledger(attempts: Iterable[Attempt]) -> Ledger:
     outcomes: dict[str, NodeOutcome] = {}
     failed_in: dict[str, int] = {}
     judgements: dict[str, StatusKind] = {}
+    open_batches: dict[str, tuple[Window, ...]] = {}
     freshness: dict[str, FreshnessResult] = {}
     for attempt in attempts:
         for step in attempt.steps:
             freshness.update({row.unique_id: row for row in step.freshness})
         for step, results in result_steps(attempt):
-            for result in results.nodes:
+            for row in results.nodes:
+                result = _with_batches(row, open_batches)
                 outcomes[result.unique_id] = _next(outcomes.get(result.unique_id), result, attempt, step, results)
                 judgements[result.unique_id] = judged(result.status, step.state)
                 if judgements[result.unique_id] is StatusKind.FAILED:
@@ -46,6 +50,15 @@ def build_ledger(attempts: Iterable[Attempt]) -> Ledger:
         if succeeded and outcome.attempt > first_failure:
             outcomes[unique_id] = replace(outcome, recovered=True)
     return Ledger(outcomes=outcomes, freshness=tuple(freshness.values()))
+
+
+def _with_batches(row: NodeResult, open_batches: dict[str, tuple[Window, ...]]) -> NodeResult:
+    """A microbatch model has succeeded when all of its batches have, whichever attempt ran them."""
+    still = still_open(open_batches.get(row.unique_id, ()), row)
+    open_batches[row.unique_id] = still
+    if not still or is_failure(row.status):
+        return row
+    return replace(row, status="partial success", message=f"batches that are still missing: {spans(still)}")
 
 
 def result_steps(attempt: Attempt) -> Iterator[tuple[Step, StepResults]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from dbt_cloud_run.dbt.blocking import blocked_by
@@ -11,6 +12,7 @@ from dbt_cloud_run.dbt.naming import ExactSelection, name_exactly, narrow_exactl
 from dbt_cloud_run.dbt.selection import Selector, model_of
 from dbt_cloud_run.dbt.verbs import verb_named
 from dbt_cloud_run.dbt.versions import KNOWS_EMPTY
+from dbt_cloud_run.model import Window
 
 MAX_COMMAND_LENGTH = 8_000
 """Characters of a rewritten command. dbt Cloud documents no limit for a step; this one is well below those of the
@@ -26,6 +28,7 @@ class Rewritten:
 
     commands: tuple[str, ...] = ()
     obstacle: str = ""
+    is_divided: bool = False  # because one command would be too long
 
 
 def rewrite(
@@ -35,8 +38,50 @@ def rewrite(
     *,
     version: tuple[int, int] | None = None,
     may_divide: bool,
+    windows: Mapping[str, tuple[Window, ...]] | None = None,
 ) -> Rewritten:
-    """`may_divide`: several commands are better than the whole step, because part of it must not be run again."""
+    """`may_divide`: several commands are better than the whole step, because part of it must not be run again.
+
+    `windows`: the models of which only these windows of time are run, each by a command of its own, before what
+    depends on it.
+    """
+    lines: list[str] = []
+    is_divided = False
+    for nodes, window in _segments(selector, wanted, windows or {}):
+        part = _over(selector, command.over(window), nodes, version=version, may_divide=may_divide or bool(windows))
+        if not part.commands:
+            return part
+        is_divided |= len(part.commands) > 1
+        lines += part.commands
+    return Rewritten(tuple(lines), is_divided=is_divided)
+
+
+def _segments(
+    selector: Selector, wanted: frozenset[str], windows: Mapping[str, tuple[Window, ...]]
+) -> Iterator[tuple[frozenset[str], Window | None]]:
+    """The nodes in the order of their commands: what a window's model waits for, its windows, what waits for it."""
+    rest = wanted
+    while rest:
+        filled = rest & windows.keys()
+        behind = selector.reach(filled)
+        if ready := rest - filled - behind:
+            yield ready, None
+        by_windows: dict[tuple[Window, ...], set[str]] = defaultdict(set)
+        for model in filled - behind:
+            by_windows[windows[model]].add(model)
+        for spans, models in sorted(by_windows.items()):
+            yield from ((frozenset(models), window) for window in spans)
+        rest -= ready | (filled - behind)
+
+
+def _over(
+    selector: Selector,
+    command: DbtCommand,
+    wanted: frozenset[str],
+    *,
+    version: tuple[int, int] | None,
+    may_divide: bool,
+) -> Rewritten:
     is_old = version is not None and version < KNOWS_EMPTY
     indirect = "cautious" if is_old else "empty"
     line = _named(selector, command, wanted, indirect)
@@ -72,7 +117,7 @@ def _render(command: DbtCommand, exact: ExactSelection | None) -> str | None:
 
 
 def _divided(selector: Selector, command: DbtCommand, wanted: frozenset[str], indirect: str) -> tuple[str, ...]:
-    """The nodes in their order, cut into commands that are each short enough; nothing where that cannot be had."""
+    """The nodes in their order, cut into commands that are each short enough; nothing where that is not possible."""
     rest = _in_order(selector, command, wanted)
     lines: list[str] = []
     while rest:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
+from dbt_cloud_run.dbt.batches import without
 from dbt_cloud_run.dbt.blocking import blocked_by, causes_of
 from dbt_cloud_run.dbt.commands import DbtCommand, parse_command
 from dbt_cloud_run.dbt.failures import judge, judge_log
 from dbt_cloud_run.dbt.selection import Selector, is_ephemeral, model_of
 from dbt_cloud_run.dbt.statuses import Kind, is_failure, is_skipped, kind
 from dbt_cloud_run.dbt.verbs import runs_operation
-from dbt_cloud_run.model import NodeResult, PlannedNode, Retryability, RunState, Step
+from dbt_cloud_run.model import NodeResult, PlannedNode, Retryability, RunState, Step, Window
 from dbt_cloud_run.retry.alignment import AskedStep, is_lint
 from dbt_cloud_run.retry.nodes import (
     ephemeral_cause,
@@ -52,16 +53,35 @@ class Case(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What is known beyond the step itself. `done`: node → index of the last step in which it succeeded."""
+    """What is known beyond the step itself.
+
+    `done`: node → index of the last step in which it succeeded. `filled`: microbatch model → the batches that
+    succeeded, with the index of their step. `built`: the nodes whose relation this run has built.
+    """
 
     selector: Selector | None
     adapter_type: str | None
     takes_all: bool
     done: Mapping[str, int]
     version: tuple[int, int] | None = None
+    filled: Mapping[str, tuple[tuple[int, Window], ...]] = field(default_factory=dict)
+    built: frozenset[str] = frozenset()
 
     def is_done(self, unique_id: str, step: Step) -> bool:
-        return self.done.get(unique_id, -1) > step.index
+        """Whether the node succeeded after this step: a microbatch model, with all of its batches."""
+        if self.done.get(unique_id, -1) <= step.index:
+            return False
+        row = node_rows(step).get(unique_id)
+        filled = self.filled_after(step).get(unique_id)
+        return row is None or filled is None or not without(row.batches_failed, filled)
+
+    def filled_after(self, step: Step) -> dict[str, tuple[Window, ...]]:
+        """The batches that later steps have filled, by model."""
+        return {
+            unique_id: windows
+            for unique_id, found in self.filled.items()
+            if (windows := tuple(window for index, window in found if index > step.index))
+        }
 
     def is_hopeless(self, verdict: Retryability) -> bool:
         return verdict is _DETERMINISTIC and not self.takes_all

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Literal
 
 from dbt_cloud_run.dbt.artifacts import Manifest
-from dbt_cloud_run.dbt.commands import parse_command
 from dbt_cloud_run.dbt.failures import judge_log
 from dbt_cloud_run.dbt.selection import Selector
-from dbt_cloud_run.dbt.statuses import did_not_succeed
+from dbt_cloud_run.dbt.statuses import did_not_succeed, was_built
 from dbt_cloud_run.dbt.verbs import verb_named, verb_of
 from dbt_cloud_run.dbt.versions import version_of
 from dbt_cloud_run.model import (
@@ -22,6 +22,7 @@ from dbt_cloud_run.model import (
     RunState,
     Step,
     StepAction,
+    Window,
 )
 from dbt_cloud_run.retry.alignment import Aligned, align, has_started, is_lint
 from dbt_cloud_run.retry.native import completed
@@ -72,6 +73,8 @@ def plan_retry(
         takes_all=takes_all,
         version=version_of(manifest.metadata.dbt_version if manifest is not None else None, attempt.dbt_version),
         done=_done(attempt.steps) | {node: _LATER for one in later for node in _done(one.steps)},
+        filled=_filled(attempt, later),
+        built=frozenset(node for one in (attempt, *earlier, *later) for node in _built(one.steps)),
     )
     steps = _with_gate([plan_step(asked, situation) for asked in aligned.asked])
     return _plan(_with_freshness(steps), attempt)
@@ -190,6 +193,28 @@ def _done(steps: Iterable[Step]) -> dict[str, int]:
     }
 
 
+def _filled(attempt: Attempt, later: Iterable[Attempt]) -> dict[str, tuple[tuple[int, Window], ...]]:
+    """The batches of microbatch models that succeeded, with the index of their step."""
+    found: defaultdict[str, list[tuple[int, Window]]] = defaultdict(list)
+    for one in (attempt, *later):
+        for step in one.steps:
+            for row in step.results.nodes if step.results else ():
+                index = step.index if one is attempt else _LATER
+                found[row.unique_id] += [(index, window) for window in row.batches_done]
+    return {unique_id: tuple(windows) for unique_id, windows in found.items() if windows}
+
+
+def _built(steps: Iterable[Step]) -> Iterable[str]:
+    """The nodes whose relation these steps wrote."""
+    return (
+        row.unique_id
+        for step in steps
+        if step.results is not None and verb_named(step.results.which).builds
+        for row in step.results.nodes
+        if was_built(row.status, row.unique_id.partition(".")[0])
+    )
+
+
 def _stop_reason(steps: Sequence[PlannedStep], attempt: Attempt) -> str:
     dropped = next((step for step in steps if step.action is StepAction.DROP), None)
     if dropped is not None:
@@ -204,17 +229,5 @@ def _stop_reason(steps: Sequence[PlannedStep], attempt: Attempt) -> str:
 
 def _notes(steps: Iterable[PlannedStep]) -> Iterable[str]:
     for step in steps:
-        for node in step.nodes:
-            if node.status == "partial success":
-                yield (
-                    f"{node.unique_id} succeeded in part: all of its batches are run again, "
-                    "because a job's step cannot name batches"
-                )
-        command = parse_command(step.command)
-        if step.action is StepAction.NODES and command is not None and command.has("--favor-state"):
-            yield (
-                "with `--favor-state`, nodes that are not run again are read from the deferred state, "
-                "as with `dbt retry`"
-            )
         if step.action is StepAction.WHOLE and "result:" in step.command:
             yield f"`{step.command}` selects by the results of an earlier run, which the retry may not see alike"

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dbt_cloud_run.dbt.commands import parse_command
+from dbt_cloud_run.dbt.batches import spans
+from dbt_cloud_run.dbt.commands import DbtCommand, parse_command
 from dbt_cloud_run.model import NodeResult, PlannedNode, PlannedStep, StepAction
 from dbt_cloud_run.retry.alignment import AskedStep
 from dbt_cloud_run.retry.commands import Rewritten, rewrite
+from dbt_cloud_run.retry.deferral import reading_of
 from dbt_cloud_run.retry.needs import Case, Needs, Situation, failed_ephemeral, needs_of
 from dbt_cloud_run.retry.nodes import executed_rows, is_over, node_rows
+from dbt_cloud_run.retry.repeats import repeats_of
+from dbt_cloud_run.retry.windows import Fills, fills_of, refreshes_fully
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,8 @@ _DECISIONS: Mapping[Case, _Decision] = {
     Case.NO_FAILED_NODE: _Decision(_WHOLE, "it failed, but none of its nodes did"),
 }
 
+_ANY = "`retry-on: any`"
+
 
 def plan_step(asked: AskedStep, situation: Situation) -> PlannedStep:
     """Decide about one command that the run was asked for, as if nothing before it had failed."""
@@ -65,53 +71,170 @@ def plan_step(asked: AskedStep, situation: Situation) -> PlannedStep:
         return _planned(asked, _SKIP, reason, saved=list(executed_rows(asked.step).values()))
     if action is _DROP:
         return _planned(asked, _DROP, reason, left_out=needs.left_out)
-    if action is _WHOLE:
-        return _whole(asked, reason, needs.retried)
-    return _nodes(asked, needs, situation)
+    return _Rerun(asked, needs, situation).planned(action, reason)
 
 
-def _nodes(asked: AskedStep, needs: Needs, situation: Situation) -> PlannedStep:
-    rewritten = _rewritten(asked, needs, situation)
-    if not rewritten.commands:
-        # Whole, it runs what would fail again too: then nothing is left out, and the run itself tells.
-        along = (replace(node, reason=f"{node.reason}; run again with the whole step") for node in needs.left_out)
-        return _whole(asked, rewritten.obstacle, (*needs.retried, *along))
-    commands, rows = rewritten.commands, node_rows(asked.step)
-    divided = f"; one command for them would be too long, so there are {len(commands)}" if commands[1:] else ""
-    count = len(needs.retried)
-    return _planned(
-        asked,
-        _NODES,
-        f"{count} of its {max(len(rows), count)} nodes did not succeed{divided}",
-        commands=commands,
-        nodes=needs.retried,
-        left_out=needs.left_out,
-        saved=[row for row in rows.values() if row.unique_id not in needs.wanted],
-    )
+class _Rerun:
+    """A step that runs again: over some of its nodes where that is possible, or whole where that does no harm."""
+
+    def __init__(self, asked: AskedStep, needs: Needs, situation: Situation) -> None:
+        self._asked = asked
+        self._needs = needs
+        self._situation = situation
+        self._command: DbtCommand | None = parse_command(asked.command)
+        self._fills = self._filling()
+
+    def planned(self, action: StepAction, reason: str) -> PlannedStep:
+        if action is _WHOLE and self._needs.case is Case.NEVER_STARTED:
+            return self._as_it_was(reason)
+        if self._fills.unknown:
+            cure = "" if self._situation.takes_all else f": with {_ANY} all of its batches run, from its `begin` on"
+            return self._dropped(
+                f"which batches of {_some(self._fills.unknown)} failed is not known, and a plain re-run of a "
+                f"microbatch model runs only its last ones{cure}"
+            )
+        return self._nodes() if action is _NODES else self._whole(reason)
+
+    def _filling(self) -> Fills:
+        step, situation = self._asked.step, self._situation
+        if step is None or self._needs.case is Case.NEVER_STARTED:
+            return Fills()
+        rows = node_rows(step)
+        wanted = self._needs.wanted or frozenset(situation.selector.nodes if situation.selector else ()) - rows.keys()
+        return fills_of(
+            situation.selector,
+            self._command,
+            step,
+            rows,
+            wanted,
+            filled=situation.filled_after(step),
+            version=situation.version,
+            takes_all=situation.takes_all,
+        )
+
+    def _nodes(self) -> PlannedStep:
+        needs, rows = self._needs, node_rows(self._asked.step)
+        rewritten, along = self._rewritten()
+        if not rewritten.commands:
+            # Whole, it runs what would fail again too: then nothing is left out, and the run itself tells.
+            left = (replace(node, reason=f"{node.reason}; run again with the whole step") for node in needs.left_out)
+            return self._whole(rewritten.obstacle, tuple(left))
+        commands = rewritten.commands
+        divided = f"; one command for them would be too long, so there are {len(commands)}"
+        count = len(needs.retried)
+        run_again = (*self._retried(), *(_read_along(rows, one) for one in sorted(along)))
+        return _planned(
+            self._asked,
+            _NODES,
+            f"{count} of its {max(len(rows), count)} nodes did not succeed{divided if rewritten.is_divided else ''}",
+            commands=commands,
+            nodes=run_again,
+            left_out=needs.left_out,
+            saved=[row for row in rows.values() if row.unique_id not in needs.wanted | along],
+        )
+
+    def _rewritten(self) -> tuple[Rewritten, frozenset[str]]:
+        """The commands over the nodes that are retried, or the obstacle; and what is run along with them."""
+        command, selector, wanted = self._command, self._situation.selector, self._needs.wanted
+        none = frozenset[str]()
+        if command is None:
+            return Rewritten(obstacle="its command was not understood, so it is not edited"), none
+        if not command.is_node_command:
+            return Rewritten(obstacle=f"the nodes of `dbt {command.verb}` are not run one by one"), none
+        if selector is None:
+            return Rewritten(obstacle="there is no manifest to name its nodes by"), none
+        if self._has_unused_ephemeral(wanted):
+            return Rewritten(obstacle="an ephemeral model of it failed, which nothing that is run again uses"), none
+        step = self._asked.step
+        reading = reading_of(
+            selector,
+            command,
+            step.results if step else None,
+            wanted,
+            built=self._situation.built,
+            version=self._situation.version,
+            takes_all=self._situation.takes_all,
+            full_refresh=refreshes_fully(command, step),
+        )
+        if reading.obstacle:
+            return Rewritten(obstacle=reading.obstacle), none
+        rewritten = rewrite(
+            selector,
+            command.without_favor_state() if reading.turns_off else command,
+            wanted | reading.along,
+            version=self._situation.version,
+            may_divide=bool(self._needs.left_out),
+            windows=self._fills.windows,
+        )
+        return rewritten, reading.along
+
+    def _has_unused_ephemeral(self, wanted: frozenset[str]) -> bool:
+        selector = self._situation.selector
+        if self._asked.step is None or selector is None:
+            return False
+        gone = {node.unique_id for node in self._needs.left_out}
+        broken = failed_ephemeral(self._asked.step, self._situation)
+        return any(not selector.reach([row.unique_id]) & wanted and row.unique_id not in gone for row in broken)
+
+    def _whole(self, reason: str, more: tuple[PlannedNode, ...] = ()) -> PlannedStep:
+        """The step as it was, after the failed batches of its models; `more` are nodes that fail again with it."""
+        repeated = repeats_of(self._asked, self._command, self._situation)
+        if repeated:
+            return self._dropped(
+                f"{reason}; run again as a whole it would repeat {_some(repeated)}, which may not be repeatable"
+            )
+        lines: tuple[str, ...] = ()
+        if self._fills.windows:
+            filling = self._filled_first()
+            if not filling.commands:
+                return self._dropped(f"{reason}; its failed batches cannot be run by themselves ({filling.obstacle})")
+            lines = filling.commands
+        return self._as_it_was(reason, more, lines)
+
+    def _filled_first(self) -> Rewritten:
+        """The commands that run the failed batches alone."""
+        command, selector = self._command, self._situation.selector
+        if command is None or selector is None or not command.is_node_command:
+            return Rewritten(obstacle="its command was not understood")
+        models = frozenset(self._fills.windows)
+        return rewrite(
+            selector,
+            command,
+            models,
+            version=self._situation.version,
+            may_divide=True,
+            windows=self._fills.windows,
+        )
+
+    def _as_it_was(self, reason: str, more: tuple[PlannedNode, ...] = (), before: tuple[str, ...] = ()) -> PlannedStep:
+        nodes = (*self._retried(), *more)
+        known = executed_rows(self._asked.step).keys() | {node.unique_id for node in nodes}
+        commands = (*before, self._asked.command)
+        planned = _planned(self._asked, _WHOLE, reason, commands=commands, nodes=nodes)
+        return replace(planned, runs_again=len(known))
+
+    def _dropped(self, reason: str) -> PlannedStep:
+        left_out = (*self._needs.left_out, *self._needs.retried)
+        return _planned(self._asked, _DROP, reason, left_out=left_out)
+
+    def _retried(self) -> tuple[PlannedNode, ...]:
+        """The nodes that are retried, with the windows of those that run by them."""
+        return tuple(
+            replace(node, windows=windows, reason=f"{node.reason}; only its failed batches run: {spans(windows)}")
+            if (windows := self._fills.windows.get(node.unique_id))
+            else node
+            for node in self._needs.retried
+        )
 
 
-def _rewritten(asked: AskedStep, needs: Needs, situation: Situation) -> Rewritten:
-    """The command over the nodes that are retried, or the obstacle to it."""
-    command, selector = parse_command(asked.command), situation.selector
-    if command is None:
-        return Rewritten(obstacle="its command was not understood, so it is not edited")
-    if not command.is_node_command:
-        return Rewritten(obstacle=f"the nodes of `dbt {command.verb}` are not run one by one")
-    if selector is None:
-        return Rewritten(obstacle="there is no manifest to name its nodes by")
-    gone = {node.unique_id for node in needs.left_out}
-    broken = failed_ephemeral(asked.step, situation) if asked.step else ()
-    unused = (row for row in broken if not selector.reach([row.unique_id]) & needs.wanted)
-    if any(row.unique_id not in gone for row in unused):
-        return Rewritten(obstacle="an ephemeral model of it failed, which nothing that is run again uses")
-    return rewrite(selector, command, needs.wanted, version=situation.version, may_divide=bool(needs.left_out))
+def _read_along(rows: Mapping[str, NodeResult], unique_id: str) -> PlannedNode:
+    status = rows[unique_id].status if unique_id in rows else "success"
+    return PlannedNode(unique_id=unique_id, status=status, reason="with `--favor-state`, read by what is run again")
 
 
-def _whole(asked: AskedStep, reason: str, nodes: tuple[PlannedNode, ...] = ()) -> PlannedStep:
-    """The step as it was; `nodes` are those of it that did not succeed."""
-    known = executed_rows(asked.step).keys() | {node.unique_id for node in nodes}
-    planned = _planned(asked, _WHOLE, reason, commands=(asked.command,), nodes=nodes)
-    return replace(planned, runs_again=len(known))
+def _some(names: Collection[str]) -> str:
+    first, *others = sorted(names)
+    return first + (f" and {len(others)} more" if others else "")
 
 
 def _planned(
