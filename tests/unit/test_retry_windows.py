@@ -185,5 +185,6 @@ def test_an_engine_that_does_not_report_batches_is_not_guessed_at() -> None:
     last = replace(failed.steps[-1], finished_at=BEGIN + timedelta(days=3, hours=5))
     lines = plan(replace(failed, steps=(last,)), retry_on="any").commands
     assert any("--event-time-start 2026-01-01T00:00:00 --event-time-end 2026-01-05T00:00:00" in line for line in lines)
-    refreshed = attempt(("dbt run -f",), step(4, "dbt run -f", FAILED, row(DAILY, "error", RESET)), dbt_version="2.0.0")
+    asked = "dbt run -f -s daily"
+    refreshed = attempt((asked,), step(4, asked, FAILED, row(DAILY, "error", RESET)), dbt_version="2.0.0")
     assert plan(refreshed).commands == ("dbt run -f --select fqn:shop.daily",)
