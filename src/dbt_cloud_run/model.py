@@ -187,6 +187,14 @@ class TriggerOverrides:
         }
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Window:
+    """A span of event time of a microbatch model, from `start` up to and without `end`; both aware and in UTC."""
+
+    start: datetime
+    end: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeResult:
     """One row of a `run_results.json`. `status` is dbt's own word, in lower case; an unknown word is kept."""
@@ -202,6 +210,8 @@ class NodeResult:
     relation_name: str | None = None
     adapter_response: Mapping[str, Any] = field(default_factory=dict)
     row: int = 0  # position in the file's `results`, by which the file's own row is found again
+    batches_done: tuple[Window, ...] = ()  # of a microbatch model
+    batches_failed: tuple[Window, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +228,8 @@ class StepResults:
     indirect_selection: str | None = None  # args: as it was in force, also where the command does not say so
     resource_types: tuple[str, ...] = ()
     exclude_resource_types: tuple[str, ...] = ()
+    full_refresh: bool | None = None  # args.full_refresh; None where the engine does not tell
+    favor_state: bool | None = None  # args.favor_state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -311,6 +323,7 @@ class PlannedNode:
     reason: str  # for people: `failed: connection reset (transient)`, `skipped because of model.shop.orders`
     retryability: Retryability = Retryability.UNKNOWN
     seconds_before: float = 0.0
+    windows: tuple[Window, ...] = ()  # of a microbatch model: only these are run again; empty: all of the node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -240,6 +240,14 @@ def test_what_nothing_speaks_against_is_used(world: World, content: bytes) -> No
     assert attempt.warnings == ()
 
 
+def test_the_results_of_a_line_that_is_not_understood_are_asked_for(world: World) -> None:
+    line = "dbt --log-level debug build --brand-new-flag"
+    world.add("run_results.json", 4, results())
+    world.add("manifest.json", 4, manifest())
+    attempt = world.collect(run_of(made_step(4, line)))
+    assert statuses(attempt) == [{"model.p.a": "success"}]
+
+
 def test_a_file_that_an_earlier_step_left_behind_is_that_steps(world: World) -> None:
     """A step that died before it wrote anything is served what lies in the target folder."""
     left = results(which="build", invocation="i1")

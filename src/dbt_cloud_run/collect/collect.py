@@ -17,7 +17,7 @@ from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.models import Run, RunStep
 from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.collect.artifact_paths import is_plain, matches
-from dbt_cloud_run.collect.attempts import attempt_of, step_of, verb_of
+from dbt_cloud_run.collect.attempts import attempt_of, step_of
 from dbt_cloud_run.collect.downloads import Downloads
 from dbt_cloud_run.collect.trust import foreign, without_left_behind
 from dbt_cloud_run.dbt.artifacts import (
@@ -28,7 +28,7 @@ from dbt_cloud_run.dbt.artifacts import (
     decode_run_results,
     decode_sources,
 )
-from dbt_cloud_run.dbt.statuses import NODE_COMMANDS
+from dbt_cloud_run.dbt.verbs import Verb, verb_of
 from dbt_cloud_run.github.files import UnsafePathError, require_inside
 from dbt_cloud_run.model import Attempt, Ending, RunState, Step, Unknown, UnknownKind
 
@@ -37,8 +37,6 @@ LARGEST_DECODED = 1024**3  # bytes; a larger file is kept and uploaded, but not 
 
 _SPECIAL = (RUN_RESULTS, SOURCES, MANIFEST, CATALOG)
 _NEVER_RAN = (RunState.SKIPPED, RunState.QUEUED)
-_WITH_RESULTS = NODE_COMMANDS - {"run-operation", "clone"} | {"retry"}  # always, when they come to an end
-_WITHOUT_ARTIFACTS = ("deps", "clean", "debug")
 
 T = TypeVar("T")
 
@@ -131,7 +129,7 @@ class _Collection:
         steps = await asyncio.gather(*(self._step(step, step.index in ran) for step in self.downloads.run.steps))
         own = without_left_behind(steps)
         for before, step in zip(steps, own, strict=True):
-            is_expected = step.state is RunState.SUCCESS and verb_of(step.command) in NODE_COMMANDS
+            is_expected = step.state is RunState.SUCCESS and verb_of(step.command).executes
             if step.distrusted and not before.distrusted and is_expected:
                 self._not_used(step.index, step.distrusted)
         return own
@@ -141,9 +139,9 @@ class _Collection:
         if not has_run:
             return made
         verb = verb_of(step.command)
-        is_freshness = verb == "source freshness"
+        is_freshness = verb.name == "source freshness"
         name = SOURCES if is_freshness else RUN_RESULTS
-        is_expected = _has_results(step) and (is_freshness or verb in _WITH_RESULTS)
+        is_expected = _has_results(step) and (is_freshness or verb.writes_results)
         if not await self._step_file(step, name, is_expected=is_expected):
             if is_expected and not is_freshness:
                 why = self.downloads.reasons.get((name, step.index), f"{name} is missing")
@@ -162,7 +160,7 @@ class _Collection:
         spare = self.keeping.step_folder(run_id, step.index, self.keeping.scratch) / name
         return await self.downloads.file(name, path, step.index, expected=is_expected, spare=spare)
 
-    async def _decoded_step(self, step: RunStep, made: Step, name: str, verb: str | None) -> tuple[Step | None, str]:
+    async def _decoded_step(self, step: RunStep, made: Step, name: str, verb: Verb) -> tuple[Step | None, str]:
         """The step with the results in its file, or None and why they are not used."""
         path = self.downloads.found[name, step.index]
         # The largest file is decoded first and alone, so that nothing else takes memory meanwhile.
@@ -234,7 +232,7 @@ class _Collection:
         if not self.keeping.wants(CATALOG):
             return
         for step in reversed(_dbt_steps(self.downloads.run)):
-            is_there = verb_of(step.command) == "docs generate" and await self.downloads.file(
+            is_there = verb_of(step.command).name == "docs generate" and await self.downloads.file(
                 CATALOG, self.keeping.kept / CATALOG, step.index, expected=step.state is RunState.SUCCESS
             )
             if is_there:
@@ -307,7 +305,7 @@ def _dbt_steps(run: Run) -> list[RunStep]:
     return [
         step
         for step in run.steps
-        if step.command and verb_of(step.command) not in _WITHOUT_ARTIFACTS and step.state not in _NEVER_RAN
+        if step.command and verb_of(step.command).leaves_artifacts and step.state not in _NEVER_RAN
     ]
 
 

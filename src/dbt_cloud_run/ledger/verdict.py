@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dbt_cloud_run.dbt.commands import parse_command
 from dbt_cloud_run.dbt.failures import judge_log
 from dbt_cloud_run.dbt.statuses import Kind, is_failure
+from dbt_cloud_run.dbt.verbs import verb_of
 from dbt_cloud_run.ledger.judgement import judged
 from dbt_cloud_run.ledger.ledger import result_steps
 from dbt_cloud_run.model import (
@@ -157,11 +157,10 @@ def _kind_of_step(step: Step) -> FailureKind:
         return FailureKind.LINT
     if step.command is None:
         return FailureKind.SETUP
-    parsed = parse_command(step.command)
-    words = parsed.verb.split() if parsed else step.command.split()[1:3]
-    if words[:1] == ["deps"]:
+    verb = verb_of(step.command).name
+    if verb == "deps":
         return FailureKind.SETUP
-    if words[:2] == ["source", "freshness"] or words[:1] == ["freshness"]:
+    if verb == "source freshness":
         return FailureKind.FRESHNESS
     if step.results is not None and any(is_failure(node.status) for node in step.results.nodes):
         return FailureKind.NODES
@@ -172,10 +171,9 @@ def _kind_of_step(step: Step) -> FailureKind:
 def _is_checkbox_step(attempt: Attempt, step: Step) -> bool:
     if step.command is None or step.command in attempt.asked:
         return False
-    parsed = parse_command(step.command)
-    return parsed is not None and (
-        (attempt.generates_docs and parsed.verb == "docs generate")
-        or (attempt.checks_freshness and parsed.verb == "source freshness")
+    verb = verb_of(step.command).name
+    return (attempt.generates_docs and verb == "docs generate") or (
+        attempt.checks_freshness and verb == "source freshness"
     )
 
 

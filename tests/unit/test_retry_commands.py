@@ -28,7 +28,7 @@ from tests.support.retry_attempts import (
 from dbt_cloud_run.dbt.commands import parse_command
 from dbt_cloud_run.dbt.selection import Selector, executed
 from dbt_cloud_run.model import NodeResult, PlannedNode, PlannedStep, RetryPlan, RunState, StepAction
-from dbt_cloud_run.retry import rewriting
+from dbt_cloud_run.retry import commands
 from dbt_cloud_run.retry.plan import plan_retry
 
 
@@ -55,11 +55,11 @@ def selected(line: str) -> frozenset[str]:
 def test_a_command_stays_within_the_length_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     executed = [body for body in ALL if body["resource_type"] == "model" and body is not EPHEMERAL]
     rows = [row(body, "error", RESET) for body in executed if body is not OTHER] + [row(OTHER)]
-    monkeypatch.setattr(rewriting, "MAX_COMMAND_LENGTH", 60)
+    monkeypatch.setattr(commands, "MAX_COMMAND_LENGTH", 60)
     assert one("dbt run", *rows)[0].commands == ("dbt run --exclude fqn:shop.marts.other",)
     for command in ("dbt run -s state:modified", "dbt run -s result:error", "dbt run --selector nightly"):
         assert one(command, *rows)[0].commands == (command,)
-    monkeypatch.setattr(rewriting, "MAX_COMMAND_LENGTH", 20)
+    monkeypatch.setattr(commands, "MAX_COMMAND_LENGTH", 20)
     made, planned = one("dbt run", *rows)
     assert (made.commands, planned.action) == (("dbt run",), StepAction.WHOLE)
     assert "longer than 20" in planned.reason
@@ -74,7 +74,7 @@ def test_a_command_that_would_be_too_long_is_divided_where_part_of_it_must_not_r
         row(SINGULAR, "fail", "Got 3 results"),
         row(DIM2),
     )
-    monkeypatch.setattr(rewriting, "MAX_COMMAND_LENGTH", 150)
+    monkeypatch.setattr(commands, "MAX_COMMAND_LENGTH", 150)
     made, planned = one("dbt build", *rows)
     assert len(made.commands) > 2
     assert all(len(line) <= 150 for line in made.commands)
@@ -87,7 +87,7 @@ def test_a_command_that_would_be_too_long_is_divided_where_part_of_it_must_not_r
     assert order[uid(STG)] <= order[uid(UNIT)] == order[uid(ORDERS)] <= order[uid(NOT_NULL)] <= order[uid(REPORT)]
     assert made.is_partial
     assert one("dbt build", *rows[:-2], row(DIM2))[0].commands == ("dbt build",)
-    monkeypatch.setattr(rewriting, "MAX_PARTS", 2)
+    monkeypatch.setattr(commands, "MAX_PARTS", 2)
     made, planned = one("dbt build", *rows)
     assert (made.commands, planned.action, made.is_partial) == (("dbt build",), StepAction.WHOLE, False)
 

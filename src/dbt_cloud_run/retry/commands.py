@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from dbt_cloud_run.dbt.blocking import blocked_by
 from dbt_cloud_run.dbt.commands import DbtCommand
 from dbt_cloud_run.dbt.naming import ExactSelection, name_exactly, narrow_exactly
 from dbt_cloud_run.dbt.selection import Selector, model_of
+from dbt_cloud_run.dbt.verbs import verb_named
 from dbt_cloud_run.dbt.versions import KNOWS_EMPTY
+from dbt_cloud_run.model import Window
 
 MAX_COMMAND_LENGTH = 8_000
 """Characters of a rewritten command. dbt Cloud documents no limit for a step; this one is well below those of the
@@ -18,8 +21,6 @@ shells, proxies and databases that a step's name passes through."""
 MAX_PARTS = 10
 """Commands into which one is divided: each starts dbt once more, and runs only when those before it succeeded."""
 
-_NEEDS_TEST_MODE = frozenset({"build", "test"})
-
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
@@ -27,6 +28,7 @@ class Rewritten:
 
     commands: tuple[str, ...] = ()
     obstacle: str = ""
+    is_divided: bool = False  # because one command would be too long
 
 
 def rewrite(
@@ -36,8 +38,50 @@ def rewrite(
     *,
     version: tuple[int, int] | None = None,
     may_divide: bool,
+    windows: Mapping[str, tuple[Window, ...]] | None = None,
 ) -> Rewritten:
-    """`may_divide`: several commands are better than the whole step, because part of it must not be run again."""
+    """`may_divide`: several commands are better than the whole step, because part of it must not be run again.
+
+    `windows`: the models of which only these windows of time are run, each by a command of its own, before what
+    depends on it.
+    """
+    lines: list[str] = []
+    is_divided = False
+    for nodes, window in _segments(selector, wanted, windows or {}):
+        part = _over(selector, command.over(window), nodes, version=version, may_divide=may_divide or bool(windows))
+        if not part.commands:
+            return part
+        is_divided |= len(part.commands) > 1
+        lines += part.commands
+    return Rewritten(tuple(lines), is_divided=is_divided)
+
+
+def _segments(
+    selector: Selector, wanted: frozenset[str], windows: Mapping[str, tuple[Window, ...]]
+) -> Iterator[tuple[frozenset[str], Window | None]]:
+    """The nodes in the order of their commands: what a window's model waits for, its windows, what waits for it."""
+    rest = wanted
+    while rest:
+        filled = rest & windows.keys()
+        behind = selector.reach(filled)
+        if ready := rest - filled - behind:
+            yield ready, None
+        by_windows: dict[tuple[Window, ...], set[str]] = defaultdict(set)
+        for model in filled - behind:
+            by_windows[windows[model]].add(model)
+        for spans, models in sorted(by_windows.items()):
+            yield from ((frozenset(models), window) for window in spans)
+        rest -= ready | (filled - behind)
+
+
+def _over(
+    selector: Selector,
+    command: DbtCommand,
+    wanted: frozenset[str],
+    *,
+    version: tuple[int, int] | None,
+    may_divide: bool,
+) -> Rewritten:
     is_old = version is not None and version < KNOWS_EMPTY
     indirect = "cautious" if is_old else "empty"
     line = _named(selector, command, wanted, indirect)
@@ -68,12 +112,12 @@ def _named(selector: Selector, command: DbtCommand, wanted: frozenset[str], indi
 def _render(command: DbtCommand, exact: ExactSelection | None) -> str | None:
     if exact is None:
         return None
-    indirect = exact.indirect if command.verb in _NEEDS_TEST_MODE else None
+    indirect = exact.indirect if verb_named(command.verb).tests_come_along else None
     return command.with_selection(exact.select, exact.exclude, indirect=indirect).render()
 
 
 def _divided(selector: Selector, command: DbtCommand, wanted: frozenset[str], indirect: str) -> tuple[str, ...]:
-    """The nodes in their order, cut into commands that are each short enough; nothing where that cannot be had."""
+    """The nodes in their order, cut into commands that are each short enough; nothing where that is not possible."""
     rest = _in_order(selector, command, wanted)
     lines: list[str] = []
     while rest:
