@@ -198,6 +198,8 @@ class CloudServer:
             return _enveloped(self.add_run(job_definition_id=int(match[1]), trigger=body))
         if match := re.fullmatch(r"/runs/(\d+)/retry/", path):
             return _enveloped(self.add_run(retrying_run_id=int(match[1])))
+        if match := re.fullmatch(r"/runs/(\d+)/artifacts/", path):
+            return _enveloped(sorted({name for run, name, _ in self.files if run == int(match[1])}))
         if match := re.fullmatch(r"/runs/(\d+)/artifacts/(.+)", path):
             step = request.query.get("step")
             file = self.files.get((int(match[1]), unquote(match[2]), int(step) if step else None))

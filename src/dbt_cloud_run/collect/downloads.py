@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,7 +104,9 @@ class Downloads:
         return True
 
     async def _read(self, path: str, target: Path, step: int | None, what: str, *, expected: bool) -> DownloadedFile:
-        packed = self.packing / f"{self.run.id}-{step}-{path.replace('/', '-')[:100]}.gz" if self.packing else None
+        # By a hash, so that no two share a name, however long they are and whatever they are made of.
+        name = hashlib.sha256(f"{self.run.id}/{step}/{path}".encode()).hexdigest()
+        packed = self.packing / f"{name}.gz" if self.packing else None
 
         def check(file: Path) -> None:
             if file.stat().st_size == 0:
