@@ -72,7 +72,7 @@ def write_archive(
 
 
 def _entry_name(arcname: str) -> str:
-    """The name within the artifact. One with forbidden characters gets a mark, so that it never takes another's name."""
+    """The name within the artifact; one that had forbidden characters is marked, so that it is no other file's."""
     name = _FORBIDDEN.sub("_", arcname).lstrip("/")
     if name == arcname:
         return name

@@ -38,7 +38,7 @@ def write_packed(
             return False
         source.seek(end)
         info.CRC, size = struct.unpack("<LL", source.read(_TRAILER))
-        if size != info.file_size % 2**32 or info.CRC != _checksum(file, stop):
+        if size != info.file_size % 2**32 or _checksum(file, stop) != info.CRC:
             return False
         source.seek(begin)
         info.compress_size = end - begin
