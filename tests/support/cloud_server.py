@@ -17,6 +17,7 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -90,6 +91,7 @@ class CloudServer:
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self.port = 0
+        self.now: Callable[[], datetime] | None = lambda: datetime.now(UTC)  # its `Date`; None: it has none
 
     async def __aenter__(self) -> Self:
         await self.listen()
@@ -112,7 +114,8 @@ class CloudServer:
         await asyncio.sleep(0.01)
 
     def client(self, clock: FakeClock, **options: Any) -> CloudClient:
-        """A client of this server, impatient unless told otherwise."""
+        """A client of this server, impatient unless told otherwise. Both have the same time."""
+        self.now = clock.utcnow
         options = {"connect_timeout": 1.0, "read_timeout": 0.2, **options}
         return CloudClient(f"http://127.0.0.1:{self.port}", ACCOUNT, SecretStr(TOKEN), clock, **options)
 
@@ -155,7 +158,7 @@ class CloudServer:
         fault = self._take_fault(request)
         if fault is None:
             writer.write(
-                _response(*self._handle(request), gzipped="gzip" in request.headers.get("accept-encoding", ""))
+                self._response(*self._handle(request), gzipped="gzip" in request.headers.get("accept-encoding", ""))
             )
             await writer.drain()
             return True
@@ -166,14 +169,12 @@ class CloudServer:
         if fault.kind == "silence":
             await asyncio.sleep(3)
             return False
-        if fault.kind == "dribble":
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-            while not writer.transport.is_closing():
-                writer.write(b" ")
-                await asyncio.sleep(0.05)
+        if fault.kind in ("dribble", "trickle"):
+            endless = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b" " * 100_000
+            await _trickle(self._response(*self._handle(request)) if fault.kind == "trickle" else endless, writer)
             return False
         if fault.kind == "cut":
-            whole = _response(status, content)
+            whole = self._response(status, content)
             writer.write(whole[: len(whole) - max(len(whole) // 8, 3)])
             await writer.drain()
             return False
@@ -185,11 +186,23 @@ class CloudServer:
         }
         if isinstance(fault.kind, int):
             error = {"status": {"code": fault.kind, "user_message": "Scripted."}, "data": f"token {TOKEN}"}
-            writer.write(_response(fault.kind, json.dumps(error).encode(), headers=fault.headers))
+            writer.write(self._response(fault.kind, json.dumps(error).encode(), headers=fault.headers))
         else:
-            writer.write(_response(status, bodies[fault.kind], headers=fault.headers))
+            writer.write(self._response(status, bodies[fault.kind], headers=fault.headers))
         await writer.drain()
         return True
+
+    def _response(
+        self, status: int, content: bytes, *, headers: dict[str, str] | None = None, gzipped: bool = False
+    ) -> bytes:
+        lines = [f"HTTP/1.1 {status} Scripted", "Content-Type: application/json"]
+        if self.now is not None:
+            lines.append(f"Date: {format_datetime(self.now(), usegmt=True)}")
+        if gzipped and len(content) > 1000:
+            content = gzip.compress(content)
+            lines.append("Content-Encoding: gzip")
+        lines += [f"Content-Length: {len(content)}", *(f"{name}: {value}" for name, value in (headers or {}).items())]
+        return "\r\n".join([*lines, "", ""]).encode() + content
 
     def _handle(self, request: Request) -> tuple[int, bytes]:
         path = request.path.removeprefix(f"/api/v2/accounts/{ACCOUNT}")
@@ -233,13 +246,15 @@ def _enveloped(data: object) -> tuple[int, bytes]:
     return 200, json.dumps({"data": data, "status": {"code": 200, "is_success": True}}).encode()
 
 
-def _response(status: int, content: bytes, *, headers: dict[str, str] | None = None, gzipped: bool = False) -> bytes:
-    lines = [f"HTTP/1.1 {status} Scripted", "Content-Type: application/json"]
-    if gzipped and len(content) > 1000:
-        content = gzip.compress(content)
-        lines.append("Content-Encoding: gzip")
-    lines += [f"Content-Length: {len(content)}", *(f"{name}: {value}" for name, value in (headers or {}).items())]
-    return "\r\n".join([*lines, "", ""]).encode() + content
+async def _trickle(answer: bytes, writer: asyncio.StreamWriter) -> None:
+    """The head, and then a byte every now and then, as long as the client takes it."""
+    head = answer.index(b"\r\n\r\n") + 4
+    writer.write(answer[:head])
+    for at in range(head, len(answer)):
+        if writer.transport.is_closing():
+            return
+        writer.write(answer[at : at + 1])
+        await asyncio.sleep(0.05)
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -5,13 +5,10 @@ Of a step's log only the last part is of use. What is not kept never is in memor
 
 from __future__ import annotations
 
-import re
-
 _SHARE = 64  # a string keeps this part of the room that is left …
 _LEAST = 4096  # … and at least so many bytes
-_LONGEST_ESCAPE = 6
-# Whole characters and escapes within a string; an escape that is cut, or is none, ends it.
-_TEXT = re.compile(rb'(?:[^"\\]++|\\u[0-9a-fA-F]{4}|\\[^u])*+', re.DOTALL)
+_BACKSLASH = 0x5C
+_LONGEST_ESCAPE = 6  # \\uXXXX
 
 
 class Abridging:
@@ -24,7 +21,7 @@ class Abridging:
         self._room = room
         self._kept = bytearray()
         self._string: bytearray | None = None  # the end of the string that is being read
-        self._rest = b""  # an escape whose end has not come
+        self._rest = b""  # a backslash, until it has come what it stands before
 
     @property
     def size(self) -> int:
@@ -57,31 +54,49 @@ class Abridging:
 
     def _inside(self, data: bytes, position: int) -> int:
         assert self._string is not None  # noqa: S101 - by the caller
-        match = _TEXT.match(data, position)
-        end = match.end() if match else position
-        self._string += memoryview(data)[position:end]
+        end = _closing_quote(data, position)
         share = max((self._room - len(self._kept)) // _SHARE, _LEAST)
-        if end == len(data):
-            if len(self._string) > 2 * share:
-                self._string = _end_of(self._string, share)
-        elif data[end : end + 1] == b'"':
+        if end is not None:
+            self._string += memoryview(data)[position:end]
             self._kept += _end_of(self._string, share) + b'"'
             self._string = None
-            end += 1
-        elif len(data) - end < _LONGEST_ESCAPE:
-            self._rest, end = data[end:], len(data)
-        else:  # no escape that JSON knows: whoever reads it will say so
-            self._string += data[end : end + 2]
-            end += 2
-        return end
+            return end + 1
+        if _backslashes_before(data, len(data), position) % 2:
+            self._rest = data[-1:]
+        self._string += memoryview(data)[position : len(data) - len(self._rest)]
+        if len(self._string) > 2 * share:
+            self._string = _end_of(self._string, share)
+        return len(data)
+
+
+def _closing_quote(data: bytes, position: int) -> int | None:
+    """Where the string ends that goes on at `position`, which is not within an escape."""
+    quote = data.find(b'"', position)
+    while quote >= 0:
+        if _backslashes_before(data, quote, position) % 2 == 0:
+            return quote
+        position = quote + 1
+        quote = data.find(b'"', position)
+    return None
+
+
+def _backslashes_before(data: bytes | bytearray, end: int, begin: int) -> int:
+    at = end
+    while at > begin and data[at - 1] == _BACKSLASH:
+        at -= 1
+    return end - at
 
 
 def _end_of(text: bytearray, share: int) -> bytearray:
-    """The last `share` bytes of a string, or a few more: never from the middle of an escape or of a character."""
+    """The last `share` bytes of a string, or a few less: never from the middle of an escape or of a character."""
     if len(text) <= share:
         return text
-    match = _TEXT.match(text, 0, len(text) - share)
-    begin = match.end() if match else 0
-    while begin < len(text) and text[begin] & 0xC0 == 0x80:
-        begin += 1
-    return text[begin:]
+    cut = len(text) - share
+    for begin in range(cut - 1, max(cut - _LONGEST_ESCAPE, -1), -1):
+        if text[begin] == _BACKSLASH:
+            if _backslashes_before(text, begin + 1, 0) % 2:
+                cut = max(cut, begin + (_LONGEST_ESCAPE if text[begin + 1 : begin + 2] == b"u" else 2))
+            break
+    while cut < len(text) and text[cut] & 0xC0 == 0x80:
+        cut += 1
+    return text[cut:]
