@@ -13,7 +13,7 @@ HTML = (
     "<!DOCTYPE html><html><head><title>{status}</title></head><body><h1>{status}</h1><p>edge proxy</p></body></html>\n"
 )
 
-Effect = Literal["status", "reset", "close", "truncated", "html", "empty", "data_null", "redirect", "pass"]
+Effect = Literal["status", "reset", "close", "truncated", "html", "empty", "data_null", "redirect", "pass", "trickle"]
 
 
 def _is_pattern(text: str) -> str:
@@ -30,8 +30,8 @@ Pattern = Annotated[str, AfterValidator(_is_pattern)]
 class Fault(BaseModel):
     """One fault. The first one that matches a request and is not used up decides.
 
-    `took_effect`: the request is carried out, and only its answer is lost or replaced. `truncated` and `data_null`
-    spoil the real answer, so there it always is.
+    `took_effect`: the request is carried out, and only its answer is lost or replaced. `truncated`, `trickle` and
+    `data_null` spoil the real answer, so there it always is.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -42,7 +42,8 @@ class Fault(BaseModel):
     query: Pattern = Field("", description="regular expression, searched in the query string as it was sent")
     after: int = Field(0, ge=0, description="so many matching requests are let through first")
     times: int | None = Field(1, ge=1, description="how many are hit; null: for ever")
-    effect: Effect = Field("status", description="pass: nothing but the delay")
+    effect: Effect = Field("status", description="pass: nothing but the delay; trickle: a byte every now and then")
+    pause: float = Field(0.1, gt=0, description="for trickle: seconds between two bytes of the body")
     took_effect: bool = False
     delay: float = Field(0, ge=0, description="seconds before the answer; a large number never answers")
     status: int = Field(500, ge=200, le=599, description="for status, html, empty and redirect")
