@@ -47,6 +47,7 @@ FAULTS = (
     FaultKind("504", "lost", _status(504)),
     FaultKind("HTML", "lost", {"effect": "html", "status": 200}),
     FaultKind("truncated", "done", {"effect": "truncated"}),
+    FaultKind("trickles", "done", {"effect": "trickle"}),
     FaultKind("empty", "lost", {"effect": "empty", "status": 200}),
     FaultKind("data: null", "done", {"effect": "data_null"}),
 )

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from dbt_cloud_run.dbt.commands import DbtCommand, parse_command, same_command
 from dbt_cloud_run.dbt.flags import DBT, Arity, Command
+from dbt_cloud_run.dbt.verbs import runs_operation
 
 
 def _defined(group: click.Group, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -222,3 +223,17 @@ def test_selection_is_read_as_click_reads_it(line: str) -> None:
         theirs = context.params[name] or ()
         assert mine == tuple(term for value in theirs for term in value.split(" "))
     assert context.params["selector"] == chosen.selector
+
+
+@pytest.mark.parametrize("text", ["dbt build" + "\n" * 100_000 + "x", "dbt build" + " \n" * 50_000 + "dbtx"])
+def test_a_name_of_a_hundred_thousand_line_ends_is_read_in_one_go(text: str) -> None:
+    """Where each line end is looked at once for each other one, this does not end within the time of a test."""
+    assert parse_command(text) is None
+    assert not runs_operation(text)
+
+
+@pytest.mark.parametrize(
+    "line", ["dbt build\ndbt test", "dbt build\n\n  \tdbt test", "\ndbt build \n dbt\ttest", "dbt\ndbt"]
+)
+def test_a_second_command_is_seen_on_any_line(line: str) -> None:
+    assert parse_command(line) is None

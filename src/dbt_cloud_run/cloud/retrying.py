@@ -22,6 +22,7 @@ WRONG_HOST_BUDGET = 20.0  # seconds for a host that is most likely misspelt, as 
 ARTIFACT_BUDGET = 90.0  # seconds for artifacts, from the end of the run
 NEW_RUN_GRACE = 60.0  # seconds in which a new run may still be answered with 404
 COOLDOWN = 300.0  # seconds that a 429 without `Retry-After` costs, as the platform documents it
+LONGEST_COOLDOWN = 300.0  # seconds that any answer can keep us still: what is asked about goes on in the meantime
 _LONGEST_BACKOFF = 30.0
 _LONGEST_TAUGHT_INTERVAL = 60.0
 
@@ -34,8 +35,8 @@ def backoff(attempt: int) -> float:
 
 
 def cooldown(error: CloudError) -> float:
-    """Seconds to keep still after a 429, or another answer that names a time."""
-    return COOLDOWN if error.retry_after is None else error.retry_after
+    """Seconds to keep still after a 429, or another answer that names a time: never more than `LONGEST_COOLDOWN`."""
+    return COOLDOWN if error.retry_after is None else min(error.retry_after, LONGEST_COOLDOWN)
 
 
 class RateLimit:
@@ -169,7 +170,8 @@ class _Read:
         times = "once" if state.attempt_number == 1 else f"{state.attempt_number} times in {spent:.0f} s"
         why = ""
         if state.upcoming_sleep and isinstance(error, RateLimited):
-            why = f" The wait of {state.upcoming_sleep:.0f} s that it demands is longer than the time left."
+            demanded = max(error.retry_after or 0.0, state.upcoming_sleep)
+            why = f" The wait of {demanded:.0f} s that it demands is longer than the time left."
         raise Unreachable(
             f"dbt Cloud could not be read, tried {times}. The last answer: {error.message}{why}",
             error.advice or "If dbt Cloud has no incident, check the runner's network.",

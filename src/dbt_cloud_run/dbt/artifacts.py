@@ -7,6 +7,7 @@ Schemas: manifest v7 to v12, run-results v4 to v6, sources v3 (schemas.getdbt.co
 from __future__ import annotations
 
 import mmap
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -18,6 +19,10 @@ import msgspec
 from dbt_cloud_run.dbt.statuses import normalise
 from dbt_cloud_run.model import FreshnessResult, NodeResult, StepResults, Window
 
+# An escape of JSON; a half of a surrogate pair without the other one is a group of its own.
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
 _LONGEST = 1e12  # seconds; a source that never was loaded may be dated to the year 1
 
 T = TypeVar("T")
@@ -304,7 +309,12 @@ def _decode(path: Path, shape: type[T]) -> T:
     # The file is mapped, not read: the decoder copies what it keeps, and the rest is never in our own memory.
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return msgspec.json.decode(content, type=shape, strict=False)
+            try:
+                return msgspec.json.decode(content, type=shape, strict=False)
+            except msgspec.ValidationError:
+                raise
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                return msgspec.json.decode(_with_whole_characters(content), type=shape, strict=False)
     except (msgspec.ValidationError, RecursionError) as error:
         raise UnreadableArtifactError(f"{path.name} cannot be read: {error}") from error
     except (msgspec.MsgspecError, ValueError) as error:
@@ -313,6 +323,15 @@ def _decode(path: Path, shape: type[T]) -> T:
 
 def _switch(value: Any) -> bool | None:
     return value if isinstance(value, bool) else None
+
+
+def _with_whole_characters(content: bytes | mmap.mmap) -> bytes:
+    """JSON with U+FFFD for half surrogate pairs and bytes that are no UTF-8: one odd text must not cost the file.
+
+    dbt writes such texts (Python's `json` does), and the decoder takes none of them.
+    """
+    whole = _ESCAPE.sub(lambda found: found[0] if found[1] is None else b"\\ufffd", content)
+    return whole.decode("utf-8", "replace").encode()
 
 
 def _word(value: Any) -> str | None:

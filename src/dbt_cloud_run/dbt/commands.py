@@ -7,7 +7,6 @@ up to the next that begins with a dash. What does not fit is not guessed at: `pa
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +21,6 @@ FAVOR_STATE = "--favor-state"
 _EVENT_TIMES = ("--event-time-start", "--event-time-end")
 
 _SHELL_WORDS = frozenset({"&&", "||", ";", "|", "&", ">", ">>", "<"})
-_SECOND_COMMAND = re.compile(r"\S\s*\n\s*dbt\s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +149,12 @@ def _is_for_a_shell(line: str, words: Sequence[str]) -> bool:
     lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
     unquoted = list(lexer)  # cut at operators and comments, unless they are quoted
-    return unquoted != words or not _SHELL_WORDS.isdisjoint(words) or _SECOND_COMMAND.search(line) is not None
+    return unquoted != words or not _SHELL_WORDS.isdisjoint(words) or _has_second_command(line)
+
+
+def _has_second_command(line: str) -> bool:
+    first_words = [part.split(maxsplit=1)[0] for part in line.split("\n") if not part.isspace() and part]
+    return "dbt" in first_words[1:]
 
 
 def same_command(one: str, other: str) -> bool:
