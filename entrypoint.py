@@ -9,7 +9,7 @@ import sys
 gc.set_threshold(500_000, 50, 1_000)
 os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"  # it would look through every package for some
 try:
-    from dbt_cloud_run.cloud.certificates import read_ahead
+    from dbt_cloud_run.network.certificates import read_ahead
 
     read_ahead(os.environ)
     from dbt_cloud_run.main import main

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import re
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 from urllib.parse import urlsplit
 
-import httpx
-
 from dbt_cloud_run.clock import Clock
+from dbt_cloud_run.errors import ConfigError
 from dbt_cloud_run.github.artifacts.archive import Archive, ArtifactFile, write_archive
 from dbt_cloud_run.github.artifacts.blob import BlobClient
 from dbt_cloud_run.github.artifacts.results import Backend, ResultsClient
@@ -25,6 +26,7 @@ from dbt_cloud_run.github.artifacts.shared import (
     ArtifactUploadError,
     ArtifactUploadUnavailable,
 )
+from dbt_cloud_run.network.session import open_session
 
 __all__ = [
     "ArtifactFile",
@@ -91,9 +93,10 @@ async def upload_artifact(
     if (safe_name := safe_artifact_name(name)) != name:
         on_note(f"The artifact is named '{safe_name}': GitHub does not take '{name}'.")
     expires_at = _expires_at(retention_days, max_retention, clock, on_note)
-    with _temporary_file(temp_dir) as zip_file:
+    with _temporary_file(temp_dir) as zip_file, _network_errors():
         archive = await _zip(files, zip_file, on_note)
-        async with httpx.AsyncClient() as http:  # without headers of its own: the token is for the service alone
+        # The session has no headers of its own: the token is for the service alone.
+        async with await asyncio.to_thread(open_session, os.environ) as http:
             results = ResultsClient(http, backend, clock=clock, mask=mask)
             names = _names(safe_name) if may_rename else [safe_name]
             safe_name, signed_url = await _create(results, names, expires_at, on_note)
@@ -101,6 +104,15 @@ async def upload_artifact(
             number = await results.finalize(safe_name, size=archive.size, sha256=archive.sha256)
     url = f"{server_url.rstrip('/')}/{repository}/actions/runs/{run_id}/artifacts/{number}"
     return UploadedArtifact(number, url, safe_name, f"sha256:{archive.sha256}", archive.size)
+
+
+@contextlib.contextmanager
+def _network_errors() -> Iterator[None]:
+    """A proxy or an authority that cannot be used is one more reason why there is no artifact."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ArtifactUploadError(error.message, error.advice) from None
 
 
 def _names(name: str) -> list[str]:
