@@ -36,7 +36,7 @@ def refusal(status: int, data: Any, headers: Mapping[str, str] | None, *, permis
     that wants single sign-on, is not taken for it.
     """
     words = _words(data)
-    said = f"GitHub answered HTTP {status}{f': {words}' if words else ''}.".replace("..", ".")
+    said = f"GitHub answered HTTP {status}{f': {words}' if words else ''}."
     lower = words.lower()
     left = {name.lower(): value for name, value in (headers or {}).items()}.get("x-ratelimit-remaining")
     if status in (403, 429) and left == "0":
@@ -56,5 +56,5 @@ def refusal(status: int, data: Any, headers: Mapping[str, str] | None, *, permis
 
 def _words(data: Any) -> str:
     said = data.get("message") if isinstance(data, Mapping) else None
-    text = " ".join(said.split()) if isinstance(said, str) else ""
+    text = " ".join(said.split()).rstrip(".") if isinstance(said, str) else ""
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -86,9 +86,10 @@ def _numbered(given: TriggerOverrides, number: int | None, suffix: str, job_id: 
 
 def _head_sha(subject: PullRequest, why_no_head: str) -> str:
     if subject.head is None:
+        why = f": {why_no_head.rstrip('.')}" if why_no_head else ""
         raise ConfigError(
-            f"The event names pull request {subject.number} without its head, and the head could not be looked up"
-            f"{f': {why_no_head}' if why_no_head else ''}.".replace("..", "."),
+            f"The event names pull request {subject.number} without its head, and the head could not be looked "
+            f"up{why}.",
             "Give github-token (the job needs `pull-requests: read`), or git-sha, or set pull-request to `off` (build "
             "the job's own branch on purpose).",
         )
