@@ -155,6 +155,7 @@ class ActionJob:
     results: ResultsService | None = None
     variables: Mapping[str, str] = field(default_factory=dict)  # of every step's environment
     before: ClassVar[tuple[str, ...]] = ()  # the words of the command before Python's own
+    interpreter: tuple[str, ...] = ()  # the words that start the script, if not Python's own
     made: ClassVar[type[RunningStep]] = RunningStep
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _started: list[RunningStep] = field(default_factory=list)
@@ -212,7 +213,7 @@ class ActionJob:
         environment |= {f"INPUT_{name.upper()}": value for name, value in given.items()}
         with (files / "log").open("wb") as log:
             process = subprocess.Popen(  # noqa: S603 - our own script
-                [*self.before, sys.executable, "-Iu", str(ROOT / script)],
+                [*self.before, *(self.interpreter or (sys.executable, "-Iu", str(ROOT / script)))],
                 cwd=self.workspace,
                 env=environment,
                 stdin=subprocess.DEVNULL,
