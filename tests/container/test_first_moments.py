@@ -24,7 +24,7 @@ PROGRAMS = ("/usr/bin/env", "env", "/opt/dbt-cloud-run/venv/bin/python")
 @contextlib.contextmanager
 def busy() -> Iterator[None]:
     """As many processes that only work as a machine of two cores has, and one more."""
-    working = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3)]  # noqa: S603
+    working = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3)]
     try:
         yield
     finally:
@@ -48,9 +48,9 @@ def test_no_signal_is_lost_and_no_run_is_started_after_it(image: str, tmp_path: 
     with Witness() as witness, busy():
         for number in range(TRIES):
             witness.triggers.clear()
-            step = ContainerStep(image=image, folder=tmp_path / str(number), inputs=witness.inputs)
+            step = ContainerStep(image=image, folder=tmp_path / str(number), inputs=witness.inputs, services={})
             started = step.start(MAIN)
-            time.sleep(random.uniform(0, LATEST))
+            time.sleep(random.uniform(0, LATEST))  # noqa: S311 - no secret
             had_begun = is_there()
             told = time.monotonic()
             started.process.send_signal(signal.SIGINT)
