@@ -30,7 +30,7 @@ class ArtifactNameTakenError(ArtifactUploadError):
 
 
 class ArtifactUploadUnavailable(ArtifactUploadError):  # noqa: N818 - it says that there is nothing to upload to
-    """There is no artifact service here: GitHub Enterprise Server, no token, or not on a runner."""
+    """There is no artifact service here: another server than GitHub's, no token, or not on a runner."""
 
 
 class TryAgain(Exception):  # noqa: N818 - it is caught here, or right where a call was given up

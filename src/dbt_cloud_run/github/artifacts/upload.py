@@ -87,7 +87,9 @@ async def upload_artifact(
         Interrupted: a signal came while it waited.
     """
     if not _is_supported(server_url):
-        message = "GitHub Enterprise Server has no artifact service that this action could upload to."
+        # GitHub Enterprise Server, Gitea, Forgejo: their services refuse, or lose, what the newest clients send.
+        host = urlsplit(server_url).hostname or "This server"
+        message = f"{host} has no artifact service that this action can upload to."
         raise ArtifactUploadUnavailable(message, UPLOAD_ELSEWHERE)
     backend = Backend.from_runner(results_url, runtime_token)
     if (safe_name := safe_artifact_name(name)) != name:
