@@ -19,6 +19,7 @@ from dbt_cloud_run.clock import Clock
 from dbt_cloud_run.errors import ConfigError
 from dbt_cloud_run.github.artifacts.archive import Archive, ArtifactFile, write_archive
 from dbt_cloud_run.github.artifacts.blob import BlobClient
+from dbt_cloud_run.github.artifacts.limits import STEP_LIMITS, Flow, UploadLimits
 from dbt_cloud_run.github.artifacts.results import Backend, ResultsClient
 from dbt_cloud_run.github.artifacts.shared import (
     UPLOAD_ELSEWHERE,
@@ -74,6 +75,7 @@ async def upload_artifact(
     on_note: Callable[[str], None],
     mask: Callable[[str], None],
     may_rename: bool = False,
+    limits: UploadLimits = STEP_LIMITS,
 ) -> UploadedArtifact:
     """Zip the files to disk and upload them, streamed, in blocks.
 
@@ -98,11 +100,11 @@ async def upload_artifact(
     with _temporary_file(temp_dir) as zip_file, _network_errors():
         archive = await _zip(files, zip_file, on_note)
         # The session has no headers of its own: the token is for the service alone.
-        async with await asyncio.to_thread(open_session, os.environ) as http:
-            results = ResultsClient(http, backend, clock=clock, mask=mask)
+        async with await asyncio.to_thread(open_session, os.environ) as http, Flow(limits) as flow:
+            results = ResultsClient(http, backend, clock=clock, mask=mask, flow=flow)
             names = _names(safe_name) if may_rename else [safe_name]
             safe_name, signed_url = await _create(results, names, expires_at, on_note)
-            await BlobClient(http, signed_url, clock=clock).upload(zip_file, "application/zip")
+            await BlobClient(http, signed_url, clock=clock, flow=flow).upload(zip_file, "application/zip")
             number = await results.finalize(safe_name, size=archive.size, sha256=archive.sha256)
     url = f"{server_url.rstrip('/')}/{repository}/actions/runs/{run_id}/artifacts/{number}"
     return UploadedArtifact(number, url, safe_name, f"sha256:{archive.sha256}", archive.size)
