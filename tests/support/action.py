@@ -151,6 +151,7 @@ class ActionJob:
     results: ResultsService | None = None
     variables: Mapping[str, str] = field(default_factory=dict)  # of every step's environment
     before: ClassVar[tuple[str, ...]] = ()  # the words of the command before Python's own
+    interpreter: tuple[str, ...] = ()  # the words that start the script, if not Python's own
     made: ClassVar[type[RunningStep]] = RunningStep
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _started: list[RunningStep] = field(default_factory=list)
@@ -206,7 +207,7 @@ class ActionJob:
         given = input_variables({**self.inputs, **(inputs or {})})
         with (files / "log").open("wb") as log:
             process = subprocess.Popen(  # noqa: S603 - our own script
-                [*self.before, *command(script)],
+                [*self.before, *(self.interpreter or command(script))],
                 cwd=self.workspace,
                 env=self.environment(files, event_name, attempt) | dict(variables or {}) | given,
                 stdin=subprocess.DEVNULL,

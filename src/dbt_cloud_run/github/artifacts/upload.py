@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
 import re
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 from urllib.parse import urlsplit
 
-import httpx
-
 from dbt_cloud_run.clock import Clock
+from dbt_cloud_run.errors import ConfigError
 from dbt_cloud_run.github.artifacts.archive import Archive, ArtifactFile, write_archive
 from dbt_cloud_run.github.artifacts.blob import BlobClient
+from dbt_cloud_run.github.artifacts.limits import STEP_LIMITS, Flow, UploadLimits
 from dbt_cloud_run.github.artifacts.results import Backend, ResultsClient
 from dbt_cloud_run.github.artifacts.shared import (
     UPLOAD_ELSEWHERE,
@@ -26,6 +28,7 @@ from dbt_cloud_run.github.artifacts.shared import (
     ArtifactUploadError,
     ArtifactUploadUnavailable,
 )
+from dbt_cloud_run.network.session import open_session
 
 __all__ = [
     "ArtifactFile",
@@ -74,6 +77,7 @@ async def upload_artifact(
     temp_dir: Path | None,
     mask: Callable[[str], None],
     may_rename: bool = False,
+    limits: UploadLimits = STEP_LIMITS,
 ) -> UploadedArtifact:
     """Zip the files to disk and upload them, streamed, in blocks.
 
@@ -86,22 +90,34 @@ async def upload_artifact(
         Interrupted: a signal came while it waited.
     """
     if not _is_supported(server_url):
-        message = "GitHub Enterprise Server has no artifact service that this action could upload to."
+        # GitHub Enterprise Server, Gitea, Forgejo: their services refuse, or lose, what the newest clients send.
+        host = urlsplit(server_url).hostname or "This server"
+        message = f"{host} has no artifact service that this action can upload to."
         raise ArtifactUploadUnavailable(message, UPLOAD_ELSEWHERE)
     backend = Backend.from_runner(results_url, runtime_token)
     if (safe_name := safe_artifact_name(name)) != name:
         _logger.info("The artifact is named '%s': GitHub does not accept '%s'.", safe_name, name)
     expires_at = _expires_at(retention_days, max_retention, clock)
-    with _temporary_file(temp_dir) as zip_file:
+    with _temporary_file(temp_dir) as zip_file, _network_errors():
         archive = await _zip(files, zip_file)
-        async with httpx.AsyncClient() as http:  # without headers of its own: the token is for the service alone
-            results = ResultsClient(http, backend, clock=clock, mask=mask)
+        # The session has no headers of its own: the token is for the service alone.
+        async with await asyncio.to_thread(open_session, os.environ) as http, Flow(limits) as flow:
+            results = ResultsClient(http, backend, clock=clock, mask=mask, flow=flow)
             names = _names(safe_name) if may_rename else [safe_name]
             safe_name, signed_url = await _create(results, names, expires_at)
-            await BlobClient(http, signed_url, clock=clock).upload(zip_file, "application/zip")
+            await BlobClient(http, signed_url, clock=clock, flow=flow).upload(zip_file, "application/zip")
             number = await results.finalize(safe_name, size=archive.size, sha256=archive.sha256)
     url = f"{server_url.rstrip('/')}/{repository}/actions/runs/{run_id}/artifacts/{number}"
     return UploadedArtifact(number, url, safe_name, f"sha256:{archive.sha256}", archive.size)
+
+
+@contextlib.contextmanager
+def _network_errors() -> Iterator[None]:
+    """A proxy or an authority that cannot be used is one more reason why there is no artifact."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ArtifactUploadError(error.message, error.advice) from None
 
 
 def _names(name: str) -> list[str]:
