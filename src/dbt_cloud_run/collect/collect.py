@@ -20,6 +20,7 @@ from dbt_cloud_run.collect.artifact_paths import is_plain, matches
 from dbt_cloud_run.collect.attempts import attempt_of, step_of
 from dbt_cloud_run.collect.downloads import Downloads
 from dbt_cloud_run.collect.trust import foreign, without_left_behind
+from dbt_cloud_run.collect.unlisted import is_all_there_was, named_step, unlisted_steps
 from dbt_cloud_run.dbt.artifacts import (
     Manifest,
     NotJsonError,
@@ -106,7 +107,8 @@ class _Collection:
 
     async def collected(self, number: int, ending: Ending) -> Collected:
         downloads = self.downloads
-        await downloads.until_saved()
+        steps_with_artifacts = [*_dbt_steps(downloads.run), *unlisted_steps(downloads.run)]
+        await downloads.until_saved(are_expected=bool(steps_with_artifacts))
         steps, *_ = await asyncio.gather(self._steps(), self._newest_manifest(), self._newest_catalog())
         self._keep_sources()
         await self._others()
@@ -125,14 +127,29 @@ class _Collection:
 
     async def _steps(self) -> tuple[Step, ...]:
         """Every step, with its own and trusted results."""
-        ran = {step.index for step in _dbt_steps(self.downloads.run)}
-        steps = await asyncio.gather(*(self._step(step, step.index in ran) for step in self.downloads.run.steps))
+        run = self.downloads.run
+        if unlisted := unlisted_steps(run):
+            return await self._unlisted(unlisted[0])
+        ran = {step.index for step in _dbt_steps(run)}
+        steps = await asyncio.gather(*(self._step(step, step.index in ran) for step in run.steps))
         own = without_left_behind(steps)
         for before, step in zip(steps, own, strict=True):
             is_expected = step.state is RunState.SUCCESS and verb_of(step.command).executes
             if step.distrusted and not before.distrusted and is_expected:
                 self._not_used(step.index, step.distrusted)
         return own
+
+    async def _unlisted(self, step: RunStep) -> tuple[Step, ...]:
+        """The results of the last step, where no step is listed; what they leave open is not known."""
+        run = self.downloads.run
+        made = step_of(step)
+        if await self._step_file(step, RUN_RESULTS, is_expected=run.state is RunState.SUCCESS):
+            with_results, _ = await self._decoded_step(step, made, RUN_RESULTS, verb_of(None))
+            made = named_step(with_results or made, run.asked, run.state)
+        if is_all_there_was(made, run.asked):
+            return (made,)
+        self.unknown.append(Unknown(kind=UnknownKind.STEPS, why="dbt Cloud lists no steps of it"))
+        return (made,) if made.results is not None else ()
 
     async def _step(self, step: RunStep, has_run: bool) -> Step:
         made = step_of(step)
@@ -158,11 +175,11 @@ class _Collection:
         run_id = self.downloads.run.id
         path = self.keeping.step_folder(run_id, step.index) / name
         spare = self.keeping.step_folder(run_id, step.index, self.keeping.scratch) / name
-        return await self.downloads.file(name, path, step.index, expected=is_expected, spare=spare)
+        return await self.downloads.file(name, path, step.index or None, expected=is_expected, spare=spare)
 
     async def _decoded_step(self, step: RunStep, made: Step, name: str, verb: Verb) -> tuple[Step | None, str]:
         """The step with the results in its file, or None and why they are not used."""
-        path = self.downloads.found[name, step.index]
+        path = self.downloads.found[name, step.index or None]
         # The largest file is decoded first and alone, so that nothing else takes memory meanwhile.
         await self.has_manifest.wait()
         try:
@@ -175,7 +192,7 @@ class _Collection:
                     with_results = replace(made, results=results)
         except UnreadableArtifactError as error:
             if isinstance(error, NotJsonError):
-                self.downloads.discard(name, step.index)
+                self.downloads.discard(name, step.index or None)
             return None, str(error)
         reason = foreign(head, self.downloads.run.id, step.started_at, verb)
         return (with_results, "") if reason is None else (None, reason)
@@ -201,26 +218,26 @@ class _Collection:
 
     async def _manifest(self, fresh: Path, target: Path) -> None:
         downloads = self.downloads
-        for step in reversed(_dbt_steps(downloads.run)):
-            spare = self.keeping.scratch / f".{MANIFEST}.spare"
-            if not await downloads.file(MANIFEST, fresh, step.index, expected=_has_results(step), spare=spare):
+        for step in reversed([*_dbt_steps(downloads.run), *unlisted_steps(downloads.run)]):
+            spare, index = self.keeping.scratch / f".{MANIFEST}.spare", step.index or None
+            if not await downloads.file(MANIFEST, fresh, index, expected=_has_results(step), spare=spare):
                 continue
-            got = downloads.found[MANIFEST, step.index]
+            got = downloads.found[MANIFEST, index]
             try:
                 self.manifest = await _decoded(decode_manifest, got)
             except UnreadableArtifactError as error:
                 self._warn(f"Run {downloads.run.id}: {str(error).replace(got.name, MANIFEST)}")
                 # What is not a manifest is discarded: that of an earlier step is better than it.
                 if not isinstance(error, _TooLargeError):
-                    downloads.discard(MANIFEST, step.index)
+                    downloads.discard(MANIFEST, index)
                     continue
-            del downloads.found[MANIFEST, step.index]
+            del downloads.found[MANIFEST, index]
             if got == fresh:
                 await asyncio.to_thread(fresh.replace, target)
-                self._keep_manifest(fresh, target, step.index)
+                self._keep_manifest(fresh, target, index)
             return
 
-    def _keep_manifest(self, fresh: Path, target: Path, step: int) -> None:
+    def _keep_manifest(self, fresh: Path, target: Path, step: int | None) -> None:
         downloads = self.downloads
         # A step's own copy may be kept beside it.
         downloads.found[MANIFEST, None] = target

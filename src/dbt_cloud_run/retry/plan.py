@@ -15,6 +15,7 @@ from dbt_cloud_run.dbt.verbs import verb_named, verb_of
 from dbt_cloud_run.dbt.versions import version_of
 from dbt_cloud_run.model import (
     Attempt,
+    CancelledBy,
     Ending,
     PlannedStep,
     Retryability,
@@ -22,6 +23,7 @@ from dbt_cloud_run.model import (
     RunState,
     Step,
     StepAction,
+    UnknownKind,
     Window,
 )
 from dbt_cloud_run.retry.alignment import Aligned, align, has_started, is_lint
@@ -34,10 +36,10 @@ RetryOn = Literal["transient", "any"]
 _NOT_RETRIED = {
     Ending.QUEUED: "the run has not ended",
     Ending.SUCCESS: "the run succeeded",
-    Ending.CANCELLED: "the run was cancelled in dbt Cloud, by a person or through the API: such a run is not retried",
     Ending.SUPERSEDED: "dbt Cloud cancelled the run for a newer commit: the newer run does its work",
     Ending.SKIPPED: "nothing was run",
 }
+_NO_STEPS = "the steps of the run could not be read, so it is not known what failed: nothing is retried"
 _RUNS = (StepAction.WHOLE, StepAction.NODES)
 _LATER = 10**9  # in the place of a step's index: after every step of the attempt
 
@@ -59,9 +61,11 @@ def plan_retry(
     `earlier`: the attempts before this one, in order: what a native retry had not to do again was done in them.
     `later`: retries of this attempt that left out some of its failures; what succeeded in them is done.
     """
-    refused = _NOT_RETRIED.get(attempt.ending)
-    if refused is not None and not (attempt.ending is Ending.CANCELLED and cancelled_here):
+    if (refused := _refusal(attempt, cancelled_here=cancelled_here)) is not None:
         return RetryPlan(stop_reason=refused)
+    are_steps_unknown = any(one.kind is UnknownKind.STEPS for one in attempt.unknown)
+    if are_steps_unknown and not any(step.command and step.state is RunState.ERROR for step in attempt.steps):
+        return RetryPlan(stop_reason=_NO_STEPS, is_partial=True)
     aligned = align(attempt)
     takes_all = take_all or retry_on == "any"
     if not takes_all and (hopeless := _hopeless_setup(aligned)) is not None:
@@ -78,6 +82,17 @@ def plan_retry(
     )
     steps = _with_gate([plan_step(asked, situation) for asked in aligned.asked])
     return _plan(_with_freshness(steps), attempt)
+
+
+def _refusal(attempt: Attempt, *, cancelled_here: bool) -> str | None:
+    """Why a run that ended like this is not retried at all; None if it may be."""
+    if attempt.ending is not Ending.CANCELLED or cancelled_here:
+        return None if attempt.ending is Ending.CANCELLED else _NOT_RETRIED.get(attempt.ending)
+    by = attempt.cancellation.by if attempt.cancellation else CancelledBy.UNKNOWN
+    # A run that dbt Cloud lost contact with is judged by the results that it left.
+    if by is CancelledBy.HEARTBEAT:
+        return None
+    return f"the run was cancelled {by.value}: such a run is not retried"
 
 
 def commands_from_failure(attempt: Attempt) -> tuple[str, ...]:
