@@ -54,7 +54,8 @@ CLIENTS = (
     Client("airflow-hook", AIRFLOW, "airflow"),
     Client("airflow-operator", AIRFLOW, "airflow"),
     Client("prefect-dbt", (("prefect-dbt==0.7.25", "prefect", "dbt-core<1.12"), ("fastapi==0.139.0",))),
-    Client("dagster-dbt", (("dagster-dbt==0.29.27",),)),
+    # Its own metadata does not name dateutil, which it imports.
+    Client("dagster-dbt", (("dagster-dbt==0.29.27", "python-dateutil"),)),
     Client("dbt-cloud-cli", (("dbt-cloud-cli==0.9.1",),)),
     Client("dbt-jobs-as-code", (("dbt-jobs-as-code==1.22.0",),)),
     Client("prefect-dbtcloud", (("prefect-dbtcloud==0.1.1", "setuptools<80"),)),

@@ -60,6 +60,8 @@ _ROWS: tuple[tuple[str, str, str, Sureness], ...] = (
     ("environments.v3", "v3 lists environments with id and name.", "description v3", "sure"),
     ("environments.queries", "v2 environments may be filtered by `dbt_version__in`.", "description", "likely"),
     ("job.fields", "A job has the fields that are described, with the types stated.", "description", "sure"),
+    ("job.nested", "Its execution, settings and triggers have the fields that are described.", "description", "sure"),
+    ("job.deactivated", "A job also states whether dbt Cloud has deactivated it.", "reports", "unsure"),
     ("job.id", "The job that is asked for is the one that is answered.", "description", "sure"),
     ("job.related", "`environment` is null unless asked for, and then has id and name.", "description", "sure"),
     ("jobs.order", "`order_by=id` lists jobs in the order of their ids.", "description", "sure"),
@@ -107,6 +109,12 @@ _ROWS: tuple[tuple[str, str, str, Sureness], ...] = (
     ("run.sha", "A complete run states the commit that was built.", "description", "likely"),
     # -- steps
     ("steps.fields", "A step has the fields that are described, with the types stated.", "description", "likely"),
+    (
+        "steps.more",
+        "Steps of a run also have an id, status_humanized, times, duration and command.",
+        "clients",
+        "likely",
+    ),
     ("steps.index", "Indices count from 1 without gaps, set-up steps included.", "reports", "likely"),
     ("steps.setup", "The first step clones the repository, and carries no command.", "reports", "likely"),
     ("steps.command", "The command of a dbt step stands between back-ticks in its name.", "clients", "sure"),

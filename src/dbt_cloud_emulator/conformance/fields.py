@@ -61,19 +61,19 @@ RUN = _of(
     object="trigger job environment deprecation audit",
     list="run_steps",
 )
-STEP = _of(
-    id="id run_id account_id index",
-    integer="status",
-    text="name logs debug_logs log_path debug_log_path status_humanized",
+# A step as it is described within a run; what is there besides; and a step that is asked for by its id.
+STEP = _of(id="run_id account_id index", integer="status", text="name logs debug_logs log_path debug_log_path")
+MORE_OF_A_STEP = _of(
+    id="id",
+    text="status_humanized truncated_debug_logs",
+    time="started_at finished_at",
+    duration="duration",
+    object="run_step_command",
 )
 WHOLE_STEP = {
     **STEP,
-    **_of(
-        text="truncated_debug_logs status_color duration_humanized",
-        time="started_at finished_at created_at updated_at",
-        duration="duration",
-        object="run_step_command run_step_invocation",
-    ),
+    **MORE_OF_A_STEP,
+    **_of(text="status_color duration_humanized", time="created_at updated_at", object="run_step_invocation"),
 }
 TRIGGER = _of(
     id="job_definition_id",
@@ -94,6 +94,11 @@ JOB = _of(
     object="execution settings triggers schedule account project environment",
     any="job_completion_trigger_condition fusion_readiness",
 )
+WITHIN_A_JOB: Mapping[str, Fields] = {
+    "execution": _of(integer="timeout_seconds"),
+    "settings": _of(integer="threads", text="target_name"),
+    "triggers": _of(boolean="github_webhook git_provider_webhook schedule on_merge"),
+}
 ACCOUNT = _of(
     id="id",
     integer="state run_slots developer_seats it_seats explorer_seats analyst_seats read_only_seats queue_limit "

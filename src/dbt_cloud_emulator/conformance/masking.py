@@ -15,16 +15,33 @@ from dbt_cloud_emulator.conformance.session import Exchange
 # Fields whose text is the API's own.
 KEPT = frozenset(
     {"status_humanized", "status_color", "cause_category", "retry_not_supported_reason", "job_type", "type", "plan"}
-    | {"dbt_version", "raw_dbt_version", "deployment_type", "order_by", "user_message", "cron", "dbt_schema_version"}
+    | {"dbt_version", "raw_dbt_version", "deployment_type", "order_by", "cron", "dbt_schema_version"}
     | {"created_at", "updated_at", "dequeued_at", "started_at", "finished_at", "last_checked_at", "last_heartbeat_at"}
     | {"should_start_at", "duration", "queued_duration", "run_duration", "duration_humanized", "which"}
     | {"queued_duration_humanized", "run_duration_humanized", "created_at_humanized", "finished_at_humanized"}
 )
 KEPT_HEADERS = ("content-type", "content-encoding", "retry-after", "location", "server", "date", "allow")
 ITEMS = 3  # of a list that are written; more of the same show nothing new
-_COMMAND = re.compile(r"(`dbt [a-z-]+(?: [a-z-]+)?)[^`]*`")
+_COMMAND = re.compile(r"(`dbt [a-z][a-z-]*(?: (?:generate|freshness|validate))?)(?![\w-])[^`]*`")
 _SETUP = re.compile(r"(?i)^(clone git repository|create profile from connection)")
-_DIGITS = re.compile(r"\d{4,}")
+# How dbt Cloud words an end or a refusal is worth knowing: words of this list are kept, and all others are not.
+MESSAGES = frozenset({"status_message", "user_message", "developer_message"})
+_KNOWN_WORDS = """
+a access account action active actor after again all an and another any api are artifacts as at automatically be
+because been before branch build but by can cancel canceled cancelled cannot capacity cause change check clone
+cloud command commit complete completed configured connection constraints could credentials data day days dbt
+denied deleted did does double due during duration end ended error exceeded execute executed expired fail failed
+for forbidden found from generate git had has have heartbeat hour hours idle in inactivity incorrect internal
+into invalid is it its job kill latest limit longer lost maximum memory merge message minute minutes missing
+more newer next no not of on one only or other out over paid perform permission permissions please plan point
+profile project proper provided pull push queue queued recent reached received repository request requested
+resource resources results retried retry run runner running runs scheduled second seconds service set since some
+stale start started step steps stop stopped success superseded system terminated than that the there this time
+timed timeout to token too triggered try unable unauthorized unknown unpaid until up user users verify wait
+waited waiting warehouse was were when which while will with without you your
+"""
+WORDS = frozenset(_KNOWN_WORDS.split())
+_TOKEN = re.compile(r"[^\W\d_]+|\d+|\s+|.", re.DOTALL)
 
 
 class Mask:
@@ -60,16 +77,13 @@ class Mask:
         if field == "name" and (_COMMAND.search(text) or _SETUP.match(text)):
             found = _SETUP.match(text)
             return found[0] if found else _COMMAND.sub(r"\1 …`", text[:200])
-        if field == "status_message":
+        if field in MESSAGES:
             return self._message(text)
         return f"<text of {len(text)} characters>"
 
     def _message(self, text: str) -> str:
-        """How dbt Cloud words why a run ended is worth knowing; quoted parts, addresses and long numbers are not."""
-        text = re.sub(r"[\w.+-]+@[\w.-]+", "<address>", self.text(text))
-        text = re.sub(r"(?i)((?:cancell?ed|triggered|retried) by )[^.\n]*", r"\1<who>", text)
-        text = re.sub(r"`[^`]*`|\"[^\"]*\"|'[^']*'", "<quoted>", text)
-        return _DIGITS.sub("<number>", text)[:300]
+        shown = "".join(_shown(token) for token in _TOKEN.findall(self.text(text)[:500]))
+        return re.sub(r"(…\W*)+", "… ", shown).strip()
 
     def exchange(self, exchange: Exchange) -> dict[str, Any]:
         """A request and its answer as they are written."""
@@ -87,3 +101,10 @@ class Mask:
             "seconds": round(exchange.seconds, 3),
             "body": shown,
         }
+
+
+def _shown(token: str) -> str:
+    """A piece of a message: a known word, a small number or punctuation; else an ellipsis."""
+    if token.isdigit():
+        return token if len(token) < 6 else "…"
+    return token if not token.isalpha() or token.lower() in WORDS else "…"

@@ -45,6 +45,22 @@ def job(scene: Scene) -> Seen:
     return described("a job", scene.job, fields.JOB)
 
 
+@check("job.nested")
+def job_nested(scene: Scene) -> Seen:
+    problems = [
+        f"{name}: {problem}"
+        for name, of in fields.WITHIN_A_JOB.items()
+        for problem in fields.problems("a part of a job", scene.job[name], of)
+    ]
+    return Seen(not problems, "; ".join(problems) or f"{len(fields.WITHIN_A_JOB)} parts")
+
+
+@check("job.deactivated")
+def deactivated(scene: Scene) -> Seen:
+    found = scene.job.get("deactivated", "not there")
+    return Seen(isinstance(found, bool), f"{found}")
+
+
 @check("job.id")
 def job_id(scene: Scene) -> Seen:
     return Seen(scene.job["id"] == scene.job_id, "the same id" if scene.job["id"] == scene.job_id else "another id")

@@ -23,6 +23,13 @@ def step_fields(scene: Scene) -> Seen:
     return Seen(not problems, "; ".join(problems) or f"{len(fields.STEP)} fields")
 
 
+@check("steps.more")
+def more(scene: Scene) -> Seen:
+    steps = steps_of(scene.ended)
+    problems = sorted({text for step in steps for text in fields.problems("a step", step, fields.MORE_OF_A_STEP)})
+    return Seen(not problems, "; ".join(problems) or f"{len(fields.MORE_OF_A_STEP)} fields")
+
+
 @check("steps.index")
 def index(scene: Scene) -> Seen:
     found = [step["index"] for step in steps_of(scene.ended)]
