@@ -103,6 +103,14 @@ def test_an_artifact_is_written_by_its_size() -> None:
     assert Mask({}).exchange(exchange)["body"] == "<13 bytes>"
 
 
+def test_no_address_and_no_name_of_a_request_is_written() -> None:
+    headers = {"location": "https://bucket.s3.amazonaws.example/a?signature=s3cret", "x-account": "acme", "date": "now"}
+    exchange = Exchange("GET", "/x/", "name__icontains=nIGHTLY+of+acme&limit=5", None, 302, headers, b"", 0.1)
+    shown = Mask({}).exchange(exchange)
+    assert shown["query"] == "name__icontains=<text of 15 characters>&limit=5"
+    assert shown["headers"] == {"location": "…amazonaws.example", "date": "now"}
+
+
 def test_an_unsure_belief_is_observed_and_never_fails() -> None:
     unsure = next(belief for belief in BELIEFS.values() if belief.sureness == "unsure")
     sure = next(belief for belief in BELIEFS.values() if belief.sureness == "sure")

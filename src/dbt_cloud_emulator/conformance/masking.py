@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from dbt_cloud_emulator.conformance.scene import OUR_CAUSE
 from dbt_cloud_emulator.conformance.session import Exchange
@@ -20,6 +21,7 @@ KEPT = frozenset(
     | {"should_start_at", "duration", "queued_duration", "run_duration", "duration_humanized", "which"}
     | {"queued_duration_humanized", "run_duration_humanized", "created_at_humanized", "finished_at_humanized"}
 )
+NAMING_QUERIES = frozenset({"name__icontains", "name", "remote_url"})
 KEPT_HEADERS = ("content-type", "content-encoding", "retry-after", "location", "server", "date", "allow")
 ITEMS = 3  # of a list that are written; more of the same show nothing new
 _COMMAND = re.compile(r"(`dbt [a-z][a-z-]*(?: (?:generate|freshness|validate))?)(?![\w-])[^`]*`")
@@ -85,16 +87,25 @@ class Mask:
         shown = "".join(_shown(token) for token in _TOKEN.findall(self.text(text)[:500]))
         return re.sub(r"(…\W*)+", "… ", shown).strip()
 
+    def _header(self, name: str, text: str) -> str:
+        """An address is written by the end of its host: what follows may be a signature."""
+        if name != "location":
+            return self.text(text)
+        return "…" + ".".join((urlsplit(text).hostname or "").split(".")[-2:])
+
+    def _query(self, name: str, value: str) -> str:
+        return f"{name}={f'<text of {len(value)} characters>' if name in NAMING_QUERIES else self.text(value)}"
+
     def exchange(self, exchange: Exchange) -> dict[str, Any]:
         """A request and its answer as they are written."""
         body = exchange.body
         is_artifact = "/artifacts/" in exchange.path and not exchange.path.endswith("/artifacts/")
         shown = f"<{len(exchange.content)} bytes>" if body is None or is_artifact else self.value(body)
-        headers = {name: self.text(text) for name, text in exchange.headers.items() if name in KEPT_HEADERS}
+        headers = {name: self._header(name, text) for name, text in exchange.headers.items() if name in KEPT_HEADERS}
         return {
             "method": exchange.method,
             "path": self.text(exchange.path),
-            "query": self.text(exchange.query),
+            "query": "&".join(self._query(name, value) for name, value in parse_qsl(exchange.query, True)),
             "sent": self.value(exchange.sent),
             "status": exchange.status,
             "headers": headers,

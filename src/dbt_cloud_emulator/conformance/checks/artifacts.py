@@ -64,7 +64,10 @@ def of_setup(scene: Scene) -> Seen:
 def env(scene: Scene) -> Seen:
     run, _, results = scene.results_step()
     names = results["metadata"].get("env") or {}
-    return Seen(str(names.get("DBT_CLOUD_RUN_ID")) == str(run["id"]), f"{sorted(names)}")
+    return Seen(
+        str(names.get("DBT_CLOUD_RUN_ID")) == str(run["id"]),
+        f"{sorted(name for name in names if name.startswith('DBT_CLOUD_'))}",
+    )
 
 
 @check("artifacts.inline")
