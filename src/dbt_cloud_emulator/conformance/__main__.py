@@ -1,11 +1,11 @@
 """Check what action and emulator believe about dbt Cloud's Administrative API against any server.
 
-    python -m dbt_cloud_emulator.conformance --host HOST --account-id N --job-id N [--start-runs N] [--output FILE]
+    python -m dbt_cloud_emulator.conformance --host HOST --job-id N [--account-id N] [--start-runs N] [--output FILE]
 
 The token comes from DBT_CLOUD_API_TOKEN; account, job and host may come from DBT_CLOUD_ACCOUNT_ID, DBT_CLOUD_JOB_ID and
-DBT_CLOUD_HOST. Without --start-runs nothing but GET requests is sent. The file holds every request and the form of
-every answer; the token, names, SQL and logs are replaced. Exit status: 0; 1 where a belief that is sure or likely was
-not held; 2 where nothing could be checked.
+DBT_CLOUD_HOST. Without an account, the only one that the token sees is taken. Without --start-runs nothing but GET
+requests is sent. The file holds every request and the form of every answer; the token, names, SQL and logs are
+replaced. Exit status: 0; 1 where a belief that is sure or likely was not held; 2 where nothing could be checked.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os
         print(report.listing())
         return 0
     token = environ.get("DBT_CLOUD_API_TOKEN", "").strip()
-    missing = [name for name in ("account_id", "job_id") if getattr(options, name) is None]
-    if not token or missing:
-        names = ["DBT_CLOUD_API_TOKEN"] * (not token) + [f"--{name.replace('_', '-')}" for name in missing]
-        print(f"Not given: {', '.join(names)}", file=sys.stderr)
+    missing = ["DBT_CLOUD_API_TOKEN"] * (not token) + ["--job-id"] * (options.job_id is None)
+    if missing:
+        print(f"Not given: {', '.join(missing)}", file=sys.stderr)
         return 2
     try:
         base_url = base_url_of(options.host)
-        _announce(options, base_url)
-        with Session(base_url, options.account_id, token) as session:
+        with Session(base_url, options.account_id or 0, token) as session:
+            session.account_id = options.account_id or only_account(session)
+            _announce(options, base_url, session.account_id)
             scene = Scene(session, options.job_id)
             session.ask("GET", f"jobs/{options.job_id}/")  # whether anybody answers
             outcomes = examine(scene, options.start_runs)
@@ -64,6 +64,14 @@ def examine(scene: Scene, start_runs: int = 0) -> list[Outcome]:
     if start_runs:
         runs.start_runs(scene, start_runs, lambda text: print(text, flush=True))
     return [run_check(belief, scene) for belief in BELIEFS.values()]
+
+
+def only_account(session: Session) -> int:
+    """The account that the token sees. Raises NotThereError where it is not one alone."""
+    found = [item.get("id") for item in session.many("/api/v3/accounts/")]
+    if len(found) != 1 or not isinstance(found[0], int):
+        raise NotThereError(f"the token sees {len(found)} accounts; --account-id says which one")
+    return found[0]
 
 
 def base_url_of(host: str) -> str:
@@ -100,8 +108,8 @@ def _collect(value: object, names: set[str], field: str = "") -> None:
         names.add(value)
 
 
-def _announce(options: argparse.Namespace, base_url: str) -> None:
-    print(f"Job {options.job_id} of account {options.account_id} at {base_url}: {len(BELIEFS)} beliefs.")
+def _announce(options: argparse.Namespace, base_url: str, account_id: int) -> None:
+    print(f"Job {options.job_id} of account {account_id} at {base_url}: {len(BELIEFS)} beliefs.")
     print("About 80 GET requests are sent; two of them with a wrong token or none.")
     if not options.start_runs:
         print("No run is started. With --start-runs N up to N of these are; only a retry builds anything:")

@@ -167,7 +167,7 @@ def test_whatever_is_changed_fails_its_check(
 
 
 def conformance(url: str, output: Path, *options: str, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "dbt_cloud_emulator.conformance", "--host", url, "--account-id", "1"]
+    command = [sys.executable, "-m", "dbt_cloud_emulator.conformance", "--host", url]
     command += ["--job-id", "7", "--output", str(output), *options]
     env = {name: value for name, value in os.environ.items() if not name.startswith("DBT_")}
     return subprocess.run(  # noqa: S603 - our own
@@ -260,7 +260,7 @@ def half() -> Iterator[str]:
 
 
 def test_half_an_api_is_said_to_be_half(half: str, tmp_path: Path) -> None:
-    done = conformance(half, tmp_path / "found.json", "--start-runs", str(ALL))
+    done = conformance(half, tmp_path / "found.json", "--account-id", "1", "--start-runs", str(ALL))
     assert done.returncode == 1, done.stdout + done.stderr
     assert done.stderr == ""
     content = json.loads((tmp_path / "found.json").read_text())
@@ -292,6 +292,6 @@ def test_what_cannot_be_asked_is_said(host: str, words: str, tmp_path: Path) -> 
 
 def test_what_is_missing_is_named() -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith("DBT_")}
-    command = [sys.executable, "-m", "dbt_cloud_emulator.conformance", "--job-id", "7"]
+    command = [sys.executable, "-m", "dbt_cloud_emulator.conformance", "--account-id", "1"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
-    assert (done.returncode, done.stderr) == (2, "Not given: DBT_CLOUD_API_TOKEN, --account-id\n")
+    assert (done.returncode, done.stderr) == (2, "Not given: DBT_CLOUD_API_TOKEN, --job-id\n")

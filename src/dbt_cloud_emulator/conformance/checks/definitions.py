@@ -61,6 +61,12 @@ def deactivated(scene: Scene) -> Seen:
     return Seen(isinstance(found, bool), f"{found}")
 
 
+@check("job.is_system")
+def is_system(scene: Scene) -> Seen:
+    found = scene.job.get("is_system", "not there")
+    return Seen(found is False, f"{found}")
+
+
 @check("job.id")
 def job_id(scene: Scene) -> Seen:
     return Seen(scene.job["id"] == scene.job_id, "the same id" if scene.job["id"] == scene.job_id else "another id")
