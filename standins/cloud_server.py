@@ -31,7 +31,7 @@ from pydantic import SecretStr
 from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.errors import Interrupted
 
-TOKEN = "dbtc_s3cr3t+/token"  # noqa: S105 - of this server alone
+TOKEN = "dbtc_s3cr3t+/token"
 ACCOUNT = 1
 JOB = 7
 PIECE = 1 << 18  # bytes of a file that are written at once
