@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from tests.support.dbt_graphs import manifest_of, node, ours
 from tests.support.retry_attempts import (
     DASHBOARD,
     DIM1,
@@ -307,11 +308,29 @@ def test_run_operation_is_repeated_for_any_only() -> None:
     assert plan(run, retry_on="any").commands == (command,)
 
 
-def test_only_an_on_run_end_hook_is_not_retried() -> None:
-    for options in ({}, {"retry_on": "any"}):
-        made, planned = one("dbt build", row(ORDERS), row(END_HOOK, "error", RESET), **options)
-        assert (made.commands, planned.action) == ((), StepAction.DROP)
-        assert "on-run-end" in (made.stop_reason or "")
+@pytest.mark.parametrize("hook", [START_HOOK, END_HOOK])
+def test_a_hook_that_failed_alone_runs_again_with_the_least_that_may_be_repeated(hook: str) -> None:
+    asked = ("dbt build", "dbt run-operation after")
+    slow = replace(row(RAW), execution_seconds=60.0)
+    run = attempt(asked, step(4, "dbt build", FAILED, slow, row(STG), row(NOT_NULL), row(hook, "error", RESET)))
+    made = plan(run)
+    assert (made.commands, made.is_partial) == ((), True)
+    assert "`retry-on: any`" in (made.stop_reason or "")
+    assert "on-run-" in (made.stop_reason or "")
+    made = plan(run, retry_on="any")
+    assert made.commands == ("dbt build --select fqn:shop.staging.stg --indirect-selection empty", asked[1])
+    assert not made.is_partial
+
+
+def test_a_hook_does_not_let_an_appending_model_run_twice() -> None:
+    journal = node("model", "shop", [], "journal", materialized="incremental")
+    run = attempt(("dbt run",), step(4, "dbt run", FAILED, row(journal), row(END_HOOK, "error", RESET)))
+    made = plan_retry(run, ours(manifest_of((journal,))), retry_on="any")
+    assert (made.commands, made.is_partial) == ((), True)
+    assert "no node" in (made.stop_reason or "")
+
+
+def test_a_hook_runs_again_with_the_nodes_that_do() -> None:
     _, planned = one("dbt build", row(ORDERS, "error", RESET), row(END_HOOK, "error", RESET))
     assert names(planned.nodes) == {uid(ORDERS)}
 

@@ -74,6 +74,9 @@ class ManifestNode(_Lenient):
     original_file_path: str = ""
     fqn: list[str] = []
     relation_name: str | None = None
+    database: str | None = None
+    schema: str | None = None
+    alias: str | None = None
     version: Any = None
     latest_version: Any = None
     config: NodeConfig = msgspec.field(default_factory=NodeConfig)

@@ -16,6 +16,7 @@ from dbt_cloud_run.dbt.verbs import runs_operation
 from dbt_cloud_run.model import NodeResult, PlannedNode, Retryability, RunState, Step, Window
 from dbt_cloud_run.retry.alignment import AskedStep, is_lint
 from dbt_cloud_run.retry.nodes import (
+    carriers_of,
     ephemeral_cause,
     failed_node,
     is_hook,
@@ -24,6 +25,7 @@ from dbt_cloud_run.retry.nodes import (
     skipped_node,
 )
 from dbt_cloud_run.retry.unreported import lost, not_reported
+from dbt_cloud_run.retry.windows import refreshes_fully
 
 _DETERMINISTIC = Retryability.DETERMINISTIC
 
@@ -41,11 +43,12 @@ class Case(Enum):
     HOPELESS_LOG = auto()  # no node is known to have failed, and the log shows a failure that would happen again
     FRESHNESS = auto()
     STALE = auto()  # every failed source is too old, or would fail again
-    UNKNOWN_REST = auto()  # cut off, and the manifest does not tell what was to come
+    UNKNOWN_REST = auto()  # cut off, or not listed in full, and the manifest does not tell what was to come
     NODES = auto()  # some nodes are worth another try
     HOPELESS_NODES = auto()  # none is
     EPHEMERAL = auto()  # only ephemeral models failed, which never run by themselves
-    END_HOOK = auto()
+    HOOK = auto()  # it failed, and every node succeeded
+    HOOK_ALONE = auto()  # so it did, and no node may be repeated for it
     START_HOOK = auto()  # it failed before any node ran
     HOPELESS_START_HOOK = auto()
     NO_FAILED_NODE = auto()  # the step failed, and its results do not show why
@@ -172,7 +175,8 @@ class _Results:
         rows = [row for row in self._rows.values() if self._is_needed(row)]
         missing = self._missing(rows)
         if missing is None:
-            return Needs(case=Case.UNKNOWN_REST)
+            known = self._divided(rows, ()) if rows else Needs(case=Case.UNKNOWN_REST)
+            return replace(known, case=Case.UNKNOWN_REST, retried=(*known.retried, *known.left_out), left_out=())
         if not rows and not missing:
             return self._of_ephemeral() if self._ephemeral else self._without_failed_nodes()
         return self._divided(rows, missing)
@@ -192,6 +196,8 @@ class _Results:
         if self._step.state is not RunState.ERROR or not needed:
             return []
         found = lost(self._selector, self._command, results, self._rows, self._situation.version)
+        if found is None:
+            return None
         return sorted(one for one in found if not self._situation.is_done(one, self._step))
 
     def _is_needed(self, row: NodeResult) -> bool:
@@ -217,7 +223,7 @@ class _Results:
         if self._is_cut_off:
             return Needs(case=Case.FINISHED)
         if self._rows and "on-run-end failed" in self._step.log:  # before 1.9 the results do not list hooks
-            return Needs(case=Case.END_HOOK, detail="on-run-end")
+            return self._of_hook("on-run-end", ())
         return Needs(case=Case.HOPELESS_LOG if self._situation.is_hopeless_log(self._step) else Case.NO_FAILED_NODE)
 
     def _of_ephemeral(self) -> Needs:
@@ -230,10 +236,21 @@ class _Results:
         hooks = tuple(failed_node(row, self._situation.judge(row)) for row in self._failed_hooks)
         is_at_end = any("on-run-end" in row.unique_id for row in self._failed_hooks)
         if self._rows or is_at_end:
-            return Needs(case=Case.END_HOOK, left_out=hooks, detail="on-run-end" if is_at_end else "on-run-start")
+            return self._of_hook("on-run-end" if is_at_end else "on-run-start", hooks)
         if all(self._situation.is_hopeless(hook.retryability) for hook in hooks):
             return Needs(case=Case.HOPELESS_START_HOOK, left_out=hooks)
         return Needs(case=Case.START_HOOK)
+
+    def _of_hook(self, name: str, hooks: tuple[PlannedNode, ...]) -> Needs:
+        """A hook runs with nodes only: with `retry-on: any`, with the least of them."""
+        if not self._situation.takes_all:
+            return Needs(case=Case.HOOK, left_out=hooks, detail=name)
+        refreshes = refreshes_fully(self._command, self._step)
+        carriers = carriers_of(self._selector, self._rows.values(), full_refresh=refreshes)
+        why = f"it runs again so that the {name} hook does"
+        retried = tuple(PlannedNode(unique_id=one, status=self._rows[one].status, reason=why) for one in carriers)
+        case = Case.HOOK if retried or not self._rows or self._selector is None else Case.HOOK_ALONE
+        return Needs(case=case, retried=retried, left_out=() if case is Case.HOOK else hooks, detail=name)
 
     def _divided(self, rows: Sequence[NodeResult], missing: Iterable[str]) -> Needs:
         """The nodes that did not succeed: those that are worth another try, and those that are not."""
