@@ -133,15 +133,24 @@ CASES: dict[str, Case] = {
     "a selection by state, of an appending model and its child": Case(
         "dbt build -s state:modified+ --state {state}",
         (Fault("journal_view"),),
-        before=(("dbt build -s orders --target prod", None), ("dbt run -s journal+ orders", None)),
+        before=(("dbt build -s orders --target prod", None), ("dbt run -s journal+ orders others", None)),
         modified=("orders",),
     ),
     "a selection by state, cut off": Case(
+        "dbt build -s state:modified+ --state {state}",
+        (Fault("keyed", "slow"),),
+        before=(("dbt build -s orders others --target prod", None), ("dbt run -s orders others", None)),
+        modified=("orders", "others"),
+        cut_off_at="START sql incremental model main.keyed",
+        signal_number=signal.SIGINT,
+    ),
+    "a selection by state, killed beside an appending model": Case(
         "dbt build -s state:modified+ --state {state}",
         (Fault("keyed", "hang"),),
         before=(("dbt build -s orders others --target prod", None), ("dbt run -s orders others", None)),
         modified=("orders", "others"),
         cut_off_at="START sql incremental model main.keyed",
+        is_partial=True,
     ),
     "microbatch, first build, killed between its batches": Case(
         "dbt build -s others daily daily_child",
@@ -151,7 +160,7 @@ CASES: dict[str, Case] = {
     ),
     "microbatch, first build, interrupted between its batches": Case(
         "dbt build -s others daily daily_child",
-        (Fault("daily", "hang", batch=f"{day(-2):%Y%m%d}"),),
+        (Fault("daily", "slow", batch=f"{day(-2):%Y%m%d}"),),
         cut_off_at=f"START batch {day(-2):%Y-%m-%d}",
         signal_number=signal.SIGINT,
         until=(1, 99),

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = Path(os.environ.get("CORPUS_ENGINES") or ROOT / ".engines")
 
 NOW = "CORPUS_NOW"
-_PATIENCE = 5.0  # seconds
+_PATIENCE = 45.0  # seconds
 _PROCESS = Path(__file__).with_name("dbt_process.py")
 
 
@@ -55,12 +55,14 @@ class Engine:
         with subprocess.Popen(  # noqa: S603 - the engines' own programs
             [*command, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process:
+            patience = Timer(_PATIENCE, process.kill)
             for line in process.stdout or ():
                 printed.append(line)
                 if shown in line:
                     process.send_signal(signal_number)
                     # What does not stop is killed in the end, by dbt Cloud as by this.
-                    Timer(_PATIENCE, process.kill).start()
+                    patience.start()
+            patience.cancel()
         return "".join(printed)
 
 

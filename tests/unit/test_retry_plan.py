@@ -240,7 +240,7 @@ def test_partial_success_of_a_green_step_is_retried_but_its_skipped_rows_are_not
 @pytest.mark.parametrize(
     "command",
     [
-        "dbt build --brand-new-flag x",
+        "dbt build -Z x",
         "dbt clone --state prod",
         "dbt compile -s orders",
         "DBT_X=1 dbt build",
@@ -251,7 +251,7 @@ def test_what_cannot_be_edited_is_rerun_verbatim(command: str) -> None:
     assert (made.commands, planned.action) == ((command,), StepAction.WHOLE)
 
 
-@pytest.mark.parametrize("command", ["dbt build --brand-new-flag x", "dbt clone --state prod"])
+@pytest.mark.parametrize("command", ["dbt build -Z x", "dbt clone --state prod"])
 def test_what_cannot_be_edited_is_rerun_with_its_deterministic_failure(command: str) -> None:
     made, planned = one(command, row(ORDERS, "error", RESET), row(STG, "error", NO_COLUMN))
     assert (made.commands, planned.action, made.is_partial) == ((command,), StepAction.WHOLE, False)
@@ -413,7 +413,7 @@ def test_a_node_that_was_skipped_for_an_ephemeral_model_is_not_sent_again() -> N
 
 
 def test_a_text_that_only_speaks_of_macros_is_none() -> None:
-    command = "dbt build --brand-new-flag --vars '{m: run-operation}'"
+    command = "dbt build -Z --vars '{m: run-operation}'"
     assert one(command, row(ORDERS, "error", RESET))[0].commands == (command,)
     for calls in ("dbt run-operation --brand-new-flag x", "dbt build; dbt run-operation x", "dbt run-operation 'x"):
         assert one(calls, row(ORDERS, "error", RESET))[0].commands == ()

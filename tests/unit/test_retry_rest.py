@@ -78,12 +78,13 @@ def test_what_may_not_be_repeated_and_cannot_be_excluded_closes_the_step() -> No
     assert "fqn:shop.journal" in cut_off("dbt build -s state:modified", row(JOURNAL), *done)[0].commands[0]
 
 
-@pytest.mark.parametrize("command", ["dbt build --brand-new x y", "dbt build | tee log", "dbt run && dbt test"])
+@pytest.mark.parametrize("command", ["dbt build -Z", "dbt build | tee log", "dbt run && dbt test"])
 def test_a_line_that_is_not_understood_does_not_repeat_an_appending_model(command: str) -> None:
     rows = (row(TABLE), row(JOURNAL), row(REPORT, "error", RESET))
     made, found = planned(command, *rows)
     assert (made.commands, found.action) == ((), StepAction.DROP)
-    assert "not understood" in (made.stop_reason or "")
+    assert "is not edited" in (made.stop_reason or "")
+    assert "only `retry-on: any`" in (made.stop_reason or "")
     assert "model.shop.journal" in (made.stop_reason or "")
     assert planned(command, *rows, retry_on="any")[0].commands == (command,)
     assert planned(command, row(TABLE), row(KEYED), row(REPORT, "error", RESET))[0].commands == (command,)
@@ -122,7 +123,7 @@ def test_a_step_without_results_repeats_no_appending_model_that_its_log_shows() 
 def test_what_may_be_repeated_is_what_replaces_its_rows(config: dict[str, Any], is_repeatable: bool) -> None:
     body = node("model", "shop", [], "it")
     body["config"] |= config
-    made, _ = planned("dbt run --brand-new x y", row(body), row(REPORT, "error", RESET), nodes=(body, *ALL))
+    made, _ = planned("dbt run -Z", row(body), row(REPORT, "error", RESET), nodes=(body, *ALL))
     assert bool(made.commands) is is_repeatable
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dbt_cloud_run.dbt.batches import spans
-from dbt_cloud_run.dbt.commands import DbtCommand, parse_command
+from dbt_cloud_run.dbt.commands import DbtCommand, parse_command, why_not_understood
 from dbt_cloud_run.model import NodeResult, PlannedNode, PlannedStep, StepAction
 from dbt_cloud_run.retry.alignment import AskedStep
 from dbt_cloud_run.retry.commands import Rewritten, rewrite
@@ -153,7 +153,7 @@ class _Rerun:
         command, selector, wanted = self._command, self._situation.selector, self._needs.wanted
         none = frozenset[str]()
         if command is None:
-            return Rewritten(obstacle="its command was not understood, so it is not edited"), none
+            return Rewritten(obstacle=f"its command is not edited: {why_not_understood(self._asked.command)}"), none
         if not command.is_node_command:
             return Rewritten(obstacle=f"the nodes of `dbt {command.verb}` are not run one by one"), none
         if selector is None:
@@ -233,7 +233,7 @@ class _Rerun:
         repeated = repeats_of(self._asked, self._command, self._situation)
         if repeated:
             return self._dropped(
-                f"{reason}; run again as a whole it would repeat {_some(repeated)}, which may not be repeatable"
+                f"{reason}; run again as a whole it would repeat {_some(repeated)}, which may not be repeatable: only {_ANY} does that"
             )
         lines: tuple[str, ...] = ()
         if self._fills.windows:
@@ -260,7 +260,11 @@ class _Rerun:
 
     def _as_it_was(self, reason: str, more: tuple[PlannedNode, ...] = (), before: tuple[str, ...] = ()) -> PlannedStep:
         nodes = (*self._retried(), *more)
-        known = executed_rows(self._asked.step).keys() | {node.unique_id for node in nodes}
+        rows = executed_rows(self._asked.step)
+        known = rows.keys() | {node.unique_id for node in nodes}
+        repeated = sum(is_over(row.status) for row in rows.values())
+        if repeated:
+            reason += f"; {repeated} of its nodes succeeded and run{'s' if repeated == 1 else ''} again"
         commands = (*before, self._asked.command)
         planned = _planned(self._asked, _WHOLE, reason, commands=commands, nodes=nodes)
         return replace(planned, runs_again=len(known))
