@@ -35,6 +35,7 @@ from tests.support.retry_attempts import (
     uid,
 )
 
+from dbt_cloud_run.dbt.artifacts import Manifest
 from dbt_cloud_run.model import Attempt, NodeResult, PlannedStep, RetryPlan, RunState, StepAction
 from dbt_cloud_run.retry.plan import plan_retry
 
@@ -417,3 +418,35 @@ def test_a_text_that_only_speaks_of_macros_is_none() -> None:
     assert one(command, row(ORDERS, "error", RESET))[0].commands == (command,)
     for calls in ("dbt run-operation --brand-new-flag x", "dbt build; dbt run-operation x", "dbt run-operation 'x"):
         assert one(calls, row(ORDERS, "error", RESET))[0].commands == ()
+
+
+def with_on_error(version: str) -> tuple[Manifest, list[NodeResult]]:
+    """A model that lets its children run after it has failed: a view, a test of that, and one that appends."""
+    first = node("model", "shop", [], "first", materialized="table")
+    first["config"]["on_error"] = "continue"
+    child = node("model", "shop", [], "child", parents=[first["unique_id"]])
+    appends = node("model", "shop", [], "appends", parents=[child["unique_id"]], materialized="incremental")
+    manifest = ours(manifest_of((first, child, appends)))
+    manifest.metadata.dbt_version = version
+    return manifest, [row(first, "error", RESET), row(child), row(appends)]
+
+
+def test_what_was_built_on_the_old_contents_of_a_failed_model_is_built_again() -> None:
+    manifest, rows = with_on_error("1.12.0")
+    made = plan_retry(attempt(("dbt run",), step(4, "dbt run", FAILED, *rows)), manifest)
+    assert made.commands == ("dbt run --select fqn:shop.child fqn:shop.first",)
+    assert names(made.steps[0].left_out) == {"model.shop.appends"}
+    assert made.is_partial
+    everything = plan_retry(attempt(("dbt run",), step(4, "dbt run", FAILED, *rows)), manifest, retry_on="any")
+    assert everything.commands == ("dbt run --select fqn:shop.appends fqn:shop.child fqn:shop.first",)
+
+
+@pytest.mark.parametrize(("version", "is_retried"), [("1.12.0", True), ("1.11.9", False)])
+def test_what_a_failed_model_does_not_hold_up_is_retried_without_it(version: str, is_retried: bool) -> None:
+    manifest, rows = with_on_error(version)
+    rows = [replace(rows[0], message=NO_COLUMN), replace(rows[1], status="error", message=RESET)]
+    made = plan_retry(attempt(("dbt run",), step(4, "dbt run", FAILED, *rows)), manifest)
+    assert made.commands == ("dbt run --select fqn:shop.child",)
+    rows[1] = replace(rows[1], status="skipped", message=None)
+    made = plan_retry(attempt(("dbt run",), step(4, "dbt run", FAILED, *rows)), manifest)
+    assert bool(made.commands) is is_retried

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from dbt_cloud_run.dbt.batches import without
-from dbt_cloud_run.dbt.blocking import blocked_by, causes_of
+from dbt_cloud_run.dbt.blocking import blocked_by, causes_of, holds_nothing
 from dbt_cloud_run.dbt.commands import DbtCommand, parse_command
 from dbt_cloud_run.dbt.failures import judge, judge_log
+from dbt_cloud_run.dbt.repeating import may_repeat
 from dbt_cloud_run.dbt.selection import Selector, is_ephemeral, model_of
 from dbt_cloud_run.dbt.statuses import Kind, is_failure, is_skipped, kind
 from dbt_cloud_run.dbt.verbs import runs_operation
@@ -193,6 +194,9 @@ class _Results:
         if self._is_cut_off:
             found = not_reported(self._selector, self._command, results, self._rows)
             return None if found is None else sorted(found)
+        if results.lost_rows:
+            lost_ones = not_reported(self._selector, self._command, results, self._rows)
+            return None if lost_ones is None else sorted(lost_ones)
         if self._step.state is not RunState.ERROR or not needed:
             return []
         found = lost(self._selector, self._command, results, self._rows, self._situation.version)
@@ -273,7 +277,29 @@ class _Results:
             why = "the step was cut off before its turn" if self._is_cut_off else "the results say nothing of it"
             node = PlannedNode(unique_id=unique_id, status="not started", reason=why)
             (left_out if unique_id in held else retried).append(node)
+        for node, may_run in self._built_on_failures({node.unique_id for node in retried}):
+            (retried if may_run else left_out).append(node)
         return self._without_orphans(retried, left_out)
+
+    def _built_on_failures(self, retried: Collection[str]) -> Iterable[tuple[PlannedNode, bool]]:
+        """What succeeded on the old contents of a model that had failed (`on_error: continue`), and whether it may run.
+
+        `dbt retry` leaves it as it is; its rows are not those of an undisturbed run.
+        """
+        selector = self._selector
+        if selector is None:
+            return
+        causes = [one for one in sorted(retried) if holds_nothing(selector, one)]
+        refreshes = refreshes_fully(self._command, self._step)
+        for unique_id in sorted(selector.reach(causes) & self._rows.keys() - retried) if causes else ():
+            row = self._rows[unique_id]
+            if not is_over(row.status) or self._situation.is_done(unique_id, self._step):
+                continue
+            may_run = self._situation.takes_all or may_repeat(selector.nodes[unique_id], full_refresh=refreshes)
+            why = "built on the old contents of a model that had failed" + (
+                "" if may_run else "; it may not be repeated"
+            )
+            yield PlannedNode(unique_id=unique_id, status=row.status, reason=why), may_run
 
     def _verdicts(self, rows: Sequence[NodeResult]) -> dict[str, Retryability]:
         """What has failed, judged, and what was skipped for an ephemeral model that dbt lists no result of."""

@@ -233,7 +233,8 @@ class _Rerun:
         repeated = repeats_of(self._asked, self._command, self._situation)
         if repeated:
             return self._dropped(
-                f"{reason}; run again as a whole it would repeat {_some(repeated)}, which may not be repeatable: only {_ANY} does that"
+                f"{reason}; run again as a whole it would repeat {_some(repeated)}, "
+                f"which may not be repeatable: only {_ANY} does that"
             )
         lines: tuple[str, ...] = ()
         if self._fills.windows:
