@@ -450,3 +450,18 @@ def test_what_a_failed_model_does_not_hold_up_is_retried_without_it(version: str
     rows[1] = replace(rows[1], status="skipped", message=None)
     made = plan_retry(attempt(("dbt run",), step(4, "dbt run", FAILED, *rows)), manifest)
     assert bool(made.commands) is is_retried
+
+
+def test_each_steps_own_manifest_names_its_nodes() -> None:
+    """With other `--vars`, a step may have other models than the step after it."""
+    one_mode = node("model", "shop", ["mode_a"], "it")
+    other_mode = node("model", "shop", ["mode_b"], "it")
+    asked = ("dbt run --vars 'mode: a'", "dbt run --vars 'mode: b'")
+    run = attempt(asked, step(4, asked[0], FAILED, row(one_mode, "error", RESET)), step(5, asked[1], SKIPPED))
+    newest = ours(manifest_of((other_mode,)))
+    own = {4: ours(manifest_of((one_mode,)))}
+    assert plan_retry(run, newest, manifests=own).commands == (
+        f"{asked[0]} --select fqn:shop.mode_a.it",
+        asked[1],
+    )
+    assert plan_retry(run, newest).commands == (f"{asked[0]} --select fqn:shop.mode_b.it", asked[1])

@@ -63,10 +63,10 @@ class Situation:
     succeeded, with the index of their step. `built`: the nodes whose relation this run has built.
     """
 
-    selector: Selector | None
-    adapter_type: str | None
     takes_all: bool
     done: Mapping[str, int]
+    selector: Selector | None = None
+    adapter_type: str | None = None
     version: tuple[int, int] | None = None
     filled: Mapping[str, tuple[tuple[int, Window], ...]] = field(default_factory=dict)
     built: frozenset[str] = frozenset()
