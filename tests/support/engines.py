@@ -20,6 +20,7 @@ FOLDER = Path(os.environ.get("CORPUS_ENGINES") or ROOT / ".engines")
 
 NOW = "CORPUS_NOW"
 _PATIENCE = 45.0  # seconds
+_LONGEST = 240.0
 _PROCESS = Path(__file__).with_name("dbt_process.py")
 
 
@@ -56,6 +57,8 @@ class Engine:
             [*command, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process:
             patience = Timer(_PATIENCE, process.kill)
+            longest = Timer(_LONGEST, process.kill)
+            longest.start()
             for line in process.stdout or ():
                 printed.append(line)
                 if shown in line:
@@ -63,6 +66,7 @@ class Engine:
                     # What does not stop is killed in the end, by dbt Cloud as by this.
                     patience.start()
             patience.cancel()
+            longest.cancel()
         return "".join(printed)
 
 
