@@ -257,6 +257,7 @@ class StepResults:
     exclude_resource_types: tuple[str, ...] = ()
     full_refresh: bool | None = None  # args.full_refresh; None where the engine does not tell
     favor_state: bool | None = None  # args.favor_state
+    lost_rows: int = 0  # rows that name no node, so that what they say is lost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

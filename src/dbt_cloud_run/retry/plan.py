@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -53,6 +53,7 @@ def plan_retry(
     cancelled_here: bool = False,
     earlier: Sequence[Attempt] = (),
     later: Sequence[Attempt] = (),
+    manifests: Mapping[int, Manifest] | None = None,
 ) -> RetryPlan:
     """Plan what the next attempt does.
 
@@ -60,6 +61,7 @@ def plan_retry(
     `cancelled_here`: the run was cancelled by this program, which counts as a failure.
     `earlier`: the attempts before this one, in order: what a native retry had not to do again was done in them.
     `later`: retries of this attempt that left out some of its failures; what succeeded in them is done.
+    `manifests`: those of single steps of this attempt, by index; `manifest` is for the others.
     """
     if (refused := _refusal(attempt, cancelled_here=cancelled_here)) is not None:
         return RetryPlan(stop_reason=refused)
@@ -72,15 +74,13 @@ def plan_retry(
         return RetryPlan(steps=_dropped(aligned, hopeless), is_partial=True, stop_reason=hopeless)
     aligned = completed(aligned, attempt, earlier)
     situation = Situation(
-        selector=Selector(manifest) if manifest is not None else None,
-        adapter_type=manifest.metadata.adapter_type if manifest is not None else None,
         takes_all=takes_all,
-        version=version_of(manifest.metadata.dbt_version if manifest is not None else None, attempt.dbt_version),
         done=_done(attempt.steps) | {node: _LATER for one in later for node in _done(one.steps)},
         filled=_filled(attempt, later),
         built=frozenset(node for one in (attempt, *earlier, *later) for node in _built(one.steps)),
     )
-    steps = _with_gate([plan_step(asked, situation) for asked in aligned.asked])
+    projects = _Projects(attempt, manifest, manifests or {})
+    steps = _with_gate([plan_step(asked, projects.of(asked.step, situation)) for asked in aligned.asked])
     return _plan(_with_freshness(steps), attempt)
 
 
@@ -93,6 +93,29 @@ def _refusal(attempt: Attempt, *, cancelled_here: bool) -> str | None:
     if by is CancelledBy.HEARTBEAT:
         return None
     return f"the run was cancelled {by.value}: such a run is not retried"
+
+
+class _Projects:
+    """The project as each step parsed it; a manifest is indexed once, however many steps share it."""
+
+    def __init__(self, attempt: Attempt, newest: Manifest | None, by_step: Mapping[int, Manifest]) -> None:
+        self._attempt = attempt
+        self._newest = newest
+        self._by_step = by_step
+        self._selectors: dict[int, Selector] = {}
+
+    def of(self, step: Step | None, situation: Situation) -> Situation:
+        manifest = self._by_step.get(step.index, self._newest) if step is not None else self._newest
+        if manifest is None:
+            return replace(situation, version=version_of(self._attempt.dbt_version))
+        if id(manifest) not in self._selectors:
+            self._selectors[id(manifest)] = Selector(manifest)
+        return replace(
+            situation,
+            selector=self._selectors[id(manifest)],
+            adapter_type=manifest.metadata.adapter_type,
+            version=version_of(manifest.metadata.dbt_version, self._attempt.dbt_version),
+        )
 
 
 def commands_from_failure(attempt: Attempt) -> tuple[str, ...]:
