@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import hashlib
 import io
-import logging
 import os
 import socket
 import threading
@@ -19,7 +18,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from tests.support.results_service import SAS, SIGNATURE, Fault, ResultsService, runtime_token
+from standins.results_service import SAS, SIGNATURE, Fault, ResultsService, runtime_token
+from tests.support.notes import kept_notes
 
 from dbt_cloud_run.errors import Interrupted
 from dbt_cloud_run.github.artifacts.limits import UploadLimits
@@ -73,7 +73,8 @@ class Upload:
 
     def __call__(self, **changes: Any) -> UploadedArtifact:
         arguments = self.arguments | {"clock": self.clock} | changes
-        return asyncio.run(upload_artifact(self.files, on_note=self.notes.append, mask=self.masked.append, **arguments))
+        with kept_notes() as self.notes:
+            return asyncio.run(upload_artifact(self.files, mask=self.masked.append, **arguments))
 
 
 @pytest.fixture
@@ -151,9 +152,7 @@ def test_signatures_are_masked_before_the_blob_is_sent(service: ResultsService, 
         requests_at_mask.append(len(service.requests))
         masked.append(value)
 
-    asyncio.run(
-        upload_artifact(upload.files, on_note=upload.notes.append, mask=mask, clock=upload.clock, **upload.arguments)
-    )
+    asyncio.run(upload_artifact(upload.files, mask=mask, clock=upload.clock, **upload.arguments))
     assert masked == ["a%2Bb/c%3D%3d%26d", SIGNATURE, "a%2Bb%2Fc%3D%3D%26d"]
     assert set(requests_at_mask) == {1}
 
@@ -385,7 +384,7 @@ def test_it_can_be_cancelled_while_it_zips(upload: Upload) -> None:
         file.truncate(4 * 2**30)
 
     async def cancelled() -> None:
-        arguments = upload.arguments | {"clock": upload.clock, "on_note": print, "mask": print}
+        arguments = upload.arguments | {"clock": upload.clock, "mask": print}
         await asyncio.wait_for(upload_artifact(upload.files, **arguments), 0.3)
 
     started = time.monotonic()
@@ -434,20 +433,18 @@ def test_an_upload_that_stands_still_is_given_up(service: ResultsService, upload
     assert "sig=" not in str(caught.value)
 
 
-def test_one_that_fails_again_and_again_is_given_up_in_the_end(
-    service: ResultsService, upload: Upload, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_one_that_fails_again_and_again_is_given_up_in_the_end(service: ResultsService, upload: Upload) -> None:
     class RealWaits(QuickClock):
         async def sleep(self, seconds: float) -> None:
             await super().sleep(seconds)
             await asyncio.sleep(1.0)
 
     upload.clock = RealWaits()
-    with swallowing(answers=True) as url, caplog.at_level(logging.INFO, logger="dbt_cloud_run"):
+    with swallowing(answers=True) as url:
         service._signed_url = lambda _name, _verb: url
         with pytest.raises(ArtifactUploadError, match="The upload was given up"):
             upload(limits=UploadLimits(stall=2.0, total=2.5))
-    lines = [record.getMessage() for record in caplog.records if "trying again" in record.getMessage()]
+    lines = [line for line in upload.notes if "trying again" in line]
     assert lines
     assert lines[0].endswith("trying again in 3 s, 2 of 5.")
     assert "sig=" not in "".join(lines)
@@ -462,7 +459,7 @@ def test_bytes_that_flow_may_take_longer_than_the_limit(service: ResultsService,
 
 def test_a_cancellation_is_none_of_the_limits(service: ResultsService, upload: Upload) -> None:
     async def cancelled() -> None:
-        arguments = upload.arguments | {"clock": upload.clock, "on_note": print, "mask": print}
+        arguments = upload.arguments | {"clock": upload.clock, "mask": print}
         async with asyncio.timeout(0.3):
             await upload_artifact(upload.files, **arguments)
 

@@ -13,12 +13,12 @@ import certifi
 import pytest
 import trustme
 from pydantic import SecretStr
+from standins.cloud_server import ACCOUNT, CloudServer
+from standins.cloud_server import TOKEN as CLOUD_TOKEN
+from standins.results_service import ResultsService, runtime_token
 from tests.integration.test_artifact_upload import QuickClock
-from tests.support.cloud_server import ACCOUNT, CloudServer
-from tests.support.cloud_server import TOKEN as CLOUD_TOKEN
 from tests.support.comments_service import PREFIX, TOKEN, CommentsService
 from tests.support.proxy import Proxy, running_proxy, tls_front
-from tests.support.results_service import ResultsService, runtime_token
 
 from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.errors import UntrustedCertificate
@@ -27,7 +27,7 @@ from dbt_cloud_run.github.artifacts.archive import ArtifactFile
 from dbt_cloud_run.github.artifacts.upload import upload_artifact
 from dbt_cloud_run.github.comments import CommentTarget, upsert_comment
 from dbt_cloud_run.github.events import PullRequest
-from dbt_cloud_run.github.heads import HeadUnknown, look_up_head
+from dbt_cloud_run.github.heads import look_up_head
 from dbt_cloud_run.github.marker import CommentKey, Marker
 from dbt_cloud_run.network.certificates import CA_FILES, CA_FOLDERS, CA_ONLY, tls_context
 
@@ -69,7 +69,6 @@ def to_artifact_service(front: Callable[[str], str], tmp_path: Path) -> None:
                 max_retention=None,
                 clock=QuickClock(),
                 temp_dir=tmp_path,
-                on_note=print,
                 mask=lambda _: None,
             )
         )
@@ -95,9 +94,8 @@ def to_head(front: Callable[[str], str], tmp_path: Path) -> None:
                 clock=QuickClock(),
             )
         )
-        if isinstance(found, HeadUnknown):
-            raise ActionError(found.why)
-        assert found.head is not None
+        if found.head is None:
+            raise ActionError(found.why_no_head)
 
 
 WAYS = {"dbt Cloud": to_dbt_cloud, "artifacts": to_artifact_service, "comment": to_comment, "head": to_head}

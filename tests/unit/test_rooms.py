@@ -14,7 +14,7 @@ ORDER = (
     "network",  # how any host is reached
     *("github", "dbt", "cloud"),  # the worlds outside, which do not know each other
     *("settings", "waiting", "start", "collect", "retry", "ledger", "assets", "report", "publish"),  # the sentence
-    *("state", "run_log", "runner", "step", "main", "post"),  # what brings them together
+    *("story", "state", "run_log", "process", "loop", "step", "main", "post"),  # what brings them together
 )
 WORLDS = {"github", "dbt", "cloud"}
 VALUES = {"model", "errors", "clock", "redaction"}
