@@ -19,6 +19,7 @@ from dbt_cloud_run.github.events import MergeGroup, Nothing, PullRequest, Subjec
 from dbt_cloud_run.model import TriggerOverrides
 from dbt_cloud_run.settings.settings import Settings
 from dbt_cloud_run.start.chain import chain_of
+from dbt_cloud_run.start.heads import head_of
 from dbt_cloud_run.start.jobs import resolve_job
 from dbt_cloud_run.start.once import NewRun
 from dbt_cloud_run.start.overrides import fill, needs_head
@@ -241,7 +242,7 @@ async def _job(
 
 async def _subject(settings: Settings, reader: Reader, job: Job | None) -> Subject:
     """What the event is about. The head of a pull request is looked up where the trigger or the comment needs it."""
-    github, subject = settings.github, settings.github.subject
+    subject = settings.github.subject
     if not isinstance(subject, PullRequest) or subject.head is not None or not subject.is_open:
         return subject
     # Without a commit that is given, a job that nothing is filled in for builds its own branch, which is reported
@@ -250,17 +251,7 @@ async def _subject(settings: Settings, reader: Reader, job: Job | None) -> Subje
     is_judged = settings.pr_comment != "false" and builds_given
     if not is_judged and (job is None or not needs_head(subject, job.job_type, settings.pull_request)):
         return subject
-    # httpx is loaded already; this room is needed for few events.
-    from dbt_cloud_run.github.heads import look_up_head
-
-    token = settings.github_token
-    return await look_up_head(
-        subject,
-        token=token.get_secret_value() if token else None,
-        api_url=github.api_url,
-        repository=github.repository,
-        clock=reader.clock,
-    )
+    return await head_of(subject, settings, reader.clock)
 
 
 def _overrides(settings: Settings, job_id: int, job: Job | None, subject: Subject) -> TriggerOverrides:
