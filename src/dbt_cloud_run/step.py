@@ -22,6 +22,7 @@ from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.errors import ActionError, Interrupted
 from dbt_cloud_run.github.console import ANNOTATION_LIMIT, Console
+from dbt_cloud_run.github.events import Nothing
 from dbt_cloud_run.github.log import TITLE
 from dbt_cloud_run.model import (
     Ending,
@@ -101,6 +102,7 @@ async def run_step(
         log=RunLog(console, clock),
     )
     step.state.target(settings.base_url, settings.account_id)
+    step.state.may_cancel(settings.cancel_run and settings.wait)
     try:
         client = make_client(settings.base_url, settings.account_id, settings.api_token, clock)
     except ActionError as error:
@@ -122,7 +124,16 @@ async def _work(step: Step, client: CloudClient) -> int:
     deadline = reader.within(minutes * 60) if minutes else None
     try:
         decision = await decide(settings, client, reader, deadline=deadline)
-        _record(step, replace(step.story, job_id=decision.job_id, step_key=decision.tag.key.step, notes=decision.notes))
+        _record(
+            step,
+            replace(
+                step.story,
+                job_id=decision.job_id,
+                step_key=decision.tag.key.step,
+                subject=decision.subject,
+                notes=decision.notes,
+            ),
+        )
         if decision.action is Action.START:
             await _start(step, client, reader, decision, deadline)
         async with aclosing(_loop(step, client, reader, decision, deadline)) as stories:
@@ -178,6 +189,8 @@ def _loop(
 def _record(step: Step, story: Story) -> None:
     """Keep the newest story: for a signal and the post step, in the log, and in the outputs when a run begins."""
     before, step.story = step.story, story
+    if story.job_id is not None and story.step_key and not before.step_key:
+        step.state.job(story.job_id)
     if story.request is not None and story.request is not before.request:
         step.state.request(story.request)
     run = story.current
@@ -192,6 +205,8 @@ def _record(step: Step, story: Story) -> None:
         earlier = before.attempts[number] if number < len(before.attempts) else None
         if earlier is None:
             step.log.ended(attempt)
+            if step.folder is not None:
+                step.folder.keep_index(story.files)
         if attempt.plan is not None and (earlier is None or earlier.plan is None):
             step.log.plan(attempt.plan)
 
@@ -205,8 +220,18 @@ def _begin_outputs(step: Step) -> None:
     outcome = outcome_of(story, now=step.clock.utcnow())
     try:
         if folder is not None:
+            folder.prepare()
             folder.remove_leftovers(step.settings.artifacts, story.files)
-        report = build_report(outcome, None, step.settings, job_id=story.job_id, folder=folder, files=story.files)
+        report = build_report(
+            outcome,
+            None,
+            step.settings,
+            subject=Nothing(),
+            checkout=None,
+            job_id=story.job_id,
+            folder=folder,
+            files=story.files,
+        )
         set_outputs(report, step.console)
     except Exception as error:
         _logger.warning("The first outputs could not be set: %s: %s", type(error).__name__, error)
@@ -234,10 +259,19 @@ async def _publish(step: Step) -> int:
 
 def _publication(step: Step, outcome: Outcome) -> Publication:
     from dbt_cloud_run.publish.publish import Publication
-    from dbt_cloud_run.publish.report import build_report
+    from dbt_cloud_run.publish.report import build_report, find_checkout
 
     story, folder = step.story, step.folder
-    report = build_report(outcome, story.manifest, step.settings, job_id=story.job_id, folder=folder, files=story.files)
+    report = build_report(
+        outcome,
+        story.manifest,
+        step.settings,
+        subject=story.subject or step.settings.github.subject,
+        checkout=find_checkout(step.settings) if story.attempts else None,
+        job_id=story.job_id,
+        folder=folder,
+        files=story.files,
+    )
     return Publication(report, step.settings, step.console, step.clock, folder, dict(story.files))
 
 
@@ -291,8 +325,9 @@ async def _interrupted(step: Step, client: CloudClient, work: asyncio.Task[int])
         step.publication = _publication(step, outcome)
     publication = step.publication
     publication.publish_in_a_hurry()
-    if publication.report.artifact is None and publication.folder is not None:
-        step.state.files(publication.artifact_name, publication.folder.path, publication.files)
+    folder = publication.folder if step.settings.upload_artifact else None
+    if folder is not None and publication.report.artifact is None:
+        step.state.files(publication.artifact_name, folder.path, publication.files)
     from dbt_cloud_run.report.progress import result_lines
 
     for line in result_lines(publication.report):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dbt_cloud_run.cloud.models import Run
+from dbt_cloud_run.github.events import Subject
 from dbt_cloud_run.model import Attempt, Ending, Interruption, LimitReached, Outcome, StepError
 from dbt_cloud_run.start.once import StartRequest
 
@@ -44,6 +45,9 @@ class Story:
 
     retries: int = 0
     """Retries that this step has started."""
+
+    subject: Subject | None = None
+    """What the event is about, with the head of a pull request as far as it was looked up; None: not decided yet."""
 
     limit: LimitReached | None = None
     notes: tuple[str, ...] = ()

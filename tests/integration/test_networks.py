@@ -27,7 +27,7 @@ from dbt_cloud_run.github.artifacts.archive import ArtifactFile
 from dbt_cloud_run.github.artifacts.upload import upload_artifact
 from dbt_cloud_run.github.comments import CommentTarget, upsert_comment
 from dbt_cloud_run.github.events import PullRequest
-from dbt_cloud_run.github.heads import HeadUnknown, look_up_head
+from dbt_cloud_run.github.heads import look_up_head
 from dbt_cloud_run.github.marker import CommentKey, Marker
 from dbt_cloud_run.network.certificates import CA_FILES, CA_FOLDERS, CA_ONLY, tls_context
 
@@ -94,9 +94,8 @@ def to_head(front: Callable[[str], str], tmp_path: Path) -> None:
                 clock=QuickClock(),
             )
         )
-        if isinstance(found, HeadUnknown):
-            raise ActionError(found.why)
-        assert found.head is not None
+        if found.head is None:
+            raise ActionError(found.why_no_head)
 
 
 WAYS = {"dbt Cloud": to_dbt_cloud, "artifacts": to_artifact_service, "comment": to_comment, "head": to_head}

@@ -10,6 +10,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from dbt_cloud_run.clock import Clock
+from dbt_cloud_run.github.artifacts.limits import STEP_LIMITS, UploadLimits
 from dbt_cloud_run.github.console import Console
 from dbt_cloud_run.settings.settings import Settings
 
@@ -55,10 +56,17 @@ class Uploading:
 
 
 async def upload(
-    settings: Settings, console: Console, clock: Clock, folder: Path, files: Iterable[Path], name: str
+    settings: Settings,
+    console: Console,
+    clock: Clock,
+    folder: Path,
+    files: Iterable[Path],
+    name: str,
+    *,
+    limits: UploadLimits,
 ) -> UploadedArtifact:
     """Upload these files of `folder` as a workflow artifact. Raises `ArtifactUploadError` and `Interrupted`."""
-    return await _upload(settings, console, clock, artifact_files(folder, dict.fromkeys(files)), name)
+    return await _upload(settings, console, clock, artifact_files(folder, dict.fromkeys(files)), name, limits)
 
 
 def artifact_files(folder: Path, files: Mapping[Path, Path | None]) -> list[ArtifactFile]:
@@ -73,7 +81,12 @@ def artifact_files(folder: Path, files: Mapping[Path, Path | None]) -> list[Arti
 
 
 async def _upload(
-    settings: Settings, console: Console, clock: Clock, files: Iterable[ArtifactFile], name: str
+    settings: Settings,
+    console: Console,
+    clock: Clock,
+    files: Iterable[ArtifactFile],
+    name: str,
+    limits: UploadLimits = STEP_LIMITS,
 ) -> UploadedArtifact:
     from dbt_cloud_run.github.artifacts.upload import upload_artifact
 
@@ -92,4 +105,5 @@ async def _upload(
         clock=clock,
         temp_dir=github.runner_temp,
         mask=console.mask,
+        limits=limits,
     )

@@ -287,7 +287,17 @@ _PUBLISHED = (
         parse=parsing.token,
         secret=True,
         expression="${{ github.token }}",
-        description="Used for `pr-comment` alone; the job needs `pull-requests: write`.",
+        description=(
+            "Used for `pr-comment` (the job needs `pull-requests: write`), and to look up the head of a pull request "
+            "that an event names without it."
+        ),
+    ),
+    Input(
+        name="comment-key",
+        parse=parsing.line,
+        description=(
+            "Tells apart two steps of a workflow that are equal in everything else that their `pr-comment` is found by."
+        ),
     ),
     Input(
         name="strategy-job-index",
@@ -298,6 +308,18 @@ _PUBLISHED = (
 )
 
 INPUTS: tuple[Input, ...] = (*_WHICH_RUN, *_TRIGGER, *_RETRIES, *_PUBLISHED)
+
+
+def missing_inputs(known: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables by which the runner would hand over these inputs, those alone that it hands over empty.
+
+    `known` is by the inputs' names. A job that is named in another way needs no id.
+    """
+    given = {entry.name for entry in INPUTS if entry.given(environ)}
+    if given & {"job-name", "run-id"}:
+        given.add("job-id")
+    return {f"INPUT_{name.upper()}": text for name, text in known.items() if name not in given}
+
 
 DEFAULTS = {entry.name: entry.default for entry in INPUTS}
 """What the runner hands over for an input that the workflow leaves out, by name; expressions and variables apart."""

@@ -65,6 +65,7 @@ class Settings(BaseModel):
     project_directory: str  # relative to the workspace
     pr_comment: Literal["false", "true", "on-failure"]
     github_token: SecretStr | None
+    comment_key: str | None
     strategy_job_index: str | None
     github: InstanceOf[GitHubContext]
     given: frozenset[str] = frozenset()  # the names of the inputs whose value is not the default's

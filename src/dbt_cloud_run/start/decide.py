@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from dbt_cloud_run.cloud.client import CloudClient
-from dbt_cloud_run.cloud.errors import Forbidden, Unreachable
+from dbt_cloud_run.cloud.errors import CloudError, Forbidden, Unreachable
 from dbt_cloud_run.cloud.models import WHOLE_RUN, Job, Run
 from dbt_cloud_run.cloud.retrying import READ_BUDGET, Reader
 from dbt_cloud_run.errors import ConfigError
+from dbt_cloud_run.github.events import MergeGroup, Nothing, PullRequest, Subject, Unreadable
 from dbt_cloud_run.model import TriggerOverrides
 from dbt_cloud_run.settings.settings import Settings
 from dbt_cloud_run.start.chain import chain_of
+from dbt_cloud_run.start.heads import head_of
 from dbt_cloud_run.start.jobs import resolve_job
 from dbt_cloud_run.start.once import NewRun
-from dbt_cloud_run.start.pull_request import PULL_REQUEST_EVENTS, pull_request_overrides
+from dbt_cloud_run.start.overrides import fill, needs_head
 from dbt_cloud_run.start.resume import ResumeAction, decide_resume, find_reusable
 from dbt_cloud_run.start.tag import RunKey, Tag, cause_text, run_key
 from dbt_cloud_run.waiting.polling import usual_durations
@@ -29,6 +31,9 @@ _logger = logging.getLogger(__name__)
 
 OPTIONAL_LIST_BUDGET = 20.0
 """Seconds for the list of the job's runs where the job can be triggered without it."""
+
+_WARNING_BUDGET = 5.0
+"""Seconds for a read that only a warning depends on."""
 
 
 class Action(StrEnum):
@@ -60,6 +65,8 @@ class Decision:
     # Runs of an earlier attempt of the workflow run, oldest first; their results are read before anything else.
     before: tuple[Run, ...] = ()
     takes_every_failure: bool = False
+    # What the event is about, with the head of a pull request as far as it was looked up.
+    subject: Subject = field(default_factory=Nothing)
     notes: tuple[str, ...] = ()
 
     def is_of_earlier_attempt(self, run: Run) -> bool:
@@ -83,10 +90,11 @@ async def decide(settings: Settings, client: CloudClient, reader: Reader, *, dea
     job_id = settings.job_id or await _job_id_by_name(settings, client, reader, deadline)
     listed, job = await asyncio.gather(
         _listed_runs(settings, client, reader, job_id, deadline),
-        _job_of_pull_request(settings, client, reader, job_id, deadline),
+        _job(settings, client, reader, job_id, deadline),
     )
     recent = listed or ()
-    overrides = _overrides(settings, job_id, job)
+    subject = await _subject(settings, reader, job)
+    overrides = _overrides(settings, job_id, job, subject)
     decision = Decision(
         action=Action.START,
         job_id=job_id,
@@ -95,6 +103,7 @@ async def decide(settings: Settings, client: CloudClient, reader: Reader, *, dea
         overrides=overrides,
         baseline_id=None if listed is None else max((run.id for run in recent), default=0),
         history=usual_durations(recent, overrides),
+        subject=subject,
     )
     return _resumed(settings, decision, recent) or _reused(settings, decision, recent) or decision
 
@@ -198,6 +207,7 @@ async def _attach_by_id(
         cause=settings.cause,
         overrides=run.overrides,
         baseline_id=run_id,
+        subject=await _subject(settings, reader, None),
         notes=(note,),
     )
     if settings.github.run_attempt <= 1 or settings.resume == "off":
@@ -238,33 +248,57 @@ async def _job_id_by_name(settings: Settings, client: CloudClient, reader: Reade
     return job.id or 0
 
 
-async def _job_of_pull_request(
+def _may_fill(settings: Settings) -> bool:
+    """Whether the decision about the event depends on the job."""
+    subject = settings.github.subject
+    is_open = isinstance(subject, PullRequest | MergeGroup) and subject.is_open
+    return settings.pull_request != "off" and (is_open or isinstance(subject, Unreadable))
+
+
+async def _job(
     settings: Settings, client: CloudClient, reader: Reader, job_id: int, deadline: float | None
 ) -> Job | None:
-    """The job's definition, where the decision about a pull request depends on it."""
-    is_pull_request = settings.github.event_name in (*PULL_REQUEST_EVENTS, "merge_group")
-    if not is_pull_request or settings.pull_request == "off":
+    """The job's definition. None where nothing depends on it: either it is not needed, or it could not be read."""
+    if _may_fill(settings):
+        return await reader.read(lambda: client.get_job(job_id), deadline=reader.within(READ_BUDGET, deadline))
+    if settings.overrides.git_sha or settings.overrides.git_branch:
         return None
-    return await reader.read(lambda: client.get_job(job_id), deadline=reader.within(READ_BUDGET, deadline))
+    # Only a warning depends on it, so it is asked for once, beside the list of runs, and for a few seconds.
+    try:
+        async with asyncio.timeout(_WARNING_BUDGET):
+            return await client.get_job(job_id)
+    except (CloudError, TimeoutError) as error:
+        _logger.debug("The type of job %s is not known: %s", job_id, error)
+        return None
 
 
-def _overrides(settings: Settings, job_id: int, job: Job | None) -> TriggerOverrides:
+async def _subject(settings: Settings, reader: Reader, job: Job | None) -> Subject:
+    """What the event is about. The head of a pull request is looked up where the trigger or the comment needs it."""
+    subject = settings.github.subject
+    if not isinstance(subject, PullRequest) or subject.head is not None or not subject.is_open:
+        return subject
+    # Without a commit that is given, a job that nothing is filled in for builds its own branch, which is reported
+    # nowhere; with one, or with a run that exists, the comment is judged by the head.
+    builds_given = bool(settings.overrides.git_sha or settings.overrides.git_branch or settings.run_id)
+    is_judged = settings.pr_comment != "false" and builds_given
+    if not is_judged and (job is None or not needs_head(subject, job.job_type, settings.pull_request)):
+        return subject
+    return await head_of(subject, settings, reader.clock)
+
+
+def _overrides(settings: Settings, job_id: int, job: Job | None, subject: Subject) -> TriggerOverrides:
     if job is None:
         return settings.overrides
-    if settings.reuse == "never" and job.has_git_webhook:
+    if _may_fill(settings) and settings.reuse == "never" and job.has_git_webhook:
         _logger.warning(
             "Job %s is also triggered by dbt Cloud's own Git webhook, so each commit may run twice: set "
             "`reuse: same-commit`, or turn one of the two off.",
             job_id,
         )
-    return pull_request_overrides(
-        settings.github.event_name,
-        settings.github.event,
-        job_type=job.job_type,
-        mode=settings.pull_request,
-        given=settings.overrides,
-        job_id=job_id,
-    )
+    filled = fill(subject, job.job_type, settings.pull_request, settings.overrides, job_id)
+    for warning in filled.warnings:
+        _logger.warning("%s", warning)
+    return filled.overrides
 
 
 def _key(settings: Settings, job_id: int, overrides: TriggerOverrides) -> RunKey:
