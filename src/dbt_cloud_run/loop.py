@@ -18,6 +18,8 @@ from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import READ_BUDGET, Reader
 from dbt_cloud_run.collect.attempts import attempt_of, ending_of
 from dbt_cloud_run.collect.collect import Collected, Keeping, collect
+from dbt_cloud_run.dbt.artifacts import Manifest
+from dbt_cloud_run.dbt.manifests import Manifests
 from dbt_cloud_run.errors import Interrupted
 from dbt_cloud_run.model import (
     Attempt,
@@ -159,9 +161,17 @@ async def _read(story: Story, means: Means, *, is_earlier: bool = False, is_whol
         attempts=(*story.attempts, attempt),
         current=None,
         is_of_earlier_attempt=False,
-        manifest=collected.manifest or story.manifest,
+        manifests=_manifests(story, collected),
         files={**story.files, **collected.files},
     )
+
+
+def _manifests(story: Story, collected: Collected) -> Manifests:
+    """The manifests of all attempts so far. An earlier attempt's stays the newest where this run made none."""
+    known = story.manifests or Manifests()
+    run_id = collected.attempt.run_id
+    by_step = {(run_id, index): manifest for index, manifest in collected.step_manifests.items()}
+    return Manifests(collected.manifest or known.newest, {**known.by_step, **by_step})
 
 
 def _ending(run: Run, limit: LimitReached | None) -> Ending:
@@ -262,12 +272,13 @@ async def _plan(story: Story, means: Means, *, goes_back: bool, take_all: bool) 
     plan = await asyncio.to_thread(
         plan_retry,
         attempts[base],
-        story.manifest,
+        story.manifests.newest if story.manifests else None,
         retry_on=means.settings.retry_on,
         take_all=take_all,
         cancelled_here=was_cancelled_here or base != last,
         earlier=attempts[:base],
         later=attempts[base + 1 :],
+        manifests=_of_run(story.manifests, attempts[base].run_id),
     )
     if not whole:
         # The chain is longer than the list of the newest runs: what was left out is not known.
@@ -307,6 +318,11 @@ async def _plan_after_lack_of_capacity(story: Story, means: Means) -> tuple[Stor
         story = replace(story, attempts=(*before, superseded))
         return story, RetryPlan(stop_reason=f"run {newer.id} of the job is active, and does its work")
     return story, RetryPlan(commands=last.asked, is_whole=True, notes=(_NO_CAPACITY,))
+
+
+def _of_run(manifests: Manifests | None, run_id: int) -> dict[int, Manifest]:
+    found = manifests.by_step if manifests else {}
+    return {index: manifest for (run, index), manifest in found.items() if run == run_id}
 
 
 async def _retried_natively(

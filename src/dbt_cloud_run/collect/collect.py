@@ -19,6 +19,7 @@ from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.collect.artifact_paths import is_plain, matches
 from dbt_cloud_run.collect.attempts import attempt_of, step_of
 from dbt_cloud_run.collect.downloads import Downloads
+from dbt_cloud_run.collect.projects import steps_with_own_project
 from dbt_cloud_run.collect.trust import foreign, without_left_behind
 from dbt_cloud_run.collect.unlisted import is_all_there_was, named_step, unlisted_steps
 from dbt_cloud_run.dbt.artifacts import (
@@ -29,7 +30,9 @@ from dbt_cloud_run.dbt.artifacts import (
     decode_run_results,
     decode_sources,
 )
+from dbt_cloud_run.dbt.manifests import share
 from dbt_cloud_run.dbt.verbs import Verb, verb_of
+from dbt_cloud_run.dbt.versions import NEW_ENGINE, version_of
 from dbt_cloud_run.github.files import UnsafePathError, require_inside
 from dbt_cloud_run.model import Attempt, Ending, RunState, Step, Unknown, UnknownKind
 
@@ -76,6 +79,8 @@ class Collected:
 
     attempt: Attempt
     manifest: Manifest | None = None
+    # Of single steps, by index, where not all steps parse the project alike.
+    step_manifests: Mapping[int, Manifest] = field(default_factory=dict)
     files: Mapping[Path, Path | None] = field(default_factory=dict)
 
 
@@ -100,6 +105,8 @@ class _Collection:
     downloads: Downloads
     keeping: Keeping
     manifest: Manifest | None = None
+    manifest_step: int | None = None  # whose manifest that is
+    step_manifests: dict[int, Manifest] = field(default_factory=dict)
     copies: dict[Path, Path | None] = field(default_factory=dict)
     unknown: list[Unknown] = field(default_factory=list)
     has_manifest: asyncio.Event = field(default_factory=asyncio.Event)
@@ -117,6 +124,7 @@ class _Collection:
         return Collected(
             attempt=replace(attempt, is_unread=downloads.is_unread, unknown=unknown),
             manifest=self.manifest,
+            step_manifests=self.step_manifests,
             files=self._files(),
         )
 
@@ -209,6 +217,7 @@ class _Collection:
         fresh = folder / f".{MANIFEST}.new"
         try:
             await self._manifest(fresh, folder / MANIFEST)
+            await self._step_manifests()
         except OSError as error:
             self._warn(f"{MANIFEST} of run {self.downloads.run.id} could not be kept: {error}")
         finally:
@@ -232,10 +241,31 @@ class _Collection:
                     downloads.discard(MANIFEST, index)
                     continue
             del downloads.found[MANIFEST, index]
+            self.manifest_step = index
             if got == fresh:
                 await asyncio.to_thread(fresh.replace, target)
                 self._keep_manifest(fresh, target, index)
             return
+
+    async def _step_manifests(self) -> None:
+        """The manifest of each step, where not all of them parse the project alike; equal parts are kept once."""
+        downloads = self.downloads
+        for step in steps_with_own_project(_dbt_steps(downloads.run)):
+            if step.index == self.manifest_step and self.manifest is not None:
+                self.step_manifests[step.index] = self.manifest
+                continue
+            target = self.keeping.scratch / f".{MANIFEST}.step-{step.index}"
+            if not await downloads.file(MANIFEST, target, step.index, expected=_has_results(step)):
+                continue
+            try:
+                found = await _decoded(decode_manifest, target)
+            except UnreadableArtifactError as error:
+                self._warn(f"Run {downloads.run.id}, step {step.index}: {str(error).replace(target.name, MANIFEST)}")
+            else:
+                if self.manifest is not None:
+                    await asyncio.to_thread(share, found, self.manifest)
+                self.step_manifests[step.index] = found
+            downloads.discard(MANIFEST, step.index)
 
     def _keep_manifest(self, fresh: Path, target: Path, step: int | None) -> None:
         downloads = self.downloads
@@ -248,11 +278,18 @@ class _Collection:
     async def _newest_catalog(self) -> None:
         if not self.keeping.wants(CATALOG):
             return
-        for step in reversed(_dbt_steps(self.downloads.run)):
-            is_there = verb_of(step.command).name == "docs generate" and await self.downloads.file(
-                CATALOG, self.keeping.kept / CATALOG, step.index, expected=step.state is RunState.SUCCESS
-            )
-            if is_there:
+        await self.has_manifest.wait()
+        run = self.downloads.run
+        engine = version_of(self.manifest.metadata.dbt_version if self.manifest else None, run.dbt_version)
+        is_new_engine = engine is not None and engine >= NEW_ENGINE
+        for step in reversed(_dbt_steps(run)):
+            is_docs = verb_of(step.command).name == "docs generate"
+            # The new engine writes a catalog with any step, and none with `docs generate`.
+            may_have_one = is_docs or is_new_engine or "--write-catalog" in (step.command or "")
+            is_expected = is_docs and not is_new_engine and step.state is RunState.SUCCESS
+            if may_have_one and await self.downloads.file(
+                CATALOG, self.keeping.kept / CATALOG, step.index, expected=is_expected
+            ):
                 return
 
     def _keep_sources(self) -> None:
