@@ -1,23 +1,43 @@
-#!/opt/dbt-cloud-run/venv/bin/python -Iu
-"""The step itself. Isolated (-I): nothing of the checkout or of PYTHON* is loaded; unbuffered (-u): the log is live."""
+#!/usr/bin/env -S --block-signal=INT,TERM /opt/dbt-cloud-run/venv/bin/python -Iu
+"""The step itself. Isolated (-I): nothing of the checkout or of PYTHON* is loaded; unbuffered (-u): the log is live.
+
+The first process of a container loses every signal that it has no handler for, and Python answers an early one with a
+traceback. So `env` blocks both before it becomes Python, and they wait until there is a handler.
+"""
 
 import gc
 import os
+import signal
 import sys
+from types import FrameType
+
+
+def _stop(signum: int, _: FrameType | None) -> None:
+    """Before the event loop has handlers of its own, nothing has been sent to dbt Cloud yet."""
+    os._exit(128 + signum)
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+for _signum in _SIGNALS:
+    signal.signal(_signum, _stop)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
 # Hundreds of thousands of small values are made and kept: looking through the old ones again finds nothing.
 gc.set_threshold(500_000, 50, 1_000)
-os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"  # it would look through every package for some
+# Pydantic would look through every package for plugins.
+os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
 try:
-    from dbt_cloud_run.cloud.certificates import read_ahead
+    from dbt_cloud_run.network.certificates import read_ahead
 
     read_ahead(os.environ)
     from dbt_cloud_run.main import main
 
     status = main(os.environ)
-except KeyboardInterrupt:  # before the loop has taken over the signals
+except KeyboardInterrupt:
+    # The event loop leaves Python's own handler behind when it closes.
     status = 130
 try:
     sys.stdout.flush()
 finally:
-    os._exit(status)  # the memory of a large project need not be taken apart piece by piece before it is given back
+    # The memory of a large project need not be taken apart piece by piece before it is returned.
+    os._exit(status)

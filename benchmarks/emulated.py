@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from demo.results_service import serve as serve_results
-from demo.runner import Runner
+from standins.results_service import ResultsService
+from standins.runner import Runner
 
 from benchmarks import installs
 from benchmarks.measure import ROOT, WORK, Measured, MeasurementError, environment, measured
@@ -139,9 +139,8 @@ def _play_action(emulated: Emulator, folder: Path, job: int, interval: int | Non
     }
     if interval:
         inputs["poll-interval"] = str(interval)
-    with serve_results(folder / "uploads") as results:
-        services = {"ACTIONS_RESULTS_URL": results.url, "ACTIONS_RUNTIME_TOKEN": results.token}
-        runner = Runner(folder=folder / "job", inputs=inputs, services=services)
+    with ResultsService(folder=folder / "uploads") as results:
+        runner = Runner(folder=folder / "job", inputs=inputs, services=results.variables)
         runner.prepare()
         runner.workspace.mkdir()
         env = runner.environment() | {"SSL_CERT_FILE": emulated.authority}

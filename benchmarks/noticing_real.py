@@ -26,7 +26,7 @@ from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.waiting.polling import PollSchedule
-from dbt_cloud_run.waiting.wait import Limits, Waiting
+from dbt_cloud_run.waiting.wait import Limits, looks
 
 RUNS = 12  # of each kind
 MEDIAN = 1800.0
@@ -58,20 +58,13 @@ class Counting(CloudClient):
         return await super().get_run(run_id, include)
 
 
-class Silent:
-    """Nobody watches."""
-
-    def seen(self, run: Run, elapsed: float) -> None:
-        pass
-
-
 async def watch(url: str, job: int, schedule: PollSchedule, factor: float) -> tuple[int, float]:
     """Trigger a run and wait for its end: looks, and the lag in seconds of the fast clock."""
     clock = FastClock(factor)
     async with Counting(url, 1, SecretStr(DEMO_TOKEN), clock) as client:
         run = await client.trigger(job, {"cause": "benchmark"})
-        waiting = Waiting(client, Reader(clock), schedule, Silent(), Limits(), lambda _: None)
-        run, _ = await waiting.until_end(run)
+        async for look in looks(run, client=client, reader=Reader(clock), schedule=schedule, limits=Limits()):
+            run = look.run
         assert run.finished_at is not None
         return client.looks, (clock.utcnow() - run.finished_at).total_seconds() * factor
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from demo.results_service import serve as serve_results
-from demo.runner import Runner
+from standins.results_service import ResultsService
+from standins.runner import Runner
 
 from benchmarks import installs
 from benchmarks.emulated import PREFECT
@@ -93,7 +93,7 @@ def project(models: int) -> Path:
 def step(site: Site, folder: Path) -> Iterator[tuple[Measured, float, list[dict[str, Any]]]]:
     """Run the whole action once: the process, the moment of its last poll, and its requests."""
     python, entrypoint = installs.action()
-    with serve_results(folder / "uploads") as results:
+    with ResultsService(folder=folder / "uploads") as results:
         inputs = {
             "api-token": TOKEN,
             "account-id": str(ACCOUNT),
@@ -101,8 +101,7 @@ def step(site: Site, folder: Path) -> Iterator[tuple[Measured, float, list[dict[
             "host": site.url,
             "artifacts": "manifest.json\nrun_results.json",
         }
-        services = {"ACTIONS_RESULTS_URL": results.url, "ACTIONS_RUNTIME_TOKEN": results.token}
-        runner = Runner(folder=folder, inputs=inputs, services=services)
+        runner = Runner(folder=folder, inputs=inputs, services=results.variables)
         runner.prepare()
         runner.workspace.mkdir()
         site.log()

@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from demo.runner import Runner
+from standins.runner import Runner
 
 from benchmarks import installs
 from benchmarks.measure import ROOT, Measured, Spread, environment, measured, table

@@ -1,1 +1,1 @@
-"""A job run before your eyes: the emulator plays dbt Cloud, and this package plays GitHub's runner."""
+"""A job that can be watched: the emulator plays dbt Cloud, and the stand-ins play GitHub's runner."""

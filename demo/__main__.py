@@ -17,10 +17,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from standins.results_service import ResultsService
+from standins.runner import POST, ROOT, STEP, Runner
+
 from dbt_cloud_emulator.config import DEMO_TOKEN, SHIPPED_PROJECT
 from demo.page import render
-from demo.results_service import serve
-from demo.runner import ROOT, Runner
+from demo.shown_log import run
 
 FOLDER = Path(sys.argv[1]).resolve() if sys.argv[1:] else ROOT / "demo-output"
 NIGHTLY_JOB = "1002"  # of the emulator's own account: source freshness, build, docs
@@ -41,19 +43,16 @@ def main() -> int:
 
 
 def _play(inputs: Mapping[str, str]) -> int:
-    with serve(FOLDER / "workflow-artifacts") as service:
-        runner = Runner(
-            folder=FOLDER,
-            inputs=inputs,
-            services={"ACTIONS_RESULTS_URL": service.url, "ACTIONS_RUNTIME_TOKEN": service.token},
-        )
+    with ResultsService(folder=FOLDER / "workflow-artifacts") as service:
+        context = {"ACTOR": "demo", "REPOSITORY": "example/shop", "WORKFLOW": "demo"}
+        runner = Runner(folder=FOLDER, inputs=inputs, services=service.variables, context=context)
         shutil.copytree(SHIPPED_PROJECT, runner.workspace, ignore=shutil.ignore_patterns("target", "logs"))
         runner.prepare()
         _title("The step")
-        status = runner.run("entrypoint.py")
+        status = run(runner, STEP)
         outputs, summary = runner.values("output"), runner.file("step_summary").read_text()
         _title("The post step")
-        runner.run("post_entrypoint.py", state=runner.values("state"))
+        run(runner, POST, state=runner.values("state"))
     _tell(runner, outputs, summary, status)
     return status
 
@@ -91,7 +90,7 @@ def _real_account() -> dict[str, str]:
 
 @contextmanager
 def _emulator() -> Iterator[str]:
-    """Start the emulator, give its URL, and end it."""
+    """Start the emulator, yield its URL, and end it."""
     log = FOLDER / "emulator.log"
     command = [sys.executable, "-u", "-m", "dbt_cloud_emulator", "--port", "0", "--state", str(FOLDER / "emulator")]
     with (

@@ -16,30 +16,28 @@ from dbt_cloud_run.assets.assets import materializations
 from dbt_cloud_run.assets.nodes import Repository
 from dbt_cloud_run.clock import SystemClock
 from dbt_cloud_run.cloud.client import CloudClient
+from dbt_cloud_run.cloud.models import WHOLE_RUN
 from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.collect.attempts import ending_of
-from dbt_cloud_run.collect.collect import Collector
+from dbt_cloud_run.collect.collect import Keeping, collect
 from dbt_cloud_run.ledger.ledger import build_ledger
-from dbt_cloud_run.waiting.wait import WHOLE_RUN
 
 
 async def main(url: str, account: int, run_id: int, folder: Path) -> None:
     clock = SystemClock()
     began = time.monotonic()
     async with CloudClient(url, account, SecretStr(os.environ["TOKEN"]), clock) as client:
-        collector = Collector(
-            client=client,
-            reader=Reader(clock),
+        keeping = Keeping(
             kept=folder,
             scratch=folder,
             patterns=("manifest.json", "run_results.json"),
             step_artifacts="results",
-            packed={},
+            keeps_packed=True,
         )
         run = await client.get_run(run_id, WHOLE_RUN)
-        attempt = await collector.collect(run, 1, ending_of(run))
+        found = await collect(run, 1, ending_of(run), client=client, reader=Reader(clock), keeping=keeping)
     repository = Repository(project_directory=".", exists=lambda _: False)
-    assets = materializations(build_ledger([attempt]), collector.manifest, repository)
+    assets = materializations(build_ledger([found.attempt]), found.manifest, repository)
     print(f"seconds {time.monotonic() - began:.6f}")
     print(f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}\nassets {len(assets)}")
 

@@ -1,6 +1,7 @@
 """dbt Cloud's Administrative API v2 on loopback, with real dbt underneath.
 
-    python -m dbt_cloud_emulator [--project DIR]... [--config FILE] [--port N] [--state DIR] [--tls] [--replay DIR]
+    python -m dbt_cloud_emulator [--project DIR]... [--config FILE] [--port N] [--state DIR] [--tls] [--strict]
+        [--replay DIR]
     python -m dbt_cloud_emulator record [--project DIR]... [--config FILE] --job ID --output DIR [--runs N]
 
 The first line on stdout is `listening on <URL>`. Without options: the project that comes with it, account 1, token
@@ -45,6 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--tls", action="store_true", help="https, with a certificate made at start; prints the CA's path"
     )
+    parser.add_argument(
+        "--strict", action="store_true", help="refuse what the description does not list (behaviour.strict)"
+    )
     parser.add_argument("--replay", type=Path, metavar="DIR", help="a recording for all jobs that name none")
     parser.add_argument("--job", type=int, metavar="ID", help="record: the job to run")
     parser.add_argument(
@@ -67,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if not (folder / "dbt_project.yml").is_file():
                 raise ConfigError(f"--project: there is no dbt_project.yml in {folder}")
         config = load_config(options.config, options.project, options.replay)
+        config.behaviour.strict |= options.strict
         with _state(options.state) as state:
             return _run(options, config, state)
     except ConfigError as error:

@@ -14,11 +14,11 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Match, Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dbt_cloud_emulator.api import accounts, control, jobs, runs
 from dbt_cloud_emulator.api.common import Emulator, respond
-from dbt_cloud_emulator.config import EmulatorConfig
+from dbt_cloud_emulator.config import Behaviour, EmulatorConfig
 from dbt_cloud_emulator.engine import Engine
 from dbt_cloud_emulator.errors import NOT_FOUND, ApiError
 from dbt_cloud_emulator.faults import Faults
@@ -27,6 +27,7 @@ from dbt_cloud_emulator.render import Renderer
 from dbt_cloud_emulator.store import RunStore
 
 REQUESTS_KEPT = 50_000
+ROOT = b"<!doctype html><title>dbt Cloud, emulated</title><p>The API is below <code>/api/v2/</code>.</p>"
 V2 = "/api/v2/accounts/{account_id:int}"
 V3 = "/api/v3/accounts/{account_id:int}"
 
@@ -44,7 +45,7 @@ def create_app(config: EmulatorConfig, state: Path, url: str) -> Starlette:
         await engine.close()
 
     def gate(app: ASGIApp) -> ASGIApp:
-        return Gate(app, faults, log)
+        return Gate(Slashes(app, config.behaviour), faults, log)
 
     app = Starlette(
         routes=_routes(),
@@ -57,8 +58,23 @@ def create_app(config: EmulatorConfig, state: Path, url: str) -> Starlette:
     return app
 
 
+class Slashes:
+    """ASGI middleware: a POST whose path lacks its last slash is served, unless the emulator is strict."""
+
+    def __init__(self, app: ASGIApp, behaviour: Behaviour) -> None:
+        self._app = app
+        self._behaviour = behaviour
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST" and not self._behaviour.strict:
+            path = scope["path"].removesuffix("/") + "/"
+            scope = scope if scope["path"].startswith(CONTROL) else {**scope, "path": path, "raw_path": path.encode()}
+        await self._app(scope, receive, send)
+
+
 def _routes() -> list[BaseRoute]:
     return [
+        Route("/", _root),
         Route("/api/v2/whoami/", accounts.whoami),
         Route("/api/v2/accounts/", accounts.list_accounts),
         Route("/api/v3/accounts/", accounts.list_accounts),
@@ -90,11 +106,17 @@ def _routes() -> list[BaseRoute]:
         Route(f"{V2}/steps/{{step_id:int}}/", runs.get_step),
         Route(f"{CONTROL}faults", control.faults, methods=["GET", "POST", "DELETE"]),
         Route(f"{CONTROL}faults/{{fault_id:int}}", control.fault, methods=["DELETE"]),
+        Route(f"{CONTROL}cancellations", control.cancellations, methods=["GET", "POST", "DELETE"]),
         Route(f"{CONTROL}requests", control.requests, methods=["GET", "DELETE"]),
         Route(f"{CONTROL}runs", control.runs),
         Route(f"{CONTROL}behaviour", control.behaviour, methods=["GET", "PATCH"]),
         Route(f"{CONTROL}cancel", control.cancel_all, methods=["POST"]),
     ]
+
+
+async def _root(_: Request) -> Response:
+    """What a browser gets at the host itself is no part of the API: a page, for whoever follows the link."""
+    return Response(ROOT, media_type="text/html")
 
 
 async def _api_error(_: Request, error: Exception) -> Response:
@@ -112,7 +134,10 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 def _only_lacks_a_slash(request: Request) -> bool:
-    """Such a path is redirected, as Django does it; most clients then turn a POST into a GET without its body."""
+    """Such a GET is redirected, as Django does it, and a POST where the emulator is strict.
+
+    Most clients turn a redirected POST into a GET without its body.
+    """
     path = request.scope["path"]
     scope = {**request.scope, "path": f"{path}/"}
     return not path.endswith("/") and any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)

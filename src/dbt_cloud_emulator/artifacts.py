@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from dbt_cloud_emulator.replay import BINARY
+from dbt_cloud_emulator.recording import BINARY
 from dbt_cloud_emulator.store import Run, Step
 
 DEBUG_LINES = 1000
@@ -40,8 +40,7 @@ async def rewritten(run: Run, file: Path) -> bytes | None:
     """The content of a replayed artifact, made to fit this run; None where the file can be sent as it is."""
     if run.replayed is None or file.suffix in BINARY:
         return None
-    replayed = run.replayed
-    return await asyncio.to_thread(lambda: replayed.rewrite(file.read_bytes(), run))
+    return await asyncio.to_thread(lambda: run.rewritten(file.read_bytes()))
 
 
 def read_log(run: Run, step: Step, name: str) -> str:
@@ -54,9 +53,7 @@ def read_log(run: Run, step: Step, name: str) -> str:
         content = file.read_bytes()
     except FileNotFoundError:
         return ""
-    if run.replayed is not None:
-        content = run.replayed.rewrite(content, run)
-    return content.decode("utf-8", errors="replace")
+    return run.rewritten(content).decode("utf-8", errors="replace")
 
 
 def debug_tail(text: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from dbt_cloud_emulator.config import EmulatorConfig, TokenConfig
-from dbt_cloud_emulator.errors import ApiError, forbidden, not_found, unauthorized
+from dbt_cloud_emulator.errors import UNPAID, ApiError, forbidden, not_found, unauthorized
 
 READ_ONLY = ("job_viewer", "readonly")
 SCHEMES = ("token", "bearer")
@@ -52,7 +52,9 @@ def authorize(request: Request, config: EmulatorConfig) -> Access:
     if token.ip_blocked:
         data = {"account_id": account_id, "user_id": None, "is_service_token": True, "account_access_denied": True}
         raise ApiError(403, "Forbidden: Access denied", data)
-    known = any(account.id == account_id for account in config.accounts)
-    if not known or (token.account_ids is not None and account_id not in token.account_ids):
+    account = next((account for account in config.accounts if account.id == account_id), None)
+    if account is not None and account.unpaid:
+        raise ApiError(403, UNPAID)
+    if account is None or (token.account_ids is not None and account_id not in token.account_ids):
         raise not_found()
     return Access(token, account_id)

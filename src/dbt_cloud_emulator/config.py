@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from dbt_cloud_emulator.cancellations import Cancellation
 from dbt_cloud_emulator.errors import ConfigError
 from dbt_cloud_emulator.faults import Fault
 
@@ -33,6 +34,7 @@ class AccountConfig(Part):
     id: int = 1
     name: str = "Emulated account"
     run_slots: int = Field(8, ge=1, description="runs that may be active at the same time")
+    unpaid: bool = Field(False, description="every request is answered as for an account without a paid plan")
 
 
 class TokenConfig(Part):
@@ -62,6 +64,7 @@ class EnvironmentConfig(Part):
     database: str = Field("", description="name of the DuckDB database; the project's name when left out")
     target_schema: str = Field("main", alias="schema")
     connection_name: str = "DuckDB"
+    credentials_id: int | None = None
     target_name: str | None = None
     branch: str | None = Field(None, description="custom branch; the repository's HEAD when left out")
     dbt_version: str = "1.11.0-latest"
@@ -117,6 +120,11 @@ class JobConfig(Part):
 class Behaviour(Part):
     """Switches where the platform is not documented, varies, or lags."""
 
+    strict: bool = Field(
+        False,
+        description="refuse what the description does not list and released clients send: further fields in bodies, "
+        "account_id in queries, include_related twice, a POST without its last slash",
+    )
     queued_seconds: NonNegative = Field(0, description="every run stays queued for at least so long")
     starting_seconds: NonNegative = Field(0, description="… and starting")
     list_skipped_steps: bool = Field(True, description="steps after a failed one are listed as Skipped")
@@ -124,6 +132,16 @@ class Behaviour(Part):
     can_retry_delay: NonNegative = Field(0, description="seconds with RETRY_NO_RUN_RESULTS after a failed run's end")
     artifacts_delay: NonNegative = Field(0, description="seconds from a run's end until artifacts_saved")
     logs_delay: NonNegative = Field(0, description="seconds from a step's end until its logs are served")
+    steps_delay: NonNegative = Field(0, description="seconds from a run's end in which `run_steps` is empty")
+    step_end_delay: NonNegative = Field(0, description="seconds from a run's end in which its last step still runs")
+    heavy_log_bytes: int = Field(0, ge=0, description="by so much the log of a run's last step is longer")
+    step_names: Literal["plain", "decorated"] = Field(
+        "plain", description="decorated: blanks at the end, and the schema override in the name of the profile's step"
+    )
+    audit: bool = Field(True, description="false: `audit` is null, whether asked for or not")
+    saved_without_artifacts: bool = Field(
+        True, description="false: artifacts_saved stays false where no step left an artifact"
+    )
     cancel_delay: NonNegative = Field(0, description="seconds from a cancel until the run shows it")
     hidden_requests: int = Field(0, ge=0, description="reads of a new run that are answered 404")
     hidden_seconds: NonNegative = Field(0, description="seconds in which a new run is answered 404")
@@ -153,6 +171,9 @@ class EmulatorConfig(Part):
     jobs: list[JobConfig] = Field(default_factory=list)
     behaviour: Behaviour = Field(default_factory=Behaviour)
     faults: list[Fault] = Field(default_factory=list, description="as a POST to /__emulator__/faults")
+    cancellations: list[Cancellation] = Field(
+        default_factory=list, description="as a POST to /__emulator__/cancellations"
+    )
     id_base: int = Field(70_471_823_000_000, ge=0, description="ids of runs, triggers and steps are above it")
     ui_url: str | None = Field(None, description="start of `href`; the emulator's own URL when left out")
 

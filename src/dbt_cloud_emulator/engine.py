@@ -9,10 +9,13 @@ from collections import defaultdict
 from datetime import timedelta
 from typing import Any
 
+from dbt_cloud_emulator import artifacts
+from dbt_cloud_emulator.cancellations import ACTORS, WITH_A_NEWER_RUN, Cancellations, RunEnded
 from dbt_cloud_emulator.config import EmulatorConfig, JobConfig
 from dbt_cloud_emulator.execution import Execution, split_at_failure
 from dbt_cloud_emulator.replay import Replayer
-from dbt_cloud_emulator.store import Run, RunStore, Status, Trigger
+from dbt_cloud_emulator.status import Status
+from dbt_cloud_emulator.store import Run, RunStore, Trigger
 from dbt_cloud_emulator.timing import spoken_duration, utcnow
 
 # dbt-core, core/dbt/task/retry.py: the commands whose results `dbt retry` takes up
@@ -25,6 +28,7 @@ class Engine:
     def __init__(self, config: EmulatorConfig, store: RunStore) -> None:
         self.config = config
         self.store = store
+        self.cancellations = Cancellations(config.cancellations)
         self.execution = Execution(config, store)
         self.replayer = Replayer(config, store)
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -55,6 +59,7 @@ class Engine:
         )
         if job.replay:
             run.replayed = self.replayer.choose(run, job)
+        run.planned_end = self.cancellations.take(job.id)
         self.store.add(run)
         if job.job_type == "ci" and behaviour.supersede:
             self._supersede_older(run)
@@ -76,7 +81,7 @@ class Engine:
                 message = (
                     f"This run was cancelled because run {run.id} was triggered for a newer commit of the pull request."
                 )
-                self._end_early(other, message, "dbt Cloud")
+                self._end_early(other, message)
 
     async def cancel(self, run: Run, actor: str) -> None:
         """Cancel on behalf of a user, and wait until it is done; nothing happens to a run that is complete."""
@@ -91,10 +96,11 @@ class Engine:
         if task is not None:
             await asyncio.wait([task], timeout=20)
 
-    def _end_early(self, run: Run, message: str, actor: str) -> None:
-        if run.status.is_complete or run.cancelled_by is not None:
+    def _end_early(self, run: Run, message: str, actor: str | None = None) -> None:
+        """Cancel on behalf of an actor, or of dbt Cloud itself where there is none."""
+        if run.status.is_complete or run.is_ending:
             return
-        run.cancelled_by, run.status_message = actor, message
+        run.is_ending, run.cancelled_by, run.status_message = True, actor, message
         task = self._tasks.get(run.id)
         if task is None:
             self._complete(run, Status.CANCELLED)
@@ -108,6 +114,9 @@ class Engine:
         try:
             if self.config.behaviour.queued_seconds:
                 await asyncio.sleep(self.config.behaviour.queued_seconds)
+            if run.planned_end is not None and run.planned_end.step is None:
+                await asyncio.sleep(run.planned_end.queued_seconds)
+                raise RunEnded
             async with serial, self._slots[run.account_id]:
                 run.status, run.dequeued_at, run.started_at = Status.STARTING, utcnow(), utcnow()
                 run.updated_at = run.dequeued_at
@@ -117,10 +126,24 @@ class Engine:
                 status = await self._execute(run, job)
         except asyncio.CancelledError:
             pass  # by `_end_early`, or because the emulator ends
+        except RunEnded:
+            self._end_as_planned(run, job)
         except Exception as error:
             status, run.status_message = Status.ERROR, f"{type(error).__name__}: {error}"
         finally:
             self._complete(run, status)
+
+    def _end_as_planned(self, run: Run, job: JobConfig) -> None:
+        plan = run.planned_end
+        if plan is None or run.is_ending:
+            return
+        newer = None
+        if plan.kind in WITH_A_NEWER_RUN:
+            cause = Trigger(**{name: getattr(run.trigger, name) for name in Trigger.__slots__} | {"cause": "Newer"})
+            newer = self.trigger(job, cause).id
+        run.is_ending, run.status_message = True, plan.worded(newer)
+        if plan.kind in ACTORS:
+            run.cancelled_by, run.cancelled_by_type = ACTORS[plan.kind]
 
     async def _execute(self, run: Run, job: JobConfig) -> Status:
         work = self.replayer.play(run) if run.replayed is not None else self.execution.execute(run, job)
@@ -149,7 +172,8 @@ class Engine:
             if step.status < Status.SUCCESS:
                 step.status, step.finished_at = Status.CANCELLED, now
         run.finished_at = run.updated_at = now
-        run.saved_at = now + timedelta(seconds=behaviour.artifacts_delay)
+        if behaviour.saved_without_artifacts or any(artifacts.list_paths(run, step.index) for step in run.steps):
+            run.saved_at = now + timedelta(seconds=behaviour.artifacts_delay)
         run.retryable_at = now + timedelta(seconds=behaviour.can_retry_delay)
         if status is Status.ERROR and run.status_message is None and run.failed_step is not None:
             run.status_message = f"{run.failed_step.name} failed."

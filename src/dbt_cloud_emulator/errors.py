@@ -8,6 +8,7 @@ BAD_REQUEST = "The request was invalid. Please double check the provided data an
 NOT_FOUND = "The requested resource was not found. Please check that you have the proper permissions."
 FORBIDDEN = "You do not have permission to perform this action."
 UNAUTHORIZED = "Invalid token."
+UNPAID = "The API is not accessible to unpaid accounts."
 
 
 class ApiError(Exception):

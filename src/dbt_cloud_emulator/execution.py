@@ -22,7 +22,8 @@ import yaml
 from dbt_cloud_emulator.checkout import CheckoutError, Workspaces, check_out
 from dbt_cloud_emulator.config import EmulatorConfig, JobConfig
 from dbt_cloud_emulator.processes import DbtProcess, Launcher
-from dbt_cloud_emulator.store import Run, RunStore, Status, Step
+from dbt_cloud_emulator.status import Status
+from dbt_cloud_emulator.store import Run, RunStore, Step
 from dbt_cloud_emulator.timing import utcnow
 
 DOCS = "dbt docs generate"
@@ -131,6 +132,7 @@ class Execution:
         step.status, step.started_at = Status.RUNNING, utcnow()
         run.steps.append(step)
         run.step_folder(step.index).mkdir(parents=True, exist_ok=True)
+        run.reach(step)
         return step
 
     @staticmethod

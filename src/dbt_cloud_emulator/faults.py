@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import time
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -13,7 +14,9 @@ HTML = (
     "<!DOCTYPE html><html><head><title>{status}</title></head><body><h1>{status}</h1><p>edge proxy</p></body></html>\n"
 )
 
-Effect = Literal["status", "reset", "close", "truncated", "html", "empty", "data_null", "redirect", "pass", "trickle"]
+Effect = Literal[
+    "status", "reset", "close", "truncated", "html", "empty", "data_null", "patch", "redirect", "pass", "trickle"
+]
 
 
 def _is_pattern(text: str) -> str:
@@ -30,8 +33,8 @@ Pattern = Annotated[str, AfterValidator(_is_pattern)]
 class Fault(BaseModel):
     """One fault. The first one that matches a request and is not used up decides.
 
-    `took_effect`: the request is carried out, and only its answer is lost or replaced. `truncated`, `trickle` and
-    `data_null` spoil the real answer, so there it always is.
+    `took_effect`: the request is carried out, and only its answer is lost or replaced. `truncated`, `trickle`,
+    `data_null` and `patch` spoil the real answer, so there it always is.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -42,19 +45,25 @@ class Fault(BaseModel):
     query: Pattern = Field("", description="regular expression, searched in the query string as it was sent")
     after: int = Field(0, ge=0, description="so many matching requests are let through first")
     times: int | None = Field(1, ge=1, description="how many are hit; null: for ever")
+    seconds: float | None = Field(None, gt=0, description="how long it lasts from its first hit; null: as `times` says")
     effect: Effect = Field("status", description="pass: nothing but the delay; trickle: a byte every now and then")
     pause: float = Field(0.1, gt=0, description="for trickle: seconds between two bytes of the body")
     took_effect: bool = False
     delay: float = Field(0, ge=0, description="seconds before the answer; a large number never answers")
     status: int = Field(500, ge=200, le=599, description="for status, html, empty and redirect")
     body: Any = Field(None, description="for status: text, or an object that is sent as JSON")
+    patch: dict[str, Any] = Field(
+        default_factory=dict, description="for patch: a JSON merge patch of `data`, or of each item where it is a list"
+    )
     headers: dict[str, str] = Field(default_factory=dict, description="such as Retry-After, or Location for redirect")
     hits: int = Field(0, ge=0)
     seen: int = Field(0, ge=0)
+    first_hit: float | None = Field(None, description="of the monotonic clock")
 
     @property
     def is_spent(self) -> bool:
-        return self.times is not None and self.hits >= self.times
+        lasts = self.seconds is None or self.first_hit is None or time.monotonic() < self.first_hit + self.seconds
+        return not lasts or (self.times is not None and self.hits >= self.times)
 
     def matches(self, method: str, path: str, query: str) -> bool:
         return (
@@ -83,6 +92,13 @@ class Fault(BaseModel):
         return self.status, {"content-type": "application/json", **self.headers}, json.dumps(body).encode()
 
 
+def merge(target: Any, patch: Any) -> Any:
+    """A JSON merge patch (RFC 7396), but that null is a value and removes nothing."""
+    if not isinstance(patch, dict) or not isinstance(target, dict):
+        return patch
+    return target | {name: merge(target.get(name), value) for name, value in patch.items()}
+
+
 class Faults:
     """The faults that are set, in order."""
 
@@ -93,7 +109,7 @@ class Faults:
             self.add(fault)
 
     def add(self, fault: Fault) -> Fault:
-        fault = fault.model_copy(update={"id": next(self._ids), "hits": 0, "seen": 0})
+        fault = fault.model_copy(update={"id": next(self._ids), "hits": 0, "seen": 0, "first_hit": None})
         self._faults.append(fault)
         return fault
 
@@ -114,5 +130,6 @@ class Faults:
             fault.seen += 1
             if fault.seen > fault.after:
                 fault.hits += 1
+                fault.first_hit = fault.first_hit or time.monotonic()
                 return fault
         return None

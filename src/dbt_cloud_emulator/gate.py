@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from dbt_cloud_emulator.faults import Fault, Faults
+from dbt_cloud_emulator.faults import Fault, Faults, merge
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -65,7 +65,7 @@ class Gate:
     async def _spoil(
         self, fault: Fault, scope: Scope, body: bytes, receive: Receive, send: Send, answer: _Answer
     ) -> None:
-        real = fault.effect in ("truncated", "trickle", "data_null", "pass")
+        real = fault.effect in ("truncated", "trickle", "data_null", "patch", "pass")
         held = _Answer()
         if fault.took_effect and not real:
             await self._app(scope, _replay(body, receive), held.holding)
@@ -80,10 +80,9 @@ class Gate:
             await _truncate(held, scope, receive, send)
         elif fault.effect == "trickle":
             await _trickle(held, fault.pause, receive, answer.passing(send))
-        elif fault.effect == "data_null":
-            await _send(
-                answer.passing(send), held.status or 200, {"content-type": "application/json"}, _nulled(held.body)
-            )
+        elif fault.effect in ("data_null", "patch"):
+            body = _nulled(held.body) if fault.effect == "data_null" else _patched(held.body, fault.patch)
+            await _send(answer.passing(send), held.status or 200, {"content-type": "application/json"}, body)
         elif fault.effect == "pass":
             for message in held.messages:
                 await answer.passing(send)(message)
@@ -221,6 +220,22 @@ def _nulled(body: bytes) -> bytes:
     except ValueError:
         return b"null"
     return json.dumps({**envelope, "data": None} if isinstance(envelope, dict) else None).encode()
+
+
+def _patched(body: bytes, patch: dict[str, Any]) -> bytes:
+    """The answer with its `data` changed; one that is no envelope, or has no data, stays as it is."""
+    try:
+        envelope = json.loads(body)
+    except ValueError:
+        return body
+    data = envelope.get("data") if isinstance(envelope, dict) else None
+    if isinstance(data, dict):
+        data = merge(data, patch)
+    elif isinstance(data, list):
+        data = [merge(item, patch) if isinstance(item, dict) else item for item in data]
+    else:
+        return body
+    return json.dumps(envelope | {"data": data}).encode()
 
 
 async def _send(send: Send, status: int, headers: dict[str, str], body: bytes) -> None:

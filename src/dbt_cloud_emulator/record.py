@@ -14,7 +14,7 @@ from dbt_cloud_emulator.artifacts import source_folder
 from dbt_cloud_emulator.config import EmulatorConfig, JobConfig
 from dbt_cloud_emulator.engine import Engine
 from dbt_cloud_emulator.errors import ConfigError
-from dbt_cloud_emulator.replay import BINARY, FORMAT
+from dbt_cloud_emulator.recording import BINARY, FORMAT
 from dbt_cloud_emulator.store import Run, RunStore, Trigger
 from dbt_cloud_emulator.timing import timestamp
 
@@ -52,7 +52,7 @@ async def record(config: EmulatorConfig, state: Path, job_id: int, output: Path,
 
 
 def write_recording(run: Run, job: JobConfig, folder: Path) -> None:
-    """The run as a folder that `replay.load_recording` reads; what was there before is replaced."""
+    """The run as a folder that `recording.load_recording` reads; what was there before is replaced."""
     if run.started_at is None or run.finished_at is None:
         raise ConfigError(f"run {run.id} never started")
     if folder.exists() and not (folder / "recording.json").is_file() and any(folder.iterdir()):

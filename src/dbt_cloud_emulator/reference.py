@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from dbt_cloud_emulator import config
+from dbt_cloud_emulator.cancellations import Cancellation
 from dbt_cloud_emulator.faults import Fault
 
 PARTS: dict[str, type[BaseModel]] = {
@@ -15,11 +16,13 @@ PARTS: dict[str, type[BaseModel]] = {
     "jobs[]": config.JobConfig,
     "behaviour": config.Behaviour,
     "faults[]": Fault,
+    "cancellations[]": Cancellation,
 }
 
 CONTROL_PATHS = """control paths (no token needed):
   POST /__emulator__/faults         add one fault, or a list of them, in the form of faults[] above
   GET, DELETE /__emulator__/faults  all faults with their hits; DELETE /__emulator__/faults/<id>: one
+  POST /__emulator__/cancellations  plan one, or a list, in the form of cancellations[]; GET, DELETE: all
   GET, DELETE /__emulator__/requests  the log of requests, without tokens
   GET /__emulator__/runs            every run; ?count=1: how many
   GET, PATCH /__emulator__/behaviour  the switches, also while it runs

@@ -2,43 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from dbt_cloud_emulator import artifacts
-from dbt_cloud_emulator.config import EnvironmentConfig, JobConfig, ProjectConfig
+from dbt_cloud_emulator import artifacts, definitions
+from dbt_cloud_emulator.config import EnvironmentConfig, JobConfig
 from dbt_cloud_emulator.engine import Engine
-from dbt_cloud_emulator.store import Run, Status, Step, Trigger
+from dbt_cloud_emulator.status import Status
+from dbt_cloud_emulator.store import Run, Step, Trigger
 from dbt_cloud_emulator.timing import clock_duration, spoken_age, spoken_duration, timestamp, utcnow
 
 HUMANIZED = {1: "Queued", 2: "Starting", 3: "Running", 10: "Success", 20: "Error", 30: "Cancelled"}
 COLORS = {1: "blue", 2: "blue", 3: "blue", 10: "green", 20: "red", 30: "grey"}
-STARTED_ENVIRONMENT_AT = "2024-05-27 10:42:16.179903+00:00"
-FIXED_IN_JOBS: dict[str, Any] = {
-    "triggers_on_draft_pr": False,
-    "schedule": {
-        "cron": "0 * * * *",
-        "date": {"type": "every_day"},
-        "time": {"type": "every_hour", "interval": 1},
-    },
-    "deferring_environment_id": None,
-    "deferring_job_definition_id": None,
-    "job_completion_trigger_condition": None,
-    "lifecycle_webhooks": False,
-    "lifecycle_webhooks_url": None,
-    "run_lint": False,
-    "errors_on_lint_failure": True,
-    "run_compare_changes": False,
-    "compare_changes_flags": "--select state:modified",
-    "cost_optimization_features": [],
-    "run_failure_count": 0,
-    "is_deferrable": False,
-    "created_at": STARTED_ENVIRONMENT_AT,
-    "updated_at": STARTED_ENVIRONMENT_AT,
-    "account": None,
-    "project": None,
-    "fusion_readiness": None,
-}
 
 
 class Renderer:
@@ -90,10 +66,8 @@ class Renderer:
             if "environment" in asked
             else None,
             "repository": None,
-            "audit": _audit(run) if "audit" in related else None,
-            "run_steps": [self.step(run, s, full="debug_logs" in asked) for s in run.steps]
-            if "run_steps" in asked
-            else [],
+            "audit": _audit(run) if "audit" in related and self._config.behaviour.audit else None,
+            "run_steps": self.steps(run, full="debug_logs" in asked) if "run_steps" in asked else [],
             "run_retries": [r.id for r in self._store.of_job(run.job_id) if r.retrying_run_id == run.id]
             if "run_retries" in asked
             else None,
@@ -114,12 +88,25 @@ class Renderer:
             **values,
         }
 
+    def steps(self, run: Run, *, full: bool) -> list[dict[str, Any]]:
+        """The steps as far as they are told yet; after the end of a run they may be late."""
+        behaviour, last = self._config.behaviour, artifacts.last_step(run)
+        if _is_within(behaviour.steps_delay, run.finished_at):
+            return []
+        found = [self.step(run, step, full=full) for step in run.steps]
+        for step in found:
+            if last is not None and step["id"] == last.id and _is_within(behaviour.step_end_delay, run.finished_at):
+                running = {"status": int(Status.RUNNING), "status_humanized": HUMANIZED[Status.RUNNING]}
+                step |= {**running, "status_color": COLORS[Status.RUNNING], "finished_at": None, "logs": ""}
+        return found
+
     def step(self, run: Run, step: Step, *, full: bool) -> dict[str, Any]:
         """A step with its logs; the debug log is cut to its last lines unless `full`."""
-        late = step.finished_at is not None and (
-            utcnow() < step.finished_at + timedelta(seconds=self._config.behaviour.logs_delay)
-        )
+        behaviour = self._config.behaviour
+        late = _is_within(behaviour.logs_delay, step.finished_at)
         debug = "" if late else artifacts.read_log(run, step, "debug.log")
+        is_heavy = behaviour.heavy_log_bytes and step is artifacts.last_step(run) and not late
+        padding = _padding(behaviour.heavy_log_bytes) if is_heavy else ""
         now = utcnow()
         span = (step.finished_at or now) - step.started_at if step.started_at else timedelta()
         path = f"prod/runs/{run.id}/steps/{step.index}"
@@ -128,11 +115,11 @@ class Renderer:
             "run_id": run.id,
             "account_id": run.account_id,
             "index": step.index,
-            "name": step.name,
+            "name": _step_name(run, step, behaviour.step_names),
             "status": int(step.status),
             "status_humanized": step.status_humanized or HUMANIZED.get(step.status, "Unknown"),
             "status_color": COLORS.get(step.status, "grey"),
-            "logs": "" if late else artifacts.read_log(run, step, "console.log"),
+            "logs": "" if late else padding + artifacts.read_log(run, step, "console.log"),
             "debug_logs": debug if full else artifacts.debug_tail(debug),
             "truncated_debug_logs": None,
             "log_path": f"{path}/console.log",
@@ -154,25 +141,7 @@ class Renderer:
         if "most_recent_completed_run" in related:
             complete = next((r for r in reversed(self._store.of_job(job.id)) if r.status.is_complete), None)
         return {
-            "id": job.id,
-            "account_id": self._config.account_of(job),
-            "project_id": job.project_id,
-            "environment_id": job.environment_id,
-            "name": job.name,
-            "description": job.description,
-            "dbt_version": job.dbt_version,
-            "raw_dbt_version": job.dbt_version or environment.dbt_version,
-            "execute_steps": job.execute_steps,
-            "execution": job.execution.model_dump(),
-            "generate_docs": job.generate_docs,
-            "run_generate_sources": job.run_generate_sources,
-            "generate_sources": job.run_generate_sources,
-            "job_type": job.job_type,
-            "settings": job.settings.model_dump(),
-            "state": job.state,
-            "deactivated": job.deactivated,
-            "triggers": job.triggers.model_dump(),
-            **FIXED_IN_JOBS,
+            **definitions.job(job, self._config.account_of(job), environment.dbt_version),
             "environment": self.environment(environment) if "environment" in related else None,
             "custom_environment_variables": [] if "custom_environment_variables" in related else None,
             "most_recent_run": self.run(newest, listed=True) if newest else None,
@@ -180,34 +149,25 @@ class Renderer:
         }
 
     def environment(self, environment: EnvironmentConfig) -> dict[str, Any]:
-        project = self._config.project(environment.project_id)
-        return {
-            "id": environment.id,
-            "account_id": project.account_id,
-            "project_id": project.id,
-            "name": environment.name,
-            "type": environment.type,
-            "deployment_type": environment.deployment_type,
-            "dbt_version": environment.dbt_version,
-            "use_custom_branch": environment.branch is not None,
-            "custom_branch": environment.branch,
-            "state": 1,
-            "created_at": STARTED_ENVIRONMENT_AT,
-            "updated_at": STARTED_ENVIRONMENT_AT,
-        }
+        return definitions.environment(environment, self._config.project(environment.project_id))
 
-    @staticmethod
-    def project(project: ProjectConfig) -> dict[str, Any]:
-        return {
-            "id": project.id,
-            "account_id": project.account_id,
-            "name": project.name,
-            "description": "",
-            "dbt_project_subdirectory": project.subdirectory or None,
-            "state": 1,
-            "created_at": STARTED_ENVIRONMENT_AT,
-            "updated_at": STARTED_ENVIRONMENT_AT,
-        }
+
+def _is_within(seconds: float, since: datetime | None) -> bool:
+    return since is not None and (utcnow() - since).total_seconds() < seconds
+
+
+@cache
+def _padding(size: int) -> str:
+    line = "10:00:00  a line of a long log, which is here for its weight alone\n"
+    return (line * (size // len(line) + 1))[:size]
+
+
+def _step_name(run: Run, step: Step, form: str) -> str:
+    if form == "plain":
+        return step.name
+    schema = run.trigger.schema_override
+    has_profile = step.name.startswith("Create profile")
+    return step.name + (f" (override schema to '{schema}')" if has_profile and schema else "") + "  "
 
 
 def _state(run: Run) -> dict[str, Any]:
@@ -247,10 +207,8 @@ def _times(run: Run) -> dict[str, Any]:
 
 
 def _audit(run: Run) -> dict[str, Any]:
-    cancellation = run.cancelled_by
+    cancellation, kind = run.cancelled_by, run.cancelled_by_type
     return {
         "trigger": {"actor": {"id": run.trigger.actor, "type": "service_token", "name": run.trigger.actor}},
-        "cancellation": {"actor": {"id": cancellation, "type": "service_token", "name": cancellation}}
-        if cancellation
-        else None,
+        "cancellation": {"actor": {"id": cancellation, "type": kind, "name": cancellation}} if cancellation else None,
     }

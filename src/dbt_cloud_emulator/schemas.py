@@ -1,6 +1,7 @@
-"""Bodies and query parameters, as strict as the platform: nothing unknown, no wrong type.
+"""Bodies and query parameters: no wrong type, and nothing unknown but what released clients send.
 
-Source: the official OpenAPI description (v2).
+Source: the official OpenAPI description (v2). It does not forbid further fields in a body; `account_id` is sent in the
+query of lists by dagster-dbt, and further fields in the trigger's body by dbt-cloud-cli.
 """
 
 from __future__ import annotations
@@ -146,6 +147,10 @@ class JobsQuery(PageQuery):
     triggers_schedule: bool | None = None
 
 
+TOLERATED_QUERIES = frozenset({"account_id"})
+"""What is taken in any query and has no effect, unless the emulator is strict."""
+
+
 class ProjectsQuery(PageQuery):
     """v2 and v3."""
 
@@ -163,14 +168,24 @@ class EnvironmentsQuery(ProjectsQuery):
     project_id__in: Ints | None = None
     type: str | None = None
     deployment_type: str | None = None
+    deployment_type__in: Names | None = None
     dbt_version: str | None = None
+    dbt_version__in: Names | None = None
+    credentials_id: int | None = None
+    id__gt: int | None = None
 
 
 LISTS = frozenset({"created_at__range", "dbt_version__in", "finished_at__range", "pk__in"}) | {
+    "deployment_type__in",
     "project_id__in",
     "status__in",
 }
 """The parameters that are arrays: by the description's default style, they may be given once for each item."""
+
+
+def known(model: type[Model], values: dict[str, Any]) -> dict[str, Any]:
+    """The values that a model has fields for."""
+    return {name: value for name, value in values.items() if name in model.model_fields}
 
 
 def parse(model: type[Model], values: Any) -> Model:

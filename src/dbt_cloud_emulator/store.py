@@ -8,29 +8,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
-from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from dbt_cloud_emulator.cancellations import ActorType, Cancellation, RunEnded
+from dbt_cloud_emulator.recording import Replayed
+from dbt_cloud_emulator.status import Status
 from dbt_cloud_emulator.timing import parse_timestamp, timestamp, utcnow
-
-if TYPE_CHECKING:
-    from dbt_cloud_emulator.replay import Replayed
-
-
-class Status(IntEnum):
-    """The status codes of runs and steps."""
-
-    QUEUED = 1
-    STARTING = 2
-    RUNNING = 3
-    SUCCESS = 10
-    ERROR = 20
-    CANCELLED = 30
-
-    @property
-    def is_complete(self) -> bool:
-        return self >= Status.SUCCESS
 
 
 @dataclass(slots=True)
@@ -108,13 +92,27 @@ class Run:
     hidden_until: datetime | None = None
     hidden_requests: int = 0
     cancelled_by: str | None = None
+    cancelled_by_type: ActorType = "service_token"
+    is_ending: bool = False  # its cancellation is under way
+    planned_end: Cancellation | None = None
     has_docs_generated: bool = False
     has_sources_generated: bool = False
     steps: list[Step] = field(default_factory=list)
     replayed: Replayed | None = None
 
+    def reach(self, step: Step) -> None:
+        """A step has begun. Raises RunEnded where this run's planned cancellation is for it."""
+        if self.planned_end is not None and self.planned_end.step == step.index:
+            raise RunEnded
+
     def step_folder(self, index: int) -> Path:
         return self.folder / "steps" / str(index)
+
+    def rewritten(self, content: bytes) -> bytes:
+        """A file of its recording as this run would have made it; of a real run, the content itself."""
+        if self.replayed is None:
+            return content
+        return self.replayed.rewrite(content, run_id=self.id, job_id=self.job_id, project_id=self.project_id)
 
     @property
     def failed_step(self) -> Step | None:
@@ -190,7 +188,7 @@ class RunStore:
         if run.replayed is not None:
             return
         raw = asdict(run)
-        del raw["replayed"], raw["folder"]
+        del raw["replayed"], raw["folder"], raw["planned_end"]
         run.folder.mkdir(parents=True, exist_ok=True)
         partial = run.folder / "run.json.part"
         partial.write_text(json.dumps(raw, default=_plain), encoding="utf-8")

@@ -1,11 +1,11 @@
-"""The step: environment in, exit status out. Wiring only; what happens in which order stands in `runner`."""
+"""Environment in, exit status out: what is refused or skipped before any request, and the step."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -15,72 +15,45 @@ from pathlib import Path
 from dbt_cloud_run.clock import SystemClock
 from dbt_cloud_run.errors import InvalidInputsError
 from dbt_cloud_run.github.console import Console
-from dbt_cloud_run.github.streams import without_raising
-from dbt_cloud_run.model import Ending, FailureKind, Outcome
-from dbt_cloud_run.run_log import debug_lines
-from dbt_cloud_run.settings.settings import Settings
-from dbt_cloud_run.step import EXIT_FAILURE, StepRun
+from dbt_cloud_run.model import Ending, FailureKind, Outcome, StepError
+from dbt_cloud_run.process import handle_signals, run_process
+from dbt_cloud_run.settings.settings import WHY_MISSING, Settings
+from dbt_cloud_run.step import EXIT_FAILURE, run_step
 
-SECRETS = (
-    "INPUT_API-TOKEN",
-    "INPUT_API_TOKEN",
-    "DBT_CLOUD_API_TOKEN",
-    "INPUT_GITHUB-TOKEN",
-    "INPUT_GITHUB_TOKEN",
-    "ACTIONS_RUNTIME_TOKEN",
-)
+_logger = logging.getLogger(__name__)
 _PREFIX = "dbt-cloud-run-"
 
 
 def main(environ: Mapping[str, str]) -> int:
-    """Run the step. Gives 0, 1, or 130 and 143 after SIGINT and SIGTERM."""
-    console = Console(environ=environ)
-    hide_secrets(console, environ)
-    with debug_lines(console):
-        return without_raising(console, partial(_run, console, environ), EXIT_FAILURE)
+    """Run the step. Returns 0, 1, or 130 and 143 after SIGINT and SIGTERM."""
+    return run_process(environ, partial(_run, environ), status_of_fault=EXIT_FAILURE)
 
 
-def _run(console: Console, environ: Mapping[str, str]) -> int:
+def _run(environ: Mapping[str, str], console: Console) -> int:
     try:
         settings = Settings.from_environ(environ)
     except InvalidInputsError as error:
         return _refuse(console, error, environ)
     for warning in settings.warnings:
-        console.warning(warning)
+        _logger.warning("%s", warning)
     if settings.api_token is None:
         return _skip(console, settings)
-    return asyncio.run(_in_a_loop(settings, console))
+    return asyncio.run(_run_step(settings, console))
 
 
-def hide_secrets(console: Console, environ: Mapping[str, str]) -> None:
-    """Mask the secrets at once, before anything else could print them."""
-    for name in SECRETS:
-        console.mask(environ.get(name, ""))
-
-
-def hear_signals(clock: SystemClock) -> None:
-    """SIGINT and SIGTERM end every wait; a second signal ends the process at once."""
-    loop = asyncio.get_running_loop()
-
-    def heard(signum: int) -> None:
-        if clock.signum:
-            os._exit(128 + signum)
-        clock.interrupt(signum)
-
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(signum, heard, signum)
-
-
-async def _in_a_loop(settings: Settings, console: Console) -> int:
+async def _run_step(settings: Settings, console: Console) -> int:
     clock = SystemClock()
-    hear_signals(clock)
+    handle_signals(clock)
     try:
         folder = _temporary_folder(settings)
     except OSError as error:
-        return _stop(console, settings, f"No temporary folder can be made in the container: {error}.")
+        message = f"A temporary folder cannot be created in the container: {error}."
+        _logger.error("%s", message, extra={"title": "dbt Cloud"})
+        return _end_early(console, StepError(kind=FailureKind.CONFIG, message=message), with_summary=settings.summary)
     with folder as scratch:
-        status = await StepRun(settings, console, clock, Path(scratch)).run()
-    if status > EXIT_FAILURE:  # after a signal nobody waits for a thread that is still decoding, zipping or talking
+        status = await run_step(settings, console, clock, Path(scratch))
+    if status > EXIT_FAILURE:
+        # After a signal, no thread that is still decoding, zipping or sending is waited for.
         sys.stdout.flush()
         os._exit(status)
     return status
@@ -95,37 +68,35 @@ def _temporary_folder(settings: Settings) -> tempfile.TemporaryDirectory[str]:
         return tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True)
 
 
-def _stop(console: Console, settings: Settings, message: str) -> int:
-    console.error(message, title="dbt Cloud")
-    _publish_first(console, Ending.ERROR, FailureKind.CONFIG, message, with_summary=settings.summary)
-    return EXIT_FAILURE
-
-
 def _refuse(console: Console, error: InvalidInputsError, environ: Mapping[str, str]) -> int:
-    console.error(str(error), title="dbt Cloud: inputs")
+    _logger.error("%s", error, extra={"title": "dbt Cloud: inputs"})
     with_summary = environ.get("INPUT_SUMMARY", "").strip().lower() != "false"
-    _publish_first(console, Ending.ERROR, error.kind, error.message, with_summary=with_summary)
-    return EXIT_FAILURE
+    return _end_early(console, StepError(kind=error.kind, message=error.message), with_summary=with_summary)
 
 
 def _skip(console: Console, settings: Settings) -> int:
-    from dbt_cloud_run.settings.settings import WHY_MISSING
-
     why = f"api-token {WHY_MISSING}"
     console.notice(f"Skipped: {why}", title="dbt Cloud: skipped")
-    _publish_first(console, Ending.SKIPPED, FailureKind.NONE, why, with_summary=settings.summary)
+    _publish_early(console, Outcome(ending=Ending.SKIPPED, notes=(why,)), with_summary=settings.summary)
     return 0
 
 
-def _publish_first(console: Console, ending: Ending, kind: FailureKind, message: str, *, with_summary: bool) -> None:
-    """Every output of a step that never spoke to dbt Cloud, and the reason in the job summary."""
+def _end_early(console: Console, error: StepError, *, with_summary: bool) -> int:
+    outcome = Outcome(ending=Ending.ERROR, failure_kind=error.kind, error=error)
+    _publish_early(console, outcome, with_summary=with_summary)
+    return EXIT_FAILURE
+
+
+def _publish_early(console: Console, outcome: Outcome, *, with_summary: bool) -> None:
+    """Every output of a step that sent no request to dbt Cloud, and the reason in the job summary."""
+    # The report is imported only where there is one to write before the step.
     from dbt_cloud_run.report.outputs import build_outputs
     from dbt_cloud_run.report.report import Report
     from dbt_cloud_run.report.summary import render_summary, summary_budget
 
-    data = Report(outcome=Outcome(ending=ending, failure_kind=kind, message=message))
+    report = Report(outcome=outcome)
     with contextlib.suppress(OSError):
-        for name, value in build_outputs(data).items():
+        for name, value in build_outputs(report).items():
             console.set_output(name, value)
         if with_summary:
-            console.append_summary(render_summary(data, summary_budget(console.summary_size())))
+            console.append_summary(render_summary(report, summary_budget(console.summary_size())))

@@ -55,6 +55,111 @@ class FailureKind(StrEnum):
     TIMEOUT = "timeout"
     API = "api"
     CONFIG = "config"
+    OTHER_COMMIT = "other-commit"
+
+
+class Limit(StrEnum):
+    """The inputs that limit the time; each value is the input's name."""
+
+    TOTAL = "timeout-minutes"
+    QUEUE = "queue-timeout-minutes"
+
+
+class LeftAlone(StrEnum):
+    """Why a run that goes on is not cancelled."""
+
+    CANCEL_RUN = "cancel-run is false"
+    WAIT = "wait is false"
+    NOT_OURS = "this step did not start it"
+
+
+class FateKind(StrEnum):
+    """What became of a run that was still active when a limit or a signal ended the step's wait."""
+
+    LEFT_ALONE = "left alone"
+    CANCELLED = "cancelled"
+    HAD_ENDED = "had ended"
+    CANCELLING = "cancellation accepted, not ended yet"
+    NOT_CANCELLED = "cancellation failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fate:
+    """What became of a run, as far as it is known. `error` belongs to `NOT_CANCELLED`, `why` to `LEFT_ALONE`."""
+
+    kind: FateKind
+    run_id: int | None  # None where it is not known which run a request has started
+    state: RunState = RunState.UNKNOWN
+    why: LeftAlone | None = None
+    error: str = ""
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether the run may go on although it should not: the post step continues with it."""
+        return self.kind in (FateKind.CANCELLING, FateKind.NOT_CANCELLED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitReached:
+    """A time limit of the step ended the wait."""
+
+    limit: Limit
+    fate: Fate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interruption:
+    """A signal ended the step. `fate` is None where no run of this step goes on."""
+
+    signum: int
+    fate: Fate | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepError:
+    """The error that ended the step: what happened, and what the user should do next."""
+
+    kind: FailureKind
+    message: str
+    advice: str = ""
+
+
+class Invariant(StrEnum):
+    """What must hold for a success; checked in `ledger.verdict`, at one place, before anything is published."""
+
+    NO_NODE_FAILED = "no node's last result is a failure"
+    NOTHING_LEFT_OUT = "no failure was left out of a retry"
+    RESULTS_KNOWN = "after a retry, every result is known"
+    COMMIT_AS_ASKED = "the commit that was built is the one that was asked for"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contradiction:
+    """dbt Cloud calls the last run a success, and an invariant does not hold.
+
+    `nodes` are unique ids, `runs` run ids, `commits` the one asked for and the one built.
+    """
+
+    invariant: Invariant
+    nodes: tuple[str, ...] = ()
+    runs: tuple[int, ...] = ()
+    commits: tuple[str, str] | None = None
+
+
+class UnknownKind(StrEnum):
+    """What could not be read of a run that has ended."""
+
+    STEPS = "its steps"
+    RESULTS = "the results of a step"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unknown:
+    """One thing that is not known of an attempt; never taken for nothing, and never for a success."""
+
+    kind: UnknownKind
+    why: str
+    step: int | None = None  # the step's index, with `RESULTS`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +187,14 @@ class TriggerOverrides:
         }
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Window:
+    """A span of event time of a microbatch model, from `start` up to and without `end`; both aware and in UTC."""
+
+    start: datetime
+    end: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeResult:
     """One row of a `run_results.json`. `status` is dbt's own word, in lower case; an unknown word is kept."""
@@ -97,6 +210,8 @@ class NodeResult:
     relation_name: str | None = None
     adapter_response: Mapping[str, Any] = field(default_factory=dict)
     row: int = 0  # position in the file's `results`, by which the file's own row is found again
+    batches_done: tuple[Window, ...] = ()  # of a microbatch model
+    batches_failed: tuple[Window, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +228,8 @@ class StepResults:
     indirect_selection: str | None = None  # args: as it was in force, also where the command does not say so
     resource_types: tuple[str, ...] = ()
     exclude_resource_types: tuple[str, ...] = ()
+    full_refresh: bool | None = None  # args.full_refresh; None where the engine does not tell
+    favor_state: bool | None = None  # args.favor_state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,10 +289,12 @@ class Attempt:
     queued_seconds: float | None = None
     retried_natively: bool = False
     from_earlier_workflow_run: bool = False
-    is_partial: bool = False  # a retry that was not asked for all that had failed before it: its success is not ours
+    is_partial: bool = False  # a retry that was not asked for everything that had failed before it
     plan: RetryPlan | None = None  # the plan made from this attempt, if it was followed by a decision about a retry
     warnings: tuple[str, ...] = ()  # artifacts that are missing, late or not trusted
+    unknown: tuple[Unknown, ...] = ()  # what should be there and could not be read
     is_unread: bool = False  # some artifact could not be read for a reason that may pass
+    cancelled_by_another: bool | None = None  # than who started it; None where the audit does not say
 
 
 class StepAction(StrEnum):
@@ -204,6 +323,7 @@ class PlannedNode:
     reason: str  # for people: `failed: connection reset (transient)`, `skipped because of model.shop.orders`
     retryability: Retryability = Retryability.UNKNOWN
     seconds_before: float = 0.0
+    windows: tuple[Window, ...] = ()  # of a microbatch model: only these are run again; empty: all of the node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,11 +425,12 @@ class Outcome:
     failure_kind: FailureKind = FailureKind.NONE
     attempts: tuple[Attempt, ...] = ()
     ledger: Ledger = field(default_factory=Ledger)
-    message: str | None = None  # one sentence for people: why it ended as it did
-    advice: str | None = None  # what the user should do next
-    left_out: bool = False  # a plan left a failure out, so a green last run is no success
-    notes: tuple[str, ...] = ()  # such as: `taken up: run 7 had already been started for this commit`
-    started_monotonic: float = 0.0
+    error: StepError | None = None
+    limit: LimitReached | None = None
+    interruption: Interruption | None = None
+    contradictions: tuple[Contradiction, ...] = ()  # why the success of the last run is none
+    unknown_runs: tuple[int, ...] = ()  # runs of which a result that counts could not be read
+    notes: tuple[str, ...] = ()  # such as: attached to run 7, which had already been started for this commit
     duration_seconds: float | None = None  # from the trigger to the last attempt's end
     queued_seconds: float | None = None  # over all attempts
 

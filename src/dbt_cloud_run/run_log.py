@@ -1,4 +1,4 @@
-"""The log of the step: what a person who watches it, or reads it afterwards, wants to know, and no more.
+"""The log of the step: what a person who watches it, or reads it afterwards, wants to know.
 
 Groups do not nest, so an attempt is a heading with lines for its changes of state, and each step that is seen at work a
 group with a line on its progress at sensible intervals. The modules that read dbt's logs are loaded when there is one.
@@ -6,9 +6,7 @@ group with a line on its progress at sensible intervals. The modules that read d
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,35 +19,8 @@ if TYPE_CHECKING:
     from dbt_cloud_run.report.progress import Progress
 
 LONGEST_NAME = 100  # characters shown of a step's command
-LOG_TAIL = 20_000  # characters of a running step's log in which its progress is sought
-SIGN_OF_LIFE = 60.0  # seconds after which a running step is told of again although nothing new is known of it
-
-
-class _Debug(logging.Handler):
-    """What the modules below log, as debug lines."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__(logging.DEBUG)
-        self._console = console
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._console.debug(record.getMessage())
-
-
-@contextmanager
-def debug_lines(console: Console) -> Iterator[None]:
-    """While it lasts, and if the runner asks for debug lines, the requests to dbt Cloud are among them."""
-    logger, handler = logging.getLogger("dbt_cloud_run"), _Debug(console)
-    if not console.is_debug:
-        yield
-        return
-    logger.addHandler(handler)
-    logger.setLevel(logging.DEBUG)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(logging.NOTSET)
+LOG_TAIL = 20_000  # characters of a running step's log that are searched for its progress
+SIGN_OF_LIFE = 60.0  # seconds after which a running step has a line although nothing about it is new
 
 
 @dataclass(slots=True)
@@ -60,26 +31,24 @@ class RunLog:
     clock: Clock
     _state: RunState | None = None
     _steps: dict[int, RunState] = field(default_factory=dict)
-    _told: dict[int, tuple[Progress | None, float]] = field(default_factory=dict)  # of each step: what, and when
+    _shown: dict[int, tuple[Progress | None, float]] = field(default_factory=dict)  # of each step: what, and when
     _blocked_by: tuple[int, ...] = ()
     _lengths: dict[int, int] = field(default_factory=dict)  # of each step's log, as it was served
     _number: int = 0
+    _began: float = 0.0  # when the wait for the run began, on the monotonic clock
     _open_step: int | None = None
     _group: ExitStack = field(default_factory=ExitStack)
 
-    def note(self, text: str) -> None:
-        """One line of our own."""
-        self.console.info(text)
-
     def started(self, run: Run, number: int) -> None:
         """An attempt begins."""
-        self._state, self._steps, self._told, self._blocked_by = None, {}, {}, ()
-        self._lengths, self._number = {}, number
+        self._state, self._steps, self._shown, self._blocked_by = None, {}, {}, ()
+        self._lengths, self._number, self._began = {}, number, self.clock.monotonic()
         self.close()
         self.console.info(f"Attempt {number}: run {run.id} {run.href or ''}".rstrip())
 
-    def seen(self, run: Run, elapsed: float) -> None:
+    def seen(self, run: Run) -> None:
         """A look at the run: what has changed, and how far the running step is where its log has been read."""
+        elapsed = self.clock.monotonic() - self._began
         self.console.debug(f"look at run {run.id} after {elapsed:.1f} s: {run.state.value}, {len(run.steps)} steps")
         if run.state is not self._state:
             if run.state.is_terminal:
@@ -102,10 +71,10 @@ class RunLog:
         self._lengths[step.index] = max(len(step.log), self._lengths.get(step.index, 0))
         if step.state is RunState.RUNNING:
             progress = read_progress(step.log[-LOG_TAIL:])
-            told, told_at = self._told.get(step.index, (None, -SIGN_OF_LIFE))
-            if progress == told and elapsed - told_at < SIGN_OF_LIFE:
+            shown, shown_at = self._shown.get(step.index, (None, -SIGN_OF_LIFE))
+            if progress == shown and elapsed - shown_at < SIGN_OF_LIFE:
                 return
-            self._told[step.index] = progress, elapsed
+            self._shown[step.index] = progress, elapsed
             self._open(step)
             taken = (self.clock.utcnow() - step.started_at).total_seconds() if step.started_at else elapsed
             line = progress_line(step.index, _name(step), max(taken, 0.0), progress)

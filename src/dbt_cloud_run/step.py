@@ -1,12 +1,17 @@
-"""One step from its first request to its exit status: runs the loop, hears signals, publishes whatever came of it."""
+"""The step, from its first request to its exit status. This is THE order of things: it reads from top to bottom.
+
+decide → start → loop → publish → status; below it, the path of a signal.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import traceback
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,264 +22,325 @@ from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.errors import ActionError, Interrupted
 from dbt_cloud_run.github.console import ANNOTATION_LIMIT, Console
-from dbt_cloud_run.model import Ending, Outcome
+from dbt_cloud_run.github.log import TITLE
+from dbt_cloud_run.model import (
+    Ending,
+    Fate,
+    FateKind,
+    Interruption,
+    LeftAlone,
+    Outcome,
+    StepError,
+)
+from dbt_cloud_run.process import report_fault
 from dbt_cloud_run.run_log import RunLog
 from dbt_cloud_run.settings.settings import Settings
-from dbt_cloud_run.start.pending import Pending
-from dbt_cloud_run.start.start import Starter
+from dbt_cloud_run.start.decide import Action, Decision, decide
+from dbt_cloud_run.start.once import find_started, start_once
 from dbt_cloud_run.state import State
+from dbt_cloud_run.story import Story, outcome_of
 
 if TYPE_CHECKING:
-    from dbt_cloud_run.collect.collect import Collector
-    from dbt_cloud_run.publish.publish import Publisher
-    from dbt_cloud_run.runner import Runner
+    from collections.abc import AsyncGenerator
+
+    from dbt_cloud_run.publish.folder import ArtifactsFolder
+    from dbt_cloud_run.publish.publish import Publication
+
+_logger = logging.getLogger(__name__)
 
 EXIT_FAILURE = 1
-LAST_WORD = 2.0  # seconds for one request after a signal; the platform grants 7.5 before it asks again
+LAST_WORD = 2.0
+"""Seconds for one request after a signal; the runner grants 7.5 s before it sends the next one."""
+
+_GREEN = (Ending.SUCCESS, Ending.QUEUED, Ending.SKIPPED)
 
 
-@dataclass(slots=True)
-class StepRun:
-    """The work of one step."""
+@dataclass
+class Step:
+    """The work of one step.
+
+    A signal may end the work at any moment. What is known then is in `story`, and what is published in `publication`;
+    `is_over` says that the step has ended by its own decision: only publishing is left, and nothing is cancelled.
+    """
 
     settings: Settings
     console: Console
     clock: SystemClock
     scratch: Path
-    make_client: Callable[..., CloudClient] = CloudClient
-    _runner: Runner | None = None
-    _job_id: int | None = None
-    _step_key: str = ""  # by which a run shows that this step started it
-    _pending: Pending | None = None  # the newest write that starts a run
-    _publisher: Publisher | None = None
-    _is_over: bool = False  # by a decision of our own: what is left is publishing, and nothing is to be cancelled
-    _error: ActionError | None = None
-    _state: State = field(init=False)
-    _log: RunLog = field(init=False)
+    story: Story
+    state: State
+    log: RunLog
+    publication: Publication | None = None
+    is_over: bool = False
+    error: StepError | None = None
 
-    def __post_init__(self) -> None:
-        self._state = State(self.console)
-        self._log = RunLog(self.console, self.clock)
-        self._job_id = self.settings.job_id
+    @cached_property
+    def folder(self) -> ArtifactsFolder | None:
+        """The folder in the workspace; looked up when the job is known, or has turned out not to be."""
+        from dbt_cloud_run.publish.folder import artifacts_folder
 
-    async def run(self) -> int:
-        """Do the work and publish it; gives the exit status."""
-        settings = self.settings
-        assert settings.api_token is not None  # noqa: S101 - `main` has seen to it
-        self._state.target(settings.base_url, settings.account_id)
-        try:
-            client = self.make_client(settings.base_url, settings.account_id, settings.api_token, self.clock)
-        except ActionError as error:
-            return await self._publish(self._tell(error), error)
-        async with client:
-            work = asyncio.create_task(self._work(client))
-            signal = asyncio.create_task(self.clock.interrupted())
-            await asyncio.wait({work, signal}, return_when=asyncio.FIRST_COMPLETED)
-            signal.cancel()
-            if work.done() and not isinstance(work.exception(), Interrupted):
-                return work.result()
-            work.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await work
-            return await self._interrupted(client)
+        return artifacts_folder(self.settings, self.story.job_id)
 
-    async def _work(self, client: CloudClient) -> int:
-        error: ActionError | None = None
-        reader = Reader(self.clock, on_note=self._log.note)
-        minutes = self.settings.timeout_minutes
-        limit = reader.within(minutes * 60) if minutes and self.settings.wait else None
-        starter = Starter(
-            settings=self.settings,
-            client=client,
-            reader=reader,
-            on_note=self._log.note,
-            on_warning=self.console.warning,
-            send=self._send,
-            deadline=limit,
-        )
-        try:
-            started = await starter.start()
-            self._job_id, self._step_key = started.job_id, started.tag.key.step
-            self._runner = self._make_runner(client, reader, limit)
-            if self.settings.wait:
-                await self._runner.run(started)
-            elif (run := await self._runner.first(started)) is not None:
-                self._runner.take(run, is_ours=False)
-                self._log.note("wait is false: the run goes on in dbt Cloud.")
-        except ActionError as failure:
-            error = failure
-        except Interrupted:  # no end of our own: the run is to be cancelled
-            raise
-        except Exception as failure:  # a fault of ours: it is reported as one, and no reason to cancel anything
-            error = self._internal(failure)
-        self._log.close()
-        self._is_over, self._error = True, error
-        is_lost = isinstance(error, Unconfirmed) and limit is not None and self.clock.monotonic() >= limit
-        if not is_lost and not (self._runner and self._runner.is_left_running):
-            self._state.ended("error" if error else "verdict" if self.settings.wait else "wait: false")
-        return await self._publish(self._tell(error), error)
 
-    async def _send(self, pending: Pending) -> Run:
-        self._pending = pending
-        self._step_key = pending.tag.key.step if pending.tag else self._step_key
-        self._state.pending(pending)
-        return await pending.send()
+async def run_step(
+    settings: Settings,
+    console: Console,
+    clock: SystemClock,
+    scratch: Path,
+    make_client: Callable[..., CloudClient] = CloudClient,
+) -> int:
+    """Do the work of the step and publish it; returns the exit status. `scratch` is a folder for temporary files."""
+    assert settings.api_token is not None  # noqa: S101 - `main` has checked it
+    step = Step(
+        settings,
+        console,
+        clock,
+        scratch,
+        story=Story(job_id=settings.job_id),
+        state=State(console),
+        log=RunLog(console, clock),
+    )
+    step.state.target(settings.base_url, settings.account_id)
+    try:
+        client = make_client(settings.base_url, settings.account_id, settings.api_token, clock)
+    except ActionError as error:
+        step.error = _step_error(error)
+        return await _publish(step)
+    async with client:
+        work = asyncio.create_task(_work(step, client))
+        signal = asyncio.create_task(clock.interrupted())
+        await asyncio.wait({work, signal}, return_when=asyncio.FIRST_COMPLETED)
+        signal.cancel()
+        if work.done() and not isinstance(work.exception(), Interrupted):
+            return work.result()
+        return await _interrupted(step, client, work)
 
-    def _make_runner(self, client: CloudClient, reader: Reader, overall: float | None = None) -> Runner:
-        from dbt_cloud_run.runner import Events, Runner  # not before it is needed: the trigger goes out first
 
-        return Runner(
-            settings=self.settings,
-            client=client,
-            reader=reader,
-            events=Events(
-                on_note=self._log.note,
-                on_run=self._on_run,
-                on_attempt=self._log.ended,
-                on_plan=self._log.plan,
-                watcher=self._log,
-            ),
-            send=self._send,
-            make_collector=lambda _: self._make_collector(client, reader),
-            overall=overall,
-        )
+async def _work(step: Step, client: CloudClient) -> int:
+    settings, reader = step.settings, Reader(step.clock)
+    minutes = settings.timeout_minutes if settings.wait else 0
+    deadline = reader.within(minutes * 60) if minutes else None
+    try:
+        decision = await decide(settings, client, reader, deadline=deadline)
+        _record(step, replace(step.story, job_id=decision.job_id, step_key=decision.tag.key.step, notes=decision.notes))
+        if decision.action is Action.START:
+            await _start(step, client, reader, decision, deadline)
+        async with aclosing(_loop(step, client, reader, decision, deadline)) as stories:
+            async for story in stories:
+                _record(step, story)
+        if not settings.wait:
+            _logger.info("wait is false: the run goes on in dbt Cloud.")
+    except ActionError as error:
+        step.error = _step_error(error)
+        is_unsettled = isinstance(error, Unconfirmed) and deadline is not None and step.clock.monotonic() >= deadline
+        return await _conclude(step, is_unsettled=is_unsettled)
+    except Interrupted:
+        # The step has not ended by its own decision: its run is cancelled.
+        raise
+    except Exception as error:
+        # A fault of this program is reported as one, and is no reason to cancel anything.
+        step.error = StepError(kind=ActionError.kind, message=report_fault(step.console, error), advice=_FAULT_ADVICE)
+        return await _conclude(step)
+    limit = step.story.limit
+    return await _conclude(step, is_unsettled=limit is not None and limit.fate.is_unsettled)
 
-    def _on_run(self, run: Run, number: int, is_ours: bool) -> None:
-        self._state.run(run, is_ours=is_ours and self.settings.cancel_run, step_key=self._step_key)
-        self._log.started(run, number)
-        publisher = self._make_publisher()
-        publisher.clear()
-        publisher.set_outputs(self._tell(None), job_id=self._job_id)
 
-    def _make_collector(self, client: CloudClient, reader: Reader) -> Collector:
-        from dbt_cloud_run.collect.collect import Collector
+async def _start(step: Step, client: CloudClient, reader: Reader, decision: Decision, deadline: float | None) -> None:
+    """Trigger the job, exactly once. The request is recorded before it is sent, and its run as soon as it is known."""
+    request = decision.new_run()
+    _record(step, replace(step.story, request=request))
+    run = await start_once(request, client, reader, deadline=deadline)
+    _record(step, replace(step.story, request=None, current=run, is_ours=True))
 
-        publisher = self._make_publisher()
-        return Collector(
-            client=client,
-            reader=reader,
-            kept=publisher.folder or self.scratch / "kept",
-            scratch=self.scratch,
-            patterns=self.settings.artifacts,
-            step_artifacts=self.settings.step_artifacts,
-            are_patterns_given="artifacts" in self.settings.given,
-            written=publisher.written,
-            packed=publisher.packed if self.settings.upload_artifact else None,
-        )
 
-    def _internal(self, failure: Exception) -> ActionError:
-        with self.console.group("Where this action itself went wrong"):
-            self.console.relay("".join(traceback.format_exception(failure)))
-        return ActionError(
-            f"This action itself went wrong ({type(failure).__name__}: {failure}).",
-            "The run in dbt Cloud, if there is one, was left alone. Please report this with the lines in the log.",
-        )
+def _loop(
+    step: Step, client: CloudClient, reader: Reader, decision: Decision, deadline: float | None
+) -> AsyncGenerator[Story]:
+    """The loop over attempts. What it needs is imported when the job has been triggered, which is sooner without it."""
+    from dbt_cloud_run.collect.collect import Keeping
+    from dbt_cloud_run.loop import Means, attempts_of
+    from dbt_cloud_run.waiting.wait import Limits
 
-    # -- publishing
+    settings, folder = step.settings, step.folder
+    keeping = Keeping(
+        kept=folder.path if folder is not None else step.scratch / "kept",
+        scratch=step.scratch,
+        patterns=settings.artifacts,
+        step_artifacts=settings.step_artifacts,
+        are_patterns_given="artifacts" in settings.given,
+        keeps_packed=settings.upload_artifact,
+    )
+    limits = Limits(deadline, settings.queue_timeout_minutes * 60 or None)
+    means = Means(settings=settings, client=client, reader=reader, limits=limits, keeping=keeping)
+    return attempts_of(step.story, decision, means)
 
-    def _make_publisher(self) -> Publisher:
-        if self._publisher is None:
-            from dbt_cloud_run.publish.publish import Publisher, artifacts_folder
 
-            try:
-                folder: Path | None = artifacts_folder(self.settings, self._job_id)
-            except (ValueError, OSError) as error:
-                folder = None
-                self.console.warning(f"artifacts-path cannot be used, so no files are written there: {error}")
-            self._publisher = Publisher(self.settings, self.console, self.clock, folder)
-        return self._publisher
+def _record(step: Step, story: Story) -> None:
+    """Keep the newest story: for a signal and the post step, in the log, and in the outputs when a run begins."""
+    before, step.story = step.story, story
+    if story.request is not None and story.request is not before.request:
+        step.state.request(story.request)
+    run = story.current
+    if run is not None and (before.current is None or before.current.id != run.id):
+        is_to_cancel = story.is_ours and step.settings.cancel_run and step.settings.wait
+        step.state.run(run, is_to_cancel=is_to_cancel, step_key=story.step_key)
+        step.log.started(run, len(story.attempts) + 1)
+        _begin_outputs(step)
+    elif run is not None and run is not before.current:
+        step.log.seen(run)
+    for number, attempt in enumerate(story.attempts):
+        earlier = before.attempts[number] if number < len(before.attempts) else None
+        if earlier is None:
+            step.log.ended(attempt)
+        if attempt.plan is not None and (earlier is None or earlier.plan is None):
+            step.log.plan(attempt.plan)
 
-    async def _publish(self, outcome: Outcome, error: ActionError | None) -> int:
-        collector = self._runner.collector if self._runner else None
-        publisher = self._make_publisher()
-        await publisher.publish(outcome, collector.manifest if collector else None, job_id=self._job_id)
-        self._state.published()
-        return self._conclude(outcome, error)
 
-    def _conclude(self, outcome: Outcome, error: ActionError | None) -> int:
-        """The last lines of the log, at least one annotation for a failure, and the exit status."""
-        self._last_lines()
-        if error is not None:
-            self.console.error(str(error), title="dbt Cloud")
-            return EXIT_FAILURE
-        if outcome.ending in (Ending.SUCCESS, Ending.QUEUED, Ending.SKIPPED):
-            return 0
-        # Failed nodes have errors of their own; what became of a run that was out of time is said besides.
-        if self.console.annotations_left("error") == ANNOTATION_LIMIT or outcome.ending is Ending.TIMED_OUT:
-            self.console.error(outcome.message or f"The run ended: {outcome.ending.value}.", title="dbt Cloud")
-        return EXIT_FAILURE if self.settings.fail_on_error else 0
+def _begin_outputs(step: Step) -> None:
+    """What is known when a run begins: an earlier step's files go, and the outputs are set as far as they are known."""
+    from dbt_cloud_run.publish.report import build_report
+    from dbt_cloud_run.publish.sinks import set_outputs
 
-    def _last_lines(self) -> None:
-        for line in self._make_publisher().result_lines():
-            self.console.info(line)
+    folder, story = step.folder, step.story
+    outcome = outcome_of(story, now=step.clock.utcnow())
+    try:
+        if folder is not None:
+            folder.remove_leftovers(step.settings.artifacts, story.files)
+        report = build_report(outcome, None, step.settings, job_id=story.job_id, folder=folder, files=story.files)
+        set_outputs(report, step.console)
+    except Exception as error:
+        _logger.warning("The first outputs could not be set: %s: %s", type(error).__name__, error)
 
-    def _tell(self, error: ActionError | None, *, interrupted_by: int = 0, fate: str = "") -> Outcome:
-        from dbt_cloud_run.ledger.story import tell
 
-        runner = self._runner
-        return tell(
-            runner.known_attempts() if runner else (),
-            notes=runner.notes if runner else (),
-            error=error,
-            interrupted_by=interrupted_by,
-            fate=fate,
-            timed_out=runner.timed_out if runner else None,
-            now=self.clock.utcnow(),
-        )
+# -- publish → status
 
-    # -- signals
 
-    async def _interrupted(self, client: CloudClient) -> int:
-        """A signal came: cancel our run with one request, write what is known, and go; the post step does the rest."""
-        signum = self.clock.signum
-        self._log.close()
-        self._log.note(f"Told to stop by signal {signum}.")
-        fate = "" if self._is_over else await self._cancel_in_a_hurry(client)
-        if fate:
-            self._log.note(fate)
-        outcome = self._tell(self._error, interrupted_by=0 if self._is_over else signum, fate=fate)
-        collector = self._runner.collector if self._runner else None
-        publisher = self._make_publisher()
-        publisher.publish_in_a_hurry(outcome, collector.manifest if collector else None, job_id=self._job_id)
-        if not publisher.has_uploaded:
-            self._state.files(publisher.artifact_name, publisher.folder, publisher.written)
-        self._last_lines()
-        return 128 + signum
+async def _conclude(step: Step, *, is_unsettled: bool = False) -> int:
+    """The step has ended by its own decision. `is_unsettled`: a run may go on, and the post step continues with it."""
+    step.log.close()
+    step.is_over = True
+    if not is_unsettled:
+        step.state.ended("error" if step.error else "verdict" if step.settings.wait else "wait: false")
+    return await _publish(step)
 
-    async def _cancel_in_a_hurry(self, client: CloudClient) -> str:
-        """Gives the sentence on what becomes of the run; none where there is no run that goes on."""
-        if why := self._why_left_alone():
-            run = self._runner.current if self._runner is not None else None
-            return f"Run {run.id} goes on in dbt Cloud: {why}." if run is not None and not run.state.is_terminal else ""
-        try:
-            run = await self._left_running(client)
-            if run is None:
-                return ""
-            async with asyncio.timeout(LAST_WORD):
-                await client.cancel_run(run.id)
-        except (CloudError, TimeoutError) as error:
-            return f"The run could not be cancelled now ({error or 'no answer'}); the post step tries again."
-        return f"Run {run.id} is being cancelled in dbt Cloud; the post step waits until it has ended."
 
-    def _why_left_alone(self) -> str:
-        if not self.settings.cancel_run:
-            return "cancel-run is false"
-        if not self.settings.wait:
-            return "wait is false"
-        runner = self._runner
-        is_anothers = runner is not None and runner.current is not None and not runner.is_ours
-        return "this step did not start it" if is_anothers else ""
+async def _publish(step: Step) -> int:
+    outcome = outcome_of(step.story, now=step.clock.utcnow(), error=step.error)
+    step.publication = _publication(step, outcome)
+    await step.publication.publish()
+    step.state.published()
+    return _status(step, step.publication)
 
-    async def _left_running(self, client: CloudClient) -> Run | None:
-        """The run of ours that may be going on: the current one, or that of a write whose answer we do not have."""
-        runner = self._runner
-        current = runner.current if runner is not None and runner.is_ours else None
-        if current is not None:
-            return None if current.state.is_terminal else current
-        started = await self._pending.run_after_all(client, LAST_WORD) if self._pending else None
-        if started is None or (runner is not None and any(one.run_id == started.id for one in runner.attempts)):
+
+def _publication(step: Step, outcome: Outcome) -> Publication:
+    from dbt_cloud_run.publish.publish import Publication
+    from dbt_cloud_run.publish.report import build_report
+
+    story, folder = step.story, step.folder
+    report = build_report(outcome, story.manifest, step.settings, job_id=story.job_id, folder=folder, files=story.files)
+    return Publication(report, step.settings, step.console, step.clock, folder, dict(story.files))
+
+
+def _status(step: Step, publication: Publication) -> int:
+    """The last lines of the log, at least one annotation for a failure, and the exit status."""
+    from dbt_cloud_run.report.progress import result_lines
+    from dbt_cloud_run.report.reasons import reason
+
+    outcome = publication.report.outcome
+    # Failed nodes have errors of their own; what ended the step, and what contradicts a success, is said besides.
+    is_said = step.console.annotations_left("error") < ANNOTATION_LIMIT
+    is_special = step.error is not None or outcome.ending is Ending.TIMED_OUT or bool(outcome.contradictions)
+    has_failed = outcome.ending not in _GREEN
+    is_error = has_failed and (is_special or not is_said)
+    for line in result_lines(publication.report, with_reason=not is_error):
+        _logger.info("%s", line)
+    if is_error:
+        words = " ".join(word for word in reason(outcome) if word)
+        _logger.error("%s", words or f"The run ended: {outcome.ending.value}.", extra=TITLE)
+    if step.error is not None:
+        return EXIT_FAILURE
+    return EXIT_FAILURE if has_failed and step.settings.fail_on_error else 0
+
+
+_FAULT_ADVICE = "The run in dbt Cloud, if there is one, was left alone. Please report this with the lines in the log."
+
+
+def _step_error(error: ActionError) -> StepError:
+    return StepError(kind=error.kind, message=error.message, advice=error.advice)
+
+
+# -- a signal
+
+
+async def _interrupted(step: Step, client: CloudClient, work: asyncio.Task[int]) -> int:
+    """A signal came: cancel the run with one request, publish what is known, and end. The post step does the rest."""
+    if step.story.request is not None and not step.is_over:
+        # The request is on its way, and its answer says which run to cancel.
+        await asyncio.wait({work}, timeout=LAST_WORD)
+    work.cancel()
+    with contextlib.suppress(asyncio.CancelledError, Exception):
+        await work
+    signum = step.clock.signum
+    step.log.close()
+    interruption = None
+    if not step.is_over:
+        interruption = Interruption(signum=signum, fate=await _fate(step, client))
+    outcome = outcome_of(step.story, now=step.clock.utcnow(), error=step.error, interruption=interruption)
+    _say_interrupted(Interruption(signum=signum, fate=interruption.fate if interruption else None))
+    if step.publication is None:
+        step.publication = _publication(step, outcome)
+    publication = step.publication
+    publication.publish_in_a_hurry()
+    if publication.report.artifact is None and publication.folder is not None:
+        step.state.files(publication.artifact_name, publication.folder.path, publication.files)
+    from dbt_cloud_run.report.progress import result_lines
+
+    for line in result_lines(publication.report):
+        _logger.info("%s", line)
+    return 128 + signum
+
+
+def _say_interrupted(interruption: Interruption) -> None:
+    from dbt_cloud_run.report.reasons import interruption_words
+
+    _logger.info("%s", interruption_words(interruption))
+
+
+async def _fate(step: Step, client: CloudClient) -> Fate | None:
+    """Cancel the run of this step with one request; returns what becomes of it. None: no run goes on."""
+    run = step.story.current
+    if (why := _left_alone(step)) is not None:
+        if run is None or run.state.is_terminal:
             return None
-        if self._runner is None:
-            self._runner = self._make_runner(client, Reader(self.clock))
-        self._runner.take(started, is_ours=True)
-        return started
+        return Fate(kind=FateKind.LEFT_ALONE, run_id=run.id, state=run.state, why=why)
+    try:
+        run = await _own_run(step, client)
+        if run is None or run.state.is_terminal:
+            return None
+        async with asyncio.timeout(LAST_WORD):
+            await client.cancel_run(run.id)
+    except (CloudError, TimeoutError) as error:
+        known = step.story.current
+        return Fate(kind=FateKind.NOT_CANCELLED, run_id=known.id if known else None, error=str(error))
+    return Fate(kind=FateKind.CANCELLING, run_id=run.id, state=run.state)
+
+
+def _left_alone(step: Step) -> LeftAlone | None:
+    if not step.settings.cancel_run:
+        return LeftAlone.CANCEL_RUN
+    if not step.settings.wait:
+        return LeftAlone.WAIT
+    return LeftAlone.NOT_OURS if step.story.current is not None and not step.story.is_ours else None
+
+
+async def _own_run(step: Step, client: CloudClient) -> Run | None:
+    """The run of this step that may be going on: the current one, or that of the request whose answer is not known."""
+    story = step.story
+    if story.current is not None or story.request is None:
+        return story.current
+    async with asyncio.timeout(LAST_WORD):
+        started = await find_started(client, story.request)
+    if started is None or any(attempt.run_id == started.id for attempt in story.attempts):
+        return None
+    _record(step, replace(story, request=None, current=started, is_ours=True))
+    return started

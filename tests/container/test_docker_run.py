@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from standins.results_service import ResultsService, runtime_token
 from tests.support.container_step import INTERRUPT_SECONDS, MAIN, POST, TERMINATE_SECONDS, ContainerStep
 from tests.support.emulator import TERMINAL, TOKEN, RunningEmulator
-from tests.support.results_service import ResultsService, runtime_token
 
 pytestmark = pytest.mark.container
 SLOW = "dbt build --vars '{shop_flaky: false, slow_model: stg_orders, slow_seconds: 120}'"
@@ -58,7 +58,7 @@ def wait_until_running(emulator: RunningEmulator, seconds: float = 60) -> int:
 def test_a_whole_step(step: ContainerStep, emulator: RunningEmulator, results: ResultsService) -> None:
     started = step.start(MAIN)
     assert started.wait() == 0
-    outputs = step.answers("GITHUB_OUTPUT")
+    outputs = step.answers("output")
     assert outputs["status"] == "success"
     assert json.loads(outputs["recovered-nodes"]) == ["model.shop.orders"]
     assert "orders" in step.summary
@@ -69,7 +69,7 @@ def test_a_whole_step(step: ContainerStep, emulator: RunningEmulator, results: R
     owner = (step.folder / "workspace").stat().st_uid
     assert {path.stat().st_uid for path in written.rglob("*")} == {owner}
     assert TOKEN not in started.log.replace(f"::add-mask::{TOKEN}", "")
-    post = step.start(POST, step.answers("GITHUB_STATE"))
+    post = step.start(POST, step.answers("state"))
     assert post.wait() == 0
     assert len(emulator.runs()) == 2
 
@@ -94,10 +94,10 @@ def test_cancelling_the_job_leaves_no_active_run(step: ContainerStep, emulator: 
     assert started.cancel() == 130
     assert time.monotonic() - told < 7.5
     assert not started.is_up()
-    outputs = step.answers("GITHUB_OUTPUT")
+    outputs = step.answers("output")
     assert (outputs["status"], outputs["run-id"]) == ("cancelled", str(run_id))
     assert step.summary
-    post = step.start(POST, step.answers("GITHUB_STATE"))
+    post = step.start(POST, step.answers("state"))
     assert post.wait() == 0
     assert emulator.wait(run_id)["status"] == CANCELLED
     assert active_runs(emulator) == []
@@ -111,7 +111,7 @@ def test_the_post_step_cancels_what_a_killed_step_left(step: ContainerStep, emul
     time.sleep(1)
     started.kill()
     assert active_runs(emulator) == [run_id]
-    state = step.answers("GITHUB_STATE")
+    state = step.answers("state")
     assert TOKEN not in json.dumps(state)
     post = step.start(POST, state)
     assert post.wait() == 0
@@ -132,7 +132,7 @@ def test_a_container_that_does_not_hear_outlives_the_runners_client_but_its_run_
     assert time.monotonic() - told >= INTERRUPT_SECONDS + TERMINATE_SECONDS
     assert started.is_up()
     assert active_runs(emulator) == [run_id]
-    post = step.start(POST, step.answers("GITHUB_STATE"))
+    post = step.start(POST, step.answers("state"))
     assert post.wait() == 0
     assert emulator.wait(run_id)["status"] == CANCELLED
     assert active_runs(emulator) == []
@@ -147,8 +147,8 @@ def test_the_post_step_leaves_a_run_alone_that_is_not_waited_for(
 ) -> None:
     step = with_inputs(step, steps_override=SLOW, wait="false")
     assert step.start(MAIN).wait() == 0
-    assert step.answers("GITHUB_OUTPUT")["status"] == "queued"
-    assert step.start(POST, step.answers("GITHUB_STATE")).wait() == 0
+    assert step.answers("output")["status"] == "queued"
+    assert step.start(POST, step.answers("state")).wait() == 0
     assert len(active_runs(emulator)) == 1
     emulator.cancel_all()
 
@@ -175,4 +175,4 @@ def test_nothing_of_the_checkout_is_loaded(step: ContainerStep, emulator: Runnin
     started = step.start(MAIN)
     assert started.wait() == 0
     assert "LOADED" not in started.log
-    assert step.answers("GITHUB_OUTPUT")["status"] == "skipped"
+    assert step.answers("output")["status"] == "skipped"

@@ -71,7 +71,7 @@ STEPS: dict[int, dict[str, str]] = {
     TRANSIENT: {},
     NATIVE: {"retry-strategy": "native"},
     DELAYED: {"retry-delay": "2.5"},
-    PATIENT: {"poll-interval": "4", "timeout-minutes": "0.12", "cancel-run": "false"},
+    PATIENT: {"poll-interval": "4", "timeout-minutes": "0.25", "cancel-run": "false"},
     QUEUED: {"queue-timeout-minutes": "0.03"},
     STAGING_TWIN: {
         **GO_ON,

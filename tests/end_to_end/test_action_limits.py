@@ -14,7 +14,7 @@ from tests.support.action import ActionJob, FinishedStep, RunningStep
 from tests.support.action_project import FLAKY_BUILD, GREEN_BUILD, action_world, job, recorded
 from tests.support.emulator import RunningEmulator
 
-from dbt_cloud_run.start.sending import NATIVE_PAUSE
+from dbt_cloud_run.start.native import PAUSE as NATIVE_PAUSE
 
 SHA = "1" * 40
 # Runs of these go on for minutes: the recordings are replayed slowly.

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from standins.cloud_server import ACCOUNT, TOKEN, CloudServer
+from standins.results_service import ResultsService
 from tests.support.action import ActionJob, FinishedStep
-from tests.support.cloud_server import ACCOUNT, TOKEN, CloudServer
-from tests.support.results_service import ResultsService
 
 RUN = 500
 LONG = "compiled/analytics/models/staging/salesforce/_salesforce__models.yml/dbt_utils_unique_combination_of_columns_"

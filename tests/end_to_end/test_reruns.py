@@ -142,7 +142,16 @@ def half_hopeless(recordings: list[Path], tmp_path_factory: pytest.TempPathFacto
     (row,) = (row for row in content["results"] if row["unique_id"] == TEST)
     row |= {"status": "fail", "failures": 6, "message": "Got 6 results, configured to fail if != 0"}
     results.write_text(json.dumps(content))
-    with running_emulator(config=configuration([failing, good])) as running:
+    # The third run is the retry of what was left out, and it passes there.
+    corrected = Path(shutil.copytree(good, folder / "corrected"))
+    (results,) = corrected.glob("steps/*/artifacts/run_results.json")
+    content = json.loads(results.read_text())
+    content["results"] = [row | {"status": "pass", "failures": 0, "message": None}]
+    results.write_text(json.dumps(content))
+    config = configuration([failing, good])
+    (bad,) = (one for one in config["jobs"] if one["name"] == "bad")
+    bad |= {"replay": [str(failing), str(good), str(corrected)], "replay_order": "sequence"}
+    with running_emulator(config=config) as running:
         yield running
 
 

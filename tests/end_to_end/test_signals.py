@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from standins.results_service import ResultsService
 from tests.support.action import FinishedStep
 from tests.support.emulator import RunningEmulator
 from tests.support.pid_one import ContainedJob, PidOne, saved_state, silent_server, why_impossible
 from tests.support.replayed import job_id
-from tests.support.results_service import ResultsService
 
 pytestmark = pytest.mark.skipif(bool(why_impossible()), reason=f"NO SIGNAL IS PROVEN HERE: {why_impossible()}")
 

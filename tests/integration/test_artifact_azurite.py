@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from standins.results_service import ResultsService, runtime_token
 from tests.support.azurite import Azurite, azurite, install
-from tests.support.results_service import ResultsService, runtime_token
 
 from dbt_cloud_run.clock import SystemClock
 from dbt_cloud_run.github.artifacts.upload import ArtifactFile, ArtifactUploadError, upload_artifact
@@ -63,7 +63,6 @@ def upload(service: ResultsService, files: list[ArtifactFile], name: str) -> Any
             max_retention=90,
             clock=SystemClock(),
             temp_dir=None,
-            on_note=print,
             mask=lambda _: None,
         )
     )

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.cloud_server import CloudServer, FakeClock, Fault
+from standins.cloud_server import CloudServer, FakeClock, Fault
 
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import ARTIFACT_BUDGET, Reader
-from dbt_cloud_run.collect.collect import Collector
+from dbt_cloud_run.collect.collect import Keeping, collect
 from dbt_cloud_run.collect.downloads import CANCELLED_GRACE
 from dbt_cloud_run.model import Attempt, Ending
 
@@ -58,7 +58,7 @@ def run_of(*steps: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 class World:
-    """One server, one collector, one attempt."""
+    """One server, and one attempt whose artifacts are collected."""
 
     def __init__(self, folder: Path) -> None:
         self.kept, self.scratch = folder / "kept", folder / "scratch"
@@ -83,19 +83,14 @@ class World:
                 server.requests.clear()
                 self.prepare(server)
                 usual: dict[str, Any] = {"patterns": ("manifest.json", "run_results.json"), "step_artifacts": "results"}
-                collector = Collector(
-                    client=client,
-                    reader=Reader(self.clock),
-                    kept=self.kept,
-                    scratch=self.scratch,
-                    **(usual | options),
+                keeping = Keeping(kept=self.kept, scratch=self.scratch, **(usual | options))
+                found = await collect(
+                    Run.model_validate(run), 1, ending, client=client, reader=Reader(self.clock), keeping=keeping
                 )
-                attempt = await collector.collect(Run.model_validate(run), 1, ending)
                 self.requests = [(request.path, request.query.get("step", "")) for request in server.requests]
-                self.written = {path.relative_to(self.kept).as_posix() for path in collector.written}
-                metadata = collector.manifest.metadata if collector.manifest else None
-                self.manifest_name = metadata.project_name if metadata else None
-                return attempt
+                self.written = {path.relative_to(self.kept).as_posix() for path in found.files}
+                self.manifest_name = found.manifest.metadata.project_name if found.manifest else None
+                return found.attempt
 
         return asyncio.run(collected())
 
@@ -248,6 +243,14 @@ def test_what_nothing_speaks_against_is_used(world: World, content: bytes) -> No
     attempt = world.collect(run_of(made_step(4, BUILD)))
     assert statuses(attempt) == [{"model.p.a": "success"}]
     assert attempt.warnings == ()
+
+
+def test_the_results_of_a_line_that_is_not_understood_are_asked_for(world: World) -> None:
+    line = "dbt --log-level debug build --brand-new-flag"
+    world.add("run_results.json", 4, results())
+    world.add("manifest.json", 4, manifest())
+    attempt = world.collect(run_of(made_step(4, line)))
+    assert statuses(attempt) == [{"model.p.a": "success"}]
 
 
 def test_a_file_that_an_earlier_step_left_behind_is_that_steps(world: World) -> None:

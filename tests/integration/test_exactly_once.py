@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.cloud_server import JOB, TOKEN, CloudServer, Fault, refusing
+from standins.cloud_server import JOB, TOKEN, CloudServer, Fault, refusing
 from tests.support.write_scene import KEY, Scene, in_scene
 
 from dbt_cloud_run.cloud.errors import NotStarted, RateLimited, Rejected, RetryRefused, Unauthorized, Unconfirmed
 from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.errors import Interrupted
-from dbt_cloud_run.model import TriggerOverrides
+from dbt_cloud_run.start.once import NativeRetry, find_started, start_once
 from dbt_cloud_run.start.tag import Tag, parse_tag
-from dbt_cloud_run.start.trigger import find_tagged, retry_natively_once, start_list, trigger_once
 
 FOREVER = float("inf")
 AMBIGUOUS = ("reset", "silence", 408, 500, 502, 503, 504, "html", "truncated", "empty", "null", "cut")
@@ -207,8 +206,9 @@ def test_after_a_signal_one_look_finds_what_was_started() -> None:
         with pytest.raises(Interrupted):
             await scene.start()
         async with scene.server.client(scene.clock) as client:
-            found = await find_tagged(client, JOB, scene.tag, scene.failed)
-        assert [run.id for run in found] == [scene.server.runs[-1]["id"]]
+            found = await find_started(client, scene.request)
+        assert found is not None
+        assert found.id == scene.server.runs[-1]["id"]
 
     in_scene(play)
 
@@ -230,21 +230,6 @@ def test_a_retry_is_not_refused_but_unauthorized_with_a_bad_token() -> None:
         scene.server.fault("POST", RETRY_PATH, Fault(401))
         with pytest.raises(Unauthorized):
             await scene.retry()
-
-    in_scene(play)
-
-
-def test_the_start_list_is_one_call_with_baseline_and_history() -> None:
-    async def play(scene: Scene) -> None:
-        for length in ("00:10:00", "00:12:00"):
-            scene.server.add_run(status=10, run_duration=length)
-        scene.server.add_run(status=10, run_duration="01:00:00", steps_override=["dbt test"])
-        async with scene.server.client(scene.clock) as client:
-            start = await start_list(client, Reader(scene.clock), JOB)
-        assert start.baseline_id == max(run["id"] for run in scene.server.runs)
-        assert start.durations(TriggerOverrides()) == (720.0, 600.0)
-        assert start.durations(TriggerOverrides(steps_override=("dbt test",))) == (3600.0,)
-        assert len(scene.server.requests) == 1
 
     in_scene(play)
 
@@ -275,17 +260,12 @@ def test_a_cooldown_of_another_request_holds_the_trigger_back() -> None:
         reader = Reader(scene.clock)
         reader.rate_limit.observe(RateLimited("Too many requests."))
         async with scene.server.client(scene.clock) as client:
-            overrides = TriggerOverrides()
-            await trigger_once(
-                client, JOB, overrides, "nightly", scene.tag, scene.failed, reader=reader, on_note=scene.notes.append
-            )
+            await start_once(scene.request, client, reader)
             assert scene.clock.sleeps == [pytest.approx(300)]
             reader.rate_limit.observe(RateLimited("Too many requests."))
             late = scene.clock.monotonic() + 120
             with pytest.raises(NotStarted, match="longer than the time left"):
-                await retry_natively_once(
-                    client, scene.failed, JOB, reader=reader, on_note=scene.notes.append, deadline=late
-                )
+                await start_once(NativeRetry(job_id=JOB, run_id=scene.failed), client, reader, deadline=late)
         assert scene.started == 1
 
     in_scene(play)

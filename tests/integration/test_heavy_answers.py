@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from tests.support.cloud_server import FakeClock
+from standins.cloud_server import FakeClock
 
 from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.errors import Ambiguous, CloudError, TooLarge

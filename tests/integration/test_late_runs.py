@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from tests.support.cloud_server import JOB, Fault
+from standins.cloud_server import JOB, Fault
 from tests.support.write_scene import Scene, in_scene
 
-from dbt_cloud_run.cloud.errors import Unconfirmed
+from dbt_cloud_run.cloud.errors import CloudError, Unconfirmed
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.errors import Interrupted
 from dbt_cloud_run.post import _appeared, _cancel
-from dbt_cloud_run.state import SavedWrite
+from dbt_cloud_run.start.once import NativeRetry, NewRun
 
 FOREVER = float("inf")
 RUN_PATH = "/run/$"
@@ -77,10 +79,13 @@ def test_the_post_step_looks_for_a_minute_for_what_was_in_flight() -> None:
         late = scene.server.add_run(cause=str(scene.tag))["id"]
         scene.server.hidden[late] = 6
         async with scene.server.client(scene.clock) as client:
-            found = await _appeared(client, Reader(scene.clock), SavedWrite(JOB, scene.failed, scene.tag, None))
+            found = await _appeared(client, Reader(scene.clock), scene.request)
             assert found is not None
             assert found.id == late
-            assert await _appeared(client, Reader(scene.clock), SavedWrite(JOB, late, scene.tag, None)) is None
+            assert (
+                await _appeared(client, Reader(scene.clock), NewRun(job_id=JOB, baseline_id=late, tag=scene.tag))
+                is None
+            )
         assert sum(scene.clock.sleeps) == pytest.approx(120)
 
     in_scene(play)
@@ -117,6 +122,31 @@ def test_a_retry_that_does_not_say_what_it_retries_is_no_reason_to_send_another(
         with pytest.raises(Unconfirmed, match="does not say"):
             await scene.retry()
         assert scene.server.count("POST", RETRY_PATH) == 1
+
+    in_scene(play)
+
+
+def test_the_post_step_cannot_find_it_out_either_where_a_retry_does_not_say_what_it_retries() -> None:
+    async def play(scene: Scene) -> None:
+        scene.server.add_run(trigger={"cause": "Retry", "cause_category": "rerun"})
+        async with scene.server.client(scene.clock) as client:
+            with pytest.raises(CloudError, match="does not say"):
+                await _appeared(client, Reader(scene.clock), NativeRetry(job_id=JOB, run_id=scene.failed))
+
+    in_scene(play)
+
+
+@pytest.mark.parametrize(
+    "answer", [{"id": 5}, {"id": 0}, {"id": -3}, {"job_definition_id": JOB + 1}, {"trigger": None}, {"trigger": {}}]
+)
+def test_an_answer_that_is_not_of_this_request_is_not_believed(answer: dict[str, Any]) -> None:
+    """The look-up decides: it finds the run that the request has started."""
+
+    async def play(scene: Scene) -> None:
+        scene.server.answer_of_trigger = answer
+        run = await scene.start()
+        assert scene.started == 1
+        assert run.id == scene.server.runs[-1]["id"]
 
     in_scene(play)
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.support.cloud_server import CloudServer, FakeClock, Fault
+from standins.cloud_server import CloudServer, FakeClock, Fault
 
 from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.errors import ConfigError

@@ -37,7 +37,7 @@ os.environ["INPUT_HOST"] = f"http://127.0.0.1:{server.server_port}"
 runpy.run_path("entrypoint.py", run_name="__main__")
 """
 
-LATER = ("collect", "downloads", "publish", "report", "runner", "assets", "ledger", "view", "retry", "commenting")
+LATER = ("collect", "downloads", "publish", "report", "loop", "assets", "ledger", "view", "retry", "commenting")
 LATER_PACKAGES = ("msgspec", "github", "requests")
 
 
@@ -55,7 +55,7 @@ def test_nothing_of_what_comes_after_it_is_imported_before_the_trigger(tmp_path:
     )
     path, modules = json.loads(told.read_text())
     assert path == "/api/v2/accounts/1/jobs/1001/run/"
-    assert "dbt_cloud_run.start.trigger" in modules
+    assert "dbt_cloud_run.start.once" in modules
     ours = {name.removeprefix("dbt_cloud_run.") for name in modules if name.startswith("dbt_cloud_run.")}
     assert not {name for name in ours if name.split(".")[0] in LATER}
     assert not {name for name in ours if name.startswith(("github.artifacts", "github.comment"))}

@@ -13,10 +13,8 @@ from __future__ import annotations
 import io
 import itertools
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 import zipfile
 from collections.abc import Mapping
@@ -25,14 +23,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+from standins.results_service import ResultsService
+from standins.runner import FILES, POST, STEP, Places, command, environment, input_variables, state_variables
+from standins.runner_log import ParsedCommand, Reading, read_environment_file, read_stream
 from tests.support.emulator import RunningEmulator
-from tests.support.results_service import ResultsService, runtime_token
-from tests.support.runner_parser import ParsedCommand, Reading, read_environment_file, read_stream
 
-ROOT = Path(__file__).resolve().parents[2]
-STEP, POST = "entrypoint.py", "post_entrypoint.py"
 SECONDS = 120.0
-FILES = ("output", "state", "step_summary", "env", "path")
 
 
 @dataclass(frozen=True)
@@ -155,6 +151,7 @@ class ActionJob:
     results: ResultsService | None = None
     variables: Mapping[str, str] = field(default_factory=dict)  # of every step's environment
     before: ClassVar[tuple[str, ...]] = ()  # the words of the command before Python's own
+    interpreter: tuple[str, ...] = ()  # the words that start the script, if not Python's own
     made: ClassVar[type[RunningStep]] = RunningStep
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _started: list[RunningStep] = field(default_factory=list)
@@ -188,7 +185,7 @@ class ActionJob:
         seconds: float = SECONDS,
     ) -> FinishedStep:
         """Run the post step of a step, with the state that it has left."""
-        state = {f"STATE_{name}": value for name, value in read_environment_file(step.files / "state").items()}
+        state = state_variables(read_environment_file(step.files / "state"))
         return self.start(inputs, script=POST, variables=state | dict(variables or {})).finish(seconds)
 
     def start(
@@ -207,14 +204,12 @@ class ActionJob:
             (files / name).touch()
         event_name, payload = event or ("workflow_dispatch", {})
         (files / "event.json").write_text(json.dumps(payload), encoding="utf-8")
-        environment = self.environment(files, event_name, attempt) | dict(variables or {})
-        given = {**self.inputs, **(inputs or {})}
-        environment |= {f"INPUT_{name.upper()}": value for name, value in given.items()}
+        given = input_variables({**self.inputs, **(inputs or {})})
         with (files / "log").open("wb") as log:
             process = subprocess.Popen(  # noqa: S603 - our own script
-                [*self.before, sys.executable, "-Iu", str(ROOT / script)],
+                [*self.before, *(self.interpreter or command(script))],
                 cwd=self.workspace,
-                env=environment,
+                env=self.environment(files, event_name, attempt) | dict(variables or {}) | given,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -231,40 +226,9 @@ class ActionJob:
 
     def environment(self, files: Path, event_name: str, attempt: int) -> dict[str, str]:
         """What a container action gets, without its inputs."""
-        context = {
-            "ACTION": "__self",
-            "ACTOR": "octocat",
-            "API_URL": "https://api.github.com",
-            "EVENT_NAME": event_name,
-            "EVENT_PATH": str(files / "event.json"),
-            "JOB": "dbt",
-            "REF": "refs/heads/main",
-            "REPOSITORY": "acme/shop",
-            "RETENTION_DAYS": "90",
-            "RUN_ATTEMPT": str(attempt),
-            "RUN_ID": "4242",
-            "RUN_NUMBER": "12",
-            "SERVER_URL": "https://github.com",
-            "SHA": "1" * 40,
-            "WORKFLOW": "nightly",
-            "WORKSPACE": str(self.workspace),
-        }
-        services: dict[str, str] = {}
-        if self.results is not None:
-            services = {"ACTIONS_RESULTS_URL": self.results.url, "ACTIONS_RUNTIME_TOKEN": runtime_token()}
-        return {
-            "PATH": os.defpath,
-            "HOME": str(self.folder / "home"),
-            "LANG": "C.UTF-8",
-            "CI": "true",
-            "GITHUB_ACTIONS": "true",
-            "RUNNER_OS": "Linux",
-            "RUNNER_TEMP": str(self.folder / "temp"),
-            **{f"GITHUB_{name}": value for name, value in context.items()},
-            **{f"GITHUB_{name.upper()}": str(files / name) for name in FILES},
-            **services,
-            **self.variables,
-        }
+        services = {} if self.results is None else self.results.variables
+        context = {"EVENT_NAME": event_name, "RUN_ATTEMPT": str(attempt)}
+        return environment(Places.below(self.folder, files), services, context) | dict(self.variables)
 
 
 def inputs_for(emulator: RunningEmulator, **more: str) -> dict[str, str]:

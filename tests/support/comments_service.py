@@ -30,6 +30,14 @@ class CommentsService:
         self.comments: list[Comment] = []
         self.requests: list[str] = []
         self.statuses: dict[str, list[int]] = {}  # by method: what is answered instead, one after another
+        self.said = "planned"  # what GitHub says then
+        self.headers: dict[str, str] = {}  # and sends besides
+        self.pull_request: Any = {
+            "number": 5,
+            "state": "open",
+            "head": {"sha": "f00dcafe", "repo": {"full_name": "org/repo"}},
+            "base": {"sha": "beefbeef", "repo": {"full_name": "org/repo"}},
+        }
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (_Handler,), {"service": self}))
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}{PREFIX}"
@@ -55,6 +63,8 @@ class CommentsService:
             return (200, {"login": self.login}, {}) if is_person else (403, {"message": "not accessible"}, {})
         if method == "GET" and path == "/repos/org/repo/issues/5/comments":
             return self._page(parse_qs(parts.query))
+        if method == "GET" and path == "/repos/org/repo/pulls/5":
+            return 200, self.pull_request, {}
         if method == "POST" and path == "/repos/org/repo/issues/5/comments":
             if len(body["body"]) > 65_536:
                 return 422, {"message": "body is too long"}, {}
@@ -93,10 +103,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.service.requests.append(f"{self.command} {self.path}")
         planned = self.service.statuses.get(self.command)
-        if self.headers.get("Authorization") != f"token {TOKEN}":
+        if self.headers.get("Authorization") not in (f"token {TOKEN}", f"Bearer {TOKEN}"):
             status, answer, headers = 401, {"message": "Bad credentials"}, {}
         elif planned:
-            status, answer, headers = planned.pop(0), {"message": "planned"}, {}
+            status, answer, headers = planned.pop(0), {"message": self.service.said}, self.service.headers
         else:
             status, answer, headers = self.service.answer(self.command, self.path, json.loads(body or b"{}"))
         content = json.dumps(answer).encode()

@@ -13,15 +13,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from demo.runner import declared_defaults, entries
+from standins.runner import Places, declared_defaults, environment, input_variables, state_variables
+from standins.runner_log import read_environment_file
 
 # Inside of the container, as the runner mounts them.
 FILES = {
-    "GITHUB_OUTPUT": "set_output_",
-    "GITHUB_STATE": "save_state_",
-    "GITHUB_STEP_SUMMARY": "step_summary_",
-    "GITHUB_ENV": "set_env_",
-    "GITHUB_PATH": "add_path_",
+    "output": "set_output_",
+    "state": "save_state_",
+    "step_summary": "step_summary_",
+    "env": "set_env_",
+    "path": "add_path_",
 }
 MAIN, POST = "/opt/dbt-cloud-run/app/entrypoint.py", "/opt/dbt-cloud-run/app/post_entrypoint.py"
 DOCKER_SOCKET = "/var/run/docker.sock"
@@ -51,41 +52,29 @@ class ContainerStep:
         return self.folder / "temp/_runner_file_commands" / f"{prefix}{self._suffix}"
 
     def answers(self, name: str) -> dict[str, str]:
-        """What the step wrote into GITHUB_OUTPUT or GITHUB_STATE."""
-        return entries(self._file(FILES[name]).read_text())
+        """What the step wrote into its `output` or `state`."""
+        return read_environment_file(self._file(FILES[name]))
 
     @property
     def summary(self) -> str:
-        return self._file(FILES["GITHUB_STEP_SUMMARY"]).read_text()
+        return self._file(FILES["step_summary"]).read_text()
 
     def environment(self) -> dict[str, str]:
-        github = {
-            "ACTION": "__self",
-            "ACTOR": "ann",
-            "API_URL": "https://api.github.com",
-            "EVENT_NAME": "push",
-            "EVENT_PATH": "/github/workflow/event.json",
-            "JOB": "dbt",
-            "REF": "refs/heads/main",
-            "REPOSITORY": "example/shop",
-            "RUN_ATTEMPT": "1",
-            "RUN_ID": "77",
-            "RUN_NUMBER": "7",
-            "SERVER_URL": "https://github.com",
-            "SHA": "0" * 40,
-            "WORKFLOW": "nightly",
-            "WORKSPACE": "/github/workspace",
-        }
-        return (
-            {f"INPUT_{name.upper()}": value for name, value in (declared_defaults() | dict(self.inputs)).items()}
-            | {f"GITHUB_{name}": value for name, value in github.items()}
-            | {name: f"/github/file_commands/{prefix}{self._suffix}" for name, prefix in FILES.items()}
-            | {"HOME": "/github/home", "RUNNER_OS": "Linux", "RUNNER_TEMP": "/github/runner_temp"}
-            | dict(self.services)
+        places = Places(
+            workspace="/github/workspace",
+            home="/github/home",
+            temp="/github/runner_temp",
+            event="/github/workflow/event.json",
+            files={name: f"/github/file_commands/{prefix}{self._suffix}" for name, prefix in FILES.items()},
         )
+        inherited = environment(places, self.services, {"EVENT_NAME": "push", "REPOSITORY": "example/shop"})
+        # PATH and LANG are the image's own; the two others are named without a value to take, as the runner does it.
+        hidden = ("PATH", "LANG", "GITHUB_ACTIONS", "CI")
+        own = {name: value for name, value in inherited.items() if name not in hidden}
+        return input_variables(declared_defaults() | dict(self.inputs)) | own
 
     def start(self, entrypoint: str, state: Mapping[str, str] | None = None) -> RunningStep:
-        environment = self.environment() | {f"STATE_{name}": value for name, value in (state or {}).items()}
+        variables = self.environment() | state_variables(state or {})
         temp, name = self.folder / "temp", f"{self.name}-{Path(entrypoint).stem}"
         mounts = {
             os.environ.get("DOCKER_HOST", "").removeprefix("unix://") or DOCKER_SOCKET: DOCKER_SOCKET,
@@ -97,12 +86,12 @@ class ContainerStep:
         }
         command = [shutil.which("docker") or "docker", "run", "--name", name, "--label", self._suffix[:6]]
         command += ["--workdir", "/github/workspace", "--rm", "--network", "host"]
-        command += [part for key in environment for part in ("-e", key)]
+        command += [part for key in variables for part in ("-e", key)]
         command += ["-e", "GITHUB_ACTIONS=true", "-e", "CI=true", "--entrypoint", entrypoint]
         command += [part for host, inside in mounts.items() for part in ("-v", f"{host}:{inside}")]
         process = subprocess.Popen(  # noqa: S603 - the runner's own command line
             [*command, self.image],
-            env=os.environ | environment,
+            env=os.environ | variables,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

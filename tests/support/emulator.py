@@ -110,6 +110,14 @@ class RunningEmulator:
     def clear_faults(self) -> None:
         self.client.delete("/__emulator__/faults")
 
+    def plan_cancellation(self, kind: str, **plan: Any) -> None:
+        """Let the next run end as cancelled (see `dbt_cloud_emulator.cancellations.Cancellation`)."""
+        response = self.client.post("/__emulator__/cancellations", json={"kind": kind, **plan})
+        assert response.is_success, response.text
+
+    def clear_cancellations(self) -> None:
+        self.client.delete("/__emulator__/cancellations")
+
     def requests(self, method: str | None = None, path: str = "") -> list[dict[str, Any]]:
         """The log of requests, those whose path contains `path`."""
         log: list[dict[str, Any]] = self.client.get("/__emulator__/requests").json()
@@ -139,6 +147,7 @@ def running_emulator(
     config: Mapping[str, Any] | None = None,
     state: Path | None = None,
     tls: bool = False,
+    strict: bool = True,
     replay: Path | None = None,
     token: str = TOKEN,
     account_id: int = 1,
@@ -157,6 +166,8 @@ def running_emulator(
             command += ["--config", str(file)]
         if tls:
             command.append("--tls")
+        if strict:
+            command.append("--strict")
         if replay is not None:
             command += ["--replay", str(replay)]
         log = stack.enter_context((state / "emulator.log").open("w+", encoding="utf-8"))

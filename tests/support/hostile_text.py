@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hypothesis import strategies as st
-from tests.support.runner_parser import NET_WHITE_SPACE
+from standins.runner_log import NET_WHITE_SPACE
 
 COMMANDS = ["::error::x", "::set-output name=run-id::7", "##[error]x", "##[group]x", "::add-mask::a", "::ERROR ::"]
 PIECES = st.one_of(

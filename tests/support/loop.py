@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from standins.runner_log import read_environment_file
 from tests.support.action import FILES, ActionJob
-from tests.support.runner_parser import read_environment_file
 from tests.support.scaled_clock import ScaledClock
 
 from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.github.console import Console
-from dbt_cloud_run.main import hide_secrets
+from dbt_cloud_run.github.log import log_to
+from dbt_cloud_run.process import mask_secrets
 from dbt_cloud_run.settings.settings import Settings
-from dbt_cloud_run.step import StepRun
+from dbt_cloud_run.step import run_step
 
 CLOSED_PORT = 9  # `discard`, at which nothing listens here
 
@@ -91,7 +92,7 @@ class LoopJob(ActionJob):
         environment = self._prepared(files, inputs or {}, event, attempt) | dict(variables or {})
         log = io.StringIO()
         console = Console(stream=log, environ=environment)
-        hide_secrets(console, environment)
+        mask_secrets(console, environment)
         settings = Settings.from_environ(environment)
         clock = ScaledClock(self.factor)
         if signal_at is not None:
@@ -99,7 +100,8 @@ class LoopJob(ActionJob):
         began = clock.monotonic()
         with tempfile.TemporaryDirectory(dir=self.folder / "temp") as scratch:
             try:
-                status = await StepRun(settings, console, clock, Path(scratch), self._client).run()
+                with log_to(console):
+                    status = await run_step(settings, console, clock, Path(scratch), self._client)
             finally:
                 clock.close()
         seconds = clock.monotonic() - began

@@ -15,8 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from standins.runner_log import read_environment_file
 from tests.support.action import POST, ActionJob, FinishedStep, RunningStep
-from tests.support.runner_parser import read_environment_file
 
 SIGTERM_AFTER, SIGKILL_AFTER = 7.5, 2.5  # seconds, as the runner has it
 _ENTER = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")

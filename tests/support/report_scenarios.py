@@ -21,6 +21,7 @@ from dbt_cloud_run.model import (
     RunState,
     Step,
     StepAction,
+    StepError,
 )
 from dbt_cloud_run.report.report import NodeInfo, Report
 
@@ -167,9 +168,6 @@ def failed() -> Report:
         attempt(2, step(4, "dbt build --select fct_orders", second, run_id=70404), plan=stop),
         ending=Ending.ERROR,
         failure_kind=FailureKind.NODES,
-        left_out=True,
-        message="2 nodes failed and 3 were skipped because of them.",
-        advice="Both failures are deterministic: correct them and push.",
     )
 
 
@@ -183,8 +181,6 @@ def cancelled() -> Report:
         run,
         ending=Ending.CANCELLED,
         failure_kind=FailureKind.CANCELLED,
-        message="The run was cancelled in dbt Cloud.",
-        advice="Look in dbt Cloud who cancelled it; nothing is retried.",
     )
 
 
@@ -201,7 +197,6 @@ def setup_failed() -> Report:
         attempt(1, deps, plan=RetryPlan(stop_reason="targeted-retries is used up")),
         ending=Ending.ERROR,
         failure_kind=FailureKind.SETUP,
-        message="Step 3 of the run failed before any node ran.",
     )
     return replace(made, artifact=None)
 
@@ -230,7 +225,11 @@ def hostile() -> Report:
     }
     attempts = tuple(_hostile_attempt(run) for run in base.outcome.attempts)
     outcome = replace(
-        base.outcome, attempts=attempts, ledger=ledger(attempts), message=EVIL, advice=EVIL, notes=(EVIL,)
+        base.outcome,
+        attempts=attempts,
+        ledger=ledger(attempts),
+        error=StepError(kind=FailureKind.API, message=EVIL, advice=EVIL),
+        notes=(EVIL,),
     )
     made = replace(data_of(outcome, nodes, dict(base.edges)), job_name=EVIL, environment=EVIL, warnings=(EVIL,))
     assets = tuple(
@@ -324,7 +323,6 @@ def large(count: int, *, failing: int = 10) -> Report:
         ledger=ledger((run,)),
         duration_seconds=count * 0.06 + 30,
         queued_seconds=8.0,
-        message="Some nodes ran out of memory." if bad_ones else None,
     )
     return data_of(outcome, nodes, {parent: tuple(children) for parent, children in edges.items()})
 

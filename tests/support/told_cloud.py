@@ -15,9 +15,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.support.cloud_server import JOB, TOKEN, CloudServer, Request, _enveloped
+from standins.cloud_server import JOB, TOKEN, CloudServer, Request, enveloped
+from standins.results_service import ResultsService
 from tests.support.loop import LoopJob, PlayedStep
-from tests.support.results_service import ResultsService
 from tests.support.scaled_clock import ScaledClock
 
 Told = dict[str, Any]
@@ -123,12 +123,12 @@ class ToldCloud(CloudServer):
         times = {"started_at": _time(-8), "finished_at": _time(-1), "duration": "00:00:07"}
         return {"id": run_id * 10 + index, "run_id": run_id, "index": index, "status": 10, "logs": "", **times, **step}
 
-    def _handle(self, request: Request) -> tuple[int, bytes]:
+    def _handle(self, request: Request) -> tuple[int, bytes | Path]:
         path = request.path.removeprefix("/api/v2/accounts/1")
         if path == f"/jobs/{JOB}/":
-            return _enveloped(self.job)
+            return enveloped(self.job)
         if match := re.fullmatch(r"/runs/(\d+)/artifacts/", path):
-            return _enveloped(sorted({name for run_id, name, _ in self.files if run_id == int(match[1])}))
+            return enveloped(sorted({name for run_id, name, _ in self.files if run_id == int(match[1])}))
         return super()._handle(request)
 
 

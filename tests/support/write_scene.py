@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from tests.support.cloud_server import JOB, CloudServer, FakeClock
+from standins.cloud_server import JOB, CloudServer, FakeClock
+from tests.support.notes import kept_notes
 
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import Reader
-from dbt_cloud_run.model import TriggerOverrides
-from dbt_cloud_run.start.tag import RunKey, Tag
-from dbt_cloud_run.start.trigger import retry_natively_once, trigger_once
+from dbt_cloud_run.start.once import NativeRetry, NewRun, start_once
+from dbt_cloud_run.start.tag import RunKey, Tag, cause_text
 
 KEY = RunKey("0123456789", "abcdef")
 
@@ -19,32 +19,27 @@ KEY = RunKey("0123456789", "abcdef")
 class Scene:
     """A server, a clock and a tag; `start` triggers, `retry` retries run `failed` natively."""
 
-    def __init__(self, server: CloudServer) -> None:
+    def __init__(self, server: CloudServer, notes: list[str]) -> None:
         self.server = server
+        self.notes = notes
         self.clock = FakeClock()
-        self.notes: list[str] = []
-        self.reader = Reader(self.clock, on_note=self.notes.append)
+        self.reader = Reader(self.clock)
         self.tag = Tag.new(KEY)
         self.baseline = server.add_run(status=10, cause="someone else's")["id"]
         self.failed = server.add_run(status=20, cause="ours, failed")["id"]
 
+    @property
+    def request(self) -> NewRun:
+        body = {"cause": cause_text(self.tag, "nightly"), "git_sha": "abc"}
+        return NewRun(job_id=JOB, baseline_id=self.failed, tag=self.tag, body=body)
+
     async def start(self, deadline: float | None = None) -> Run:
         async with self.server.client(self.clock) as client:
-            return await trigger_once(
-                client,
-                JOB,
-                TriggerOverrides(git_sha="abc"),
-                "nightly",
-                self.tag,
-                self.failed,
-                reader=self.reader,
-                deadline=deadline,
-                on_note=self.notes.append,
-            )
+            return await start_once(self.request, client, self.reader, deadline=deadline)
 
     async def retry(self) -> Run:
         async with self.server.client(self.clock) as client:
-            return await retry_natively_once(client, self.failed, JOB, reader=self.reader, on_note=self.notes.append)
+            return await start_once(NativeRetry(job_id=JOB, run_id=self.failed), client, self.reader)
 
     @property
     def started(self) -> int:
@@ -54,7 +49,8 @@ class Scene:
 
 def in_scene(play: Callable[[Scene], Awaitable[None]]) -> None:
     async def run() -> None:
-        async with CloudServer() as server:
-            await play(Scene(server))
+        with kept_notes() as notes:
+            async with CloudServer() as server:
+                await play(Scene(server, notes))
 
     asyncio.run(run())

@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from tests.support.notes import kept_notes
 
 from dbt_cloud_run.github.artifacts.archive import ArtifactFile, Stopped, write_archive
 
@@ -26,7 +27,7 @@ def test_a_big_file_is_streamed(tmp_path: Path) -> None:
     try:
         with (tmp_path / "zip").open("wb") as target:
             files = [ArtifactFile(source, "manifest.json")]
-            archive = write_archive(files, target, stop=threading.Event(), on_note=print)
+            archive = write_archive(files, target, stop=threading.Event())
         assert tracemalloc.get_traced_memory()[1] < 12_000_000
     finally:
         tracemalloc.stop()
@@ -38,7 +39,7 @@ def test_a_big_file_is_streamed(tmp_path: Path) -> None:
 def test_a_file_over_four_gigabytes(tmp_path: Path) -> None:
     source = sparse(tmp_path / "big", 2**32 + 5)
     with (tmp_path / "zip").open("wb") as target:
-        write_archive([ArtifactFile(source, "big")], target, stop=threading.Event(), on_note=print)
+        write_archive([ArtifactFile(source, "big")], target, stop=threading.Event())
     source.unlink()
     with zipfile.ZipFile(tmp_path / "zip") as archive, archive.open("big") as entry:
         assert archive.getinfo("big").file_size == 2**32 + 5
@@ -53,7 +54,7 @@ def test_the_same_files_make_the_same_archive(tmp_path: Path) -> None:
     for names in ("abc", "cab"):
         files = [ArtifactFile(tmp_path / name, name) for name in names]
         with (tmp_path / "zip").open("wb") as target:
-            digests.add(write_archive(files, target, stop=threading.Event(), on_note=print).sha256)
+            digests.add(write_archive(files, target, stop=threading.Event()).sha256)
     assert len(digests) == 1
 
 
@@ -61,24 +62,23 @@ def test_it_ends_when_nobody_wants_the_result(tmp_path: Path) -> None:
     stop = threading.Event()
     stop.set()
     with (tmp_path / "zip").open("wb") as target, pytest.raises(Stopped):
-        write_archive([ArtifactFile(sparse(tmp_path / "x", 10), "x")], target, stop=stop, on_note=print)
+        write_archive([ArtifactFile(sparse(tmp_path / "x", 10), "x")], target, stop=stop)
     assert (tmp_path / "zip").stat().st_size < 200
 
 
 def test_a_full_disk_is_an_error_of_the_target(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(os.urandom(3_000_000))
     with Path("/dev/full").open("wb", buffering=0) as target, pytest.raises(OSError, match="space"):
-        write_archive([ArtifactFile(tmp_path / "x", "x")], target, stop=threading.Event(), on_note=print)
+        write_archive([ArtifactFile(tmp_path / "x", "x")], target, stop=threading.Event())
 
 
 def test_a_name_that_is_not_allowed_never_takes_the_place_of_one_that_is(tmp_path: Path) -> None:
     names = ["a:b.sql", "a?b.sql", "a_b.sql", "x:y/c", "x_y/c"]
     for number, name in enumerate(names):
         (tmp_path / str(number)).write_text(name)
-    notes: list[str] = []
-    with (tmp_path / "zip").open("wb") as target:
+    with kept_notes() as notes, (tmp_path / "zip").open("wb") as target:
         files = (ArtifactFile(tmp_path / str(number), name) for number, name in enumerate(names))
-        write_archive(files, target, stop=threading.Event(), on_note=notes.append)
+        write_archive(files, target, stop=threading.Event())
     with zipfile.ZipFile(tmp_path / "zip") as archive:
         held = {name: archive.read(name).decode() for name in archive.namelist()}
     assert held["a_b.sql"] == "a_b.sql"

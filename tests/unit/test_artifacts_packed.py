@@ -28,7 +28,7 @@ def packed_file(path: Path, content: bytes = CONTENT, name: str = "") -> Path:
 
 def archived(files: list[ArtifactFile], target: Path) -> zipfile.ZipFile:
     with target.open("wb") as file:
-        archive = write_archive(files, file, stop=threading.Event(), on_note=print)
+        archive = write_archive(files, file, stop=threading.Event())
     assert archive.sha256 == hashlib.sha256(target.read_bytes()).hexdigest()
     return zipfile.ZipFile(target)
 
@@ -76,4 +76,4 @@ def test_it_stops_here_too(tmp_path: Path) -> None:
     stop.set()
     files = [ArtifactFile(tmp_path / "m", "m", packed_file(tmp_path / "m.gz"))]
     with (tmp_path / "zip").open("wb") as target, pytest.raises(Stopped):
-        write_archive(files, target, stop=stop, on_note=print)
+        write_archive(files, target, stop=stop)

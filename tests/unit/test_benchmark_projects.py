@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import ssl
 from pathlib import Path
+from typing import Any
 
+import httpx
+import pytest
 from benchmarks.generate import digest, write_project
+from benchmarks.measure import serving
+from benchmarks.server import API, DBT_STEP, JOB, RUN
 
 from dbt_cloud_run.dbt.artifacts import decode_manifest, decode_run_results
 
@@ -43,3 +49,22 @@ def test_they_are_projects_of_depth_and_the_same_every_time(tmp_path: Path) -> N
     known = set(manifest.nodes) | set(manifest.sources)
     assert all(parent in known for node in models for parent in node.depends_on.nodes)
     assert max(len(node.depends_on.nodes) for node in models) >= 3
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "identity"])
+def test_they_are_served_over_https_packed_and_plain(tmp_path: Path, encoding: str) -> None:
+    write_project(tmp_path, 20)
+    with serving(tmp_path) as (url, authority):
+        options: Any = {"verify": ssl.create_default_context(cafile=authority), "trust_env": False}
+        with httpx.Client(base_url=url, headers={"Accept-Encoding": encoding}, **options) as client:
+            started = client.post(f"{API}/jobs/{JOB}/run/", json={"cause": "x"}).json()["data"]
+            ended = client.get(f"{API}/runs/{RUN}/", params={"include_related": "run_steps"}).json()["data"]
+            path = f"{API}/runs/{RUN}/artifacts/manifest.json"
+            manifest = client.get(path, params={"step": DBT_STEP})
+            other = client.get(path, params={"step": DBT_STEP - 1})
+            log = client.get("/__log__").json()
+    assert (started["id"], started["status"], ended["status"], len(ended["run_steps"])) == (RUN, 1, 10, 4)
+    assert manifest.content == (tmp_path / "manifest.json").read_bytes()
+    assert manifest.headers.get("content-encoding", "identity") == encoding
+    assert other.status_code == 404
+    assert [entry["method"] for entry in log] == ["POST", "GET", "GET", "GET"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.cloud_server import FakeClock
+from standins.cloud_server import FakeClock
 
 from dbt_cloud_run.cloud.errors import TooLarge
 from dbt_cloud_run.collect.allowance import EXPECTED_RATE, LARGEST_ATTEMPT, LONGEST, PATIENCE, Allowance, Overdue

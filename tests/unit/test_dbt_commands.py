@@ -13,8 +13,9 @@ from dbt.cli.options import MultiOption
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dbt_cloud_run.dbt.commands import DbtCommand, parse_command, runs_operation, same_command
+from dbt_cloud_run.dbt.commands import DbtCommand, parse_command, same_command
 from dbt_cloud_run.dbt.flags import DBT, Arity, Command
+from dbt_cloud_run.dbt.verbs import runs_operation
 
 
 def _defined(group: click.Group, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -169,12 +170,6 @@ def test_same_words_are_the_same_command() -> None:
     assert same_command("dbt run  -s 'a b'", 'dbt run -s "a b"')
     assert not same_command("dbt run -s a b", "dbt run -s 'a b'")
     assert same_command("dbt run 'x", "dbt  run 'x")
-
-
-def test_operations_are_seen_even_in_lines_that_are_not_understood() -> None:
-    assert runs_operation("dbt run-operation x")
-    assert runs_operation("dbt --new run-operation x")
-    assert not runs_operation("dbt run -s run-operation")
 
 
 values = st.text(

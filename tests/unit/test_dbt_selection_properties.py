@@ -16,7 +16,7 @@ from dbt_cloud_run.dbt.commands import Selection, parse_command
 from dbt_cloud_run.dbt.criteria import UndecidableError
 from dbt_cloud_run.dbt.naming import name_exactly, narrow_exactly
 from dbt_cloud_run.dbt.selection import Selector, executed, executed_types, is_ephemeral, model_of
-from dbt_cloud_run.retry import rewriting
+from dbt_cloud_run.retry import commands
 
 VERBS = ("build", "run", "test", "seed", "snapshot")
 
@@ -69,8 +69,8 @@ def test_a_divided_command_runs_each_node_once_and_none_before_what_it_waits_for
     assert command is not None
     if not failed:
         return
-    with patch.object(rewriting, "MAX_COMMAND_LENGTH", limit):
-        lines = rewriting.rewrite(selector, command, failed, may_divide=True).commands
+    with patch.object(commands, "MAX_COMMAND_LENGTH", limit):
+        lines = commands.rewrite(selector, command, failed, may_divide=True).commands
     event(f"{min(len(lines), 3)} commands")
     dbt = DbtItself(content)
     parts = [dbt.executes(line) for line in lines]

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dbt_cloud_emulator.replay import Recording, Replayed
-from dbt_cloud_emulator.store import Run, Status, Trigger
+from dbt_cloud_emulator.recording import Recording, Replayed
+from dbt_cloud_emulator.status import Status
+from dbt_cloud_emulator.store import Run, Trigger
 
 RECORDED = datetime(2024, 1, 1, 12, 0, 0, tzinfo=UTC)
 STARTED = datetime(2026, 7, 1, 8, 0, 0, tzinfo=UTC)
@@ -45,13 +46,14 @@ def _replayed(speed: float = 1) -> tuple[Replayed, Run]:
         created_at=STARTED,
         folder=Path(),
     )
-    return Replayed(recording, speed, STARTED), run
+    run.replayed = Replayed(recording, speed, STARTED)
+    return run.replayed, run
 
 
 def test_ids_and_invocation_ids_are_those_of_the_new_run() -> None:
-    replayed, run = _replayed()
+    _, run = _replayed()
     content = json.dumps({"metadata": {"invocation_id": INVOCATION, "env": ENV}, "seven": 7}).encode()
-    found = json.loads(replayed.rewrite(content, run))
+    found = json.loads(run.rewritten(content))
     assert found["metadata"]["env"] == {
         "DBT_CLOUD_RUN_ID": "90000000000002",
         "DBT_CLOUD_JOB_ID": "8",
@@ -60,7 +62,7 @@ def test_ids_and_invocation_ids_are_those_of_the_new_run() -> None:
     assert found["metadata"]["invocation_id"] != INVOCATION
     assert len(found["metadata"]["invocation_id"]) == 36
     assert found["seven"] == 7
-    assert replayed.rewrite(content, run) == replayed.rewrite(content, run)
+    assert run.rewritten(content) == run.rewritten(content)
 
 
 @pytest.mark.parametrize(
@@ -77,8 +79,8 @@ def test_ids_and_invocation_ids_are_those_of_the_new_run() -> None:
     ],
 )
 def test_times_of_the_recorded_run_move_and_others_stay(speed: float, recorded: str, expected: str) -> None:
-    replayed, run = _replayed(speed)
-    assert replayed.rewrite(f'"{recorded}"'.encode(), run).decode() == f'"{expected}"'
+    _, run = _replayed(speed)
+    assert run.rewritten(f'"{recorded}"'.encode()).decode() == f'"{expected}"'
 
 
 def test_a_moment_is_counted_from_the_start_of_the_run() -> None:

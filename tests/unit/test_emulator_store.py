@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from unittest.mock import sentinel
 
-from dbt_cloud_emulator.store import Run, RunStore, Status, Step, Trigger
+from dbt_cloud_emulator.status import Status
+from dbt_cloud_emulator.store import Run, RunStore, Step, Trigger
 
 NOW = datetime(2024, 5, 27, 10, 42, 16, 179903, tzinfo=UTC)
 

@@ -30,10 +30,6 @@ MESSAGES = {
         "090105 (22000): Cannot perform SELECT. This session does not have a current database.",
         (
             "Database Error\n  250001 (08001): None: Failed to connect to DB: ab.snowflakecomputing.com:443. "
-            "Your user account has been temporarily locked due to too many failed attempts."
-        ),
-        (
-            "Database Error\n  250001 (08001): None: Failed to connect to DB: ab.snowflakecomputing.com:443. "
             "User's default role 'X' ... The requested role does not exist"
         ),
         (
@@ -75,6 +71,10 @@ MESSAGES = {
         "000603 (XX000): SQL execution internal error: Processing aborted due to error 300002:1; SQL compilation error",
     ],
     ("snowflake", UNKNOWN): [
+        (
+            "Database Error\n  250001 (08001): None: Failed to connect to DB: ab.snowflakecomputing.com:443. "
+            "Your user account has been temporarily locked due to too many failed attempts."
+        ),
         "253012: Failed to parse the response",
         "000707 (02000): Data is not available.",
         "254007: The certificate is revoked or could not be validated: hostname=sfc-prod.s3.amazonaws.com",

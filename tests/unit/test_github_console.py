@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from standins.runner_log import Reading, read_environment_file, read_stream
 from tests.support.hostile_text import hostile
-from tests.support.runner_parser import Reading, read_environment_file, read_stream
 
 from dbt_cloud_run.github.console import ANNOTATION_LIMIT, SUMMARY_LIMIT, Annotation, Console
 

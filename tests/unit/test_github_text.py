@@ -7,8 +7,8 @@ import time
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from standins.runner_log import parse_line_by_culture, read_lines
 from tests.support.hostile_text import hostile
-from tests.support.runner_parser import parse_line_by_culture, read_lines
 
 from dbt_cloud_run.github.text import cut, harmless_lines, harmless_message, one_line, split_lines
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import pairwise
+
 import pytest
 from tests.support.attempts import attempt, step
 
 from dbt_cloud_run.ledger.ledger import build_ledger
-from dbt_cloud_run.model import FreshnessResult, RunState
+from dbt_cloud_run.model import FreshnessResult, RunState, Step, Window
 
 A, B, TEST = "model.p.a", "model.p.b", "test.p.t.1"
 
@@ -44,6 +48,27 @@ def test_what_fails_or_is_skipped_again_has_not_recovered(again: str) -> None:
         [attempt(1, step(4, "dbt build", {A: "error"})), attempt(2, step(4, "dbt build", {A: again}))]
     )
     assert not ledger.outcomes[A].recovered
+
+
+def with_batches(made: Step, **batches: tuple[Window, ...]) -> Step:
+    assert made.results is not None
+    nodes = tuple(replace(node, **batches) for node in made.results.nodes)
+    return replace(made, results=replace(made.results, nodes=nodes))
+
+
+def test_a_microbatch_model_has_recovered_when_all_of_its_batches_have() -> None:
+    days = [datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2, 3, 4)]
+    one, two, three = (Window(start, end) for start, end in pairwise(days))
+    failed = with_batches(step(4, "dbt run", {A: "partial success"}), batches_done=(one,), batches_failed=(two, three))
+    filled = with_batches(step(4, "dbt run", {A: "success"}), batches_done=(two,))
+    half = build_ledger([attempt(1, failed), attempt(2, filled)]).outcomes[A]
+    assert not half.recovered
+    assert half.result.status == "partial success"
+    assert half.result.message == "batches that are still missing: 2026-01-03 00:00 to 2026-01-04 00:00"
+    rest = with_batches(step(5, "dbt run", {A: "success"}), batches_done=(three,))
+    whole = build_ledger([attempt(1, failed), attempt(2, filled, rest)]).outcomes[A]
+    assert whole.recovered
+    assert whole.result.status == "success"
 
 
 def test_what_failed_after_it_recovered_has_not() -> None:

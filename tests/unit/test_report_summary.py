@@ -20,7 +20,16 @@ from tests.support import report_scenarios as scenarios
 from tests.support.rendering import render
 from tests.support.report_data import START, attempt, ledger, shop, step
 
-from dbt_cloud_run.model import Ending, FailureKind, FreshnessResult, NodeResult, Outcome, RunState, StepAction
+from dbt_cloud_run.model import (
+    Ending,
+    FailureKind,
+    FreshnessResult,
+    NodeResult,
+    Outcome,
+    RunState,
+    StepAction,
+    StepError,
+)
 from dbt_cloud_run.report.annotations import annotate
 from dbt_cloud_run.report.report import Report
 from dbt_cloud_run.report.summary import (
@@ -115,7 +124,13 @@ def test_the_first_line_has_it_all() -> None:
 
 
 def test_hardly_anything_is_known() -> None:
-    data = Report(outcome=Outcome(ending=Ending.ERROR, failure_kind=FailureKind.API, message="No answer."))
+    data = Report(
+        outcome=Outcome(
+            ending=Ending.ERROR,
+            failure_kind=FailureKind.API,
+            error=StepError(kind=FailureKind.API, message="No answer."),
+        )
+    )
     assert render_summary(data, BUDGET).strip() == "### ❌ Failed\n\nNo answer."
     one = scenarios.large(1, failing=0)
     summary = render_summary(one, BUDGET)

@@ -8,7 +8,8 @@ import pytest
 
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.model import TriggerOverrides
-from dbt_cloud_run.start.resume import ResumeAction, decide_resume, find_reusable, needs_retry, retries_of
+from dbt_cloud_run.start.chain import Chain, chain_of
+from dbt_cloud_run.start.resume import ResumeAction, decide_resume, find_reusable
 from dbt_cloud_run.start.tag import RunKey, Tag, cause_text
 
 KEY = RunKey("0123456789", "aaaaaa")
@@ -32,11 +33,11 @@ def ours(number: int, status: int, attempt: int = 1, root: int | None = None, **
 def decide(*runs: Run, attempt: int = 2, mode: Any = "unfinished") -> tuple[ResumeAction, list[int]]:
     decision = decide_resume(sorted(runs, key=lambda run: -run.id), KEY, mode=mode, run_attempt=attempt)
     assert decision.reason
-    assert (decision.action is ResumeAction.FRESH) == (decision.chain == ())
-    return decision.action, [run.id for run in decision.chain]
+    assert (decision.action is ResumeAction.TRIGGER) == (decision.chain is None)
+    return decision.action, [run.id for run in decision.chain.runs] if decision.chain else []
 
 
-FRESH = (ResumeAction.FRESH, [])
+FRESH = (ResumeAction.TRIGGER, [])
 
 
 @pytest.mark.parametrize("status", [1, 2, 3, 99])
@@ -66,12 +67,12 @@ def test_a_green_retry_of_a_part_is_no_success() -> None:
 
 def test_the_retries_of_a_run_that_was_taken_up_are_found() -> None:
     theirs, retry = run(5, ERROR), ours(8, ERROR, root=5)
-    assert retries_of(theirs, [theirs, retry, run(9, SUCCESS)], KEY, 2) == (theirs, retry)
-    assert retries_of(theirs, [theirs, ours(8, ERROR, root=4)], KEY, 2) == (theirs,)
-    assert needs_retry([theirs, retry])
-    assert needs_retry([theirs, part(8, SUCCESS, 5)])
+    assert chain_of(theirs, [theirs, retry, run(9, SUCCESS)], KEY, 2).runs == (theirs, retry)
+    assert chain_of(theirs, [theirs, ours(8, ERROR, root=4)], KEY, 2).runs == (theirs,)
+    assert Chain(5, (theirs, retry)).needs_retry
+    assert Chain(5, (theirs, part(8, SUCCESS, 5))).needs_retry
     for last in (ours(8, SUCCESS, root=5), ours(8, RUNNING, root=5), ours(8, CANCELLED, root=5, audit=A_PERSON)):
-        assert not needs_retry([theirs, last])
+        assert not Chain(5, (theirs, last)).needs_retry
 
 
 def test_the_first_attempt_and_resume_off_start_afresh() -> None:
@@ -85,9 +86,9 @@ def test_the_first_attempt_and_resume_off_start_afresh() -> None:
     [
         ({}, ResumeAction.RETRY),  # nobody else is named
         ({"audit": SAME_ACTOR}, ResumeAction.RETRY),
-        ({"audit": A_PERSON}, ResumeAction.FRESH),
+        ({"audit": A_PERSON}, ResumeAction.TRIGGER),
         ({"status_message": "This run timed out after running for 1 day"}, ResumeAction.RETRY),
-        ({"status_message": "Superseded by a newer commit"}, ResumeAction.FRESH),
+        ({"status_message": "Superseded by a newer commit"}, ResumeAction.TRIGGER),
     ],
 )
 def test_a_cancelled_run_counts_as_failed_if_we_had_cancelled_it(fields: Any, action: ResumeAction) -> None:
@@ -107,7 +108,8 @@ def test_the_chain_of_retries_is_followed_by_root_and_by_retrying_run_id() -> No
 
 def test_a_root_that_is_too_old_to_be_listed_is_named() -> None:
     decision = decide_resume([ours(8, ERROR, root=5)], KEY, mode="unfinished", run_attempt=2)
-    assert (decision.root_id, decision.run and decision.run.id) == (5, 8)
+    assert decision.chain is not None
+    assert (decision.chain.root_id, decision.chain.last.id) == (5, 8)
 
 
 def test_the_newest_attempt_that_started_afresh_counts() -> None:

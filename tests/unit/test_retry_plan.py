@@ -113,7 +113,6 @@ def test_whatever_did_not_succeed_is_retried(status: str) -> None:
     )
     assert made.commands == ("dbt run --select fqn:shop.marts.orders",)
     assert names(planned.nodes) == {uid(ORDERS)}
-    assert any("batches" in note for note in made.notes) == (status == "partial success")
 
 
 def test_a_warning_is_a_failure_only_with_warn_error() -> None:
@@ -343,10 +342,17 @@ def test_a_retry_of_a_retry_narrows_further() -> None:
     assert plan(replace(again, number=2)).commands == ("dbt run --select fqn:shop.marts.orders",)
 
 
-def test_favor_state_is_kept_and_explained() -> None:
-    made, planned = one("dbt run --defer --favor-state --state prod", row(STG), row(ORDERS, "error", RESET))
-    assert planned.new_command == "dbt run --defer --favor-state --state prod --select fqn:shop.marts.orders"
-    assert any("--favor-state" in note for note in made.notes)
+def test_with_favor_state_what_this_run_built_is_read_where_it_was_built() -> None:
+    _, planned = one("dbt run --defer --favor-state --state prod", row(STG), row(ORDERS, "error", RESET))
+    assert planned.new_command == "dbt run --defer --state prod --no-favor-state --select fqn:shop.marts.orders"
+
+
+def test_with_favor_state_what_is_read_only_in_part_is_built_along() -> None:
+    """`SINGULAR` reads two models, and this run built one of them."""
+    _, planned = one("dbt build --favor-state", row(ORDERS), row(SINGULAR, "error", RESET))
+    assert planned.new_command is not None
+    assert "--favor-state --select" in planned.new_command
+    assert names(planned.nodes) == {uid(ORDERS), uid(SINGULAR)}
 
 
 @pytest.mark.parametrize(("verdict", "message"), [("deterministic", "Compilation Error in model eph"), ("x", RESET)])

@@ -11,16 +11,17 @@ from typing import Any
 import httpx
 import pytest
 from pydantic import SecretStr
+from standins.cloud_server import FakeClock
 from tests.support.attempts import attempt, step
-from tests.support.cloud_server import FakeClock
 
 from dbt_cloud_run.cloud.errors import CloudError
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.transport import Transport
 from dbt_cloud_run.collect.attempts import LONGEST_LOG
 from dbt_cloud_run.github.console import Console
+from dbt_cloud_run.github.log import log_to
 from dbt_cloud_run.model import PlannedNode, PlannedStep, Retryability, RetryPlan, RunState, StepAction
-from dbt_cloud_run.run_log import SIGN_OF_LIFE, RunLog, debug_lines
+from dbt_cloud_run.run_log import SIGN_OF_LIFE, RunLog
 
 
 def running(log: str) -> Run:
@@ -30,11 +31,14 @@ def running(log: str) -> Run:
 
 def test_progress_is_told_when_there_is_some_and_once_a_minute() -> None:
     stream = io.StringIO()
-    log = RunLog(Console(stream, {}), FakeClock())
+    clock = FakeClock()
+    log = RunLog(Console(stream, {}), clock)
     log.started(running(""), 1)
+    began = clock.now
     first = "06:00:00  1 of 9 START sql view model dev.a ... [RUN]\n"
     for second in range(200):
-        log.seen(running(first if second < 100 else first + "06:00:01  1 of 9 OK created a ... [OK]\n"), float(second))
+        clock.now = began + second
+        log.seen(running(first if second < 100 else first + "06:00:01  1 of 9 OK created a ... [OK]\n"))
     lines = [line for line in stream.getvalue().split("\n") if "step 4 “" in line]
     assert [line.split()[0] for line in lines] == ["00:00", "01:00", "01:40", "02:40"]
     assert "0 of 9 nodes done, running a" in lines[0]
@@ -47,7 +51,7 @@ def test_the_next_attempt_is_told_anew() -> None:
     log = RunLog(Console(stream, {}), FakeClock())
     for number in (1, 2):
         log.started(running(""), number)
-        log.seen(running("no progress in it"), 0.0)
+        log.seen(running("no progress in it"))
     assert stream.getvalue().count("step 4 “") == 2
 
 
@@ -57,13 +61,12 @@ def test_each_step_at_work_has_a_group_of_its_own() -> None:
 
     def look(*states: int, run: int = 3) -> None:
         steps = [{"index": n, "name": f"Invoke dbt with `dbt {n}`", "status": s} for n, s in enumerate(states, start=1)]
-        log.seen(Run.model_validate({"id": 7, "status": run, "run_steps": steps}), 0.0)
+        log.seen(Run.model_validate({"id": 7, "status": run, "run_steps": steps}))
 
     log.started(running(""), 1)
     look(run=1)
     look(10, 3)
     look(10, 10, 3)
-    log.note("a note")
     look(10, 10, 20, run=20)
     log.ended(attempt(1, step(1, "dbt 1", state=RunState.SUCCESS)))
     lines = [line.partition("  ")[2] or line for line in stream.getvalue().splitlines()]
@@ -78,7 +81,6 @@ def test_each_step_at_work_has_a_group_of_its_own() -> None:
         "step 2 “dbt 2”: success",
         "::group::Attempt 1, step 3: dbt 3",
         "step 3 “dbt 3”: running (0.0 s)",
-        "a note",
         "::endgroup::",
         "run 7 is error",
         "step 3 “dbt 3”: error",
@@ -95,7 +97,7 @@ def test_a_log_that_is_cut_says_so_before_anything_else() -> None:
         stream = io.StringIO()
         log = RunLog(Console(stream, {}), FakeClock())
         log.started(running(""), 1)
-        log.seen(running(seen), 0.0)
+        log.seen(running(seen))
         cut = step(4, "dbt build", log=whole[-LONGEST_LOG:], state=RunState.ERROR)
         log.ended(attempt(1, cut, run_url="https://cloud.getdbt.com/runs/7"))
         lines = stream.getvalue().splitlines()
@@ -110,7 +112,6 @@ def test_a_log_that_is_cut_says_so_before_anything_else() -> None:
 def test_debug_lines_are_there_when_the_runner_asks_for_them(asked: bool) -> None:
     stream = io.StringIO()
     console = Console(stream, {"RUNNER_DEBUG": "1"} if asked else {})
-    log = RunLog(console, FakeClock())
 
     async def ask() -> None:
         def answer(request: httpx.Request) -> httpx.Response:
@@ -129,9 +130,13 @@ def test_debug_lines_are_there_when_the_runner_asks_for_them(asked: bool) -> Non
             await transport.call("POST", "/jobs/7/run/")
         await transport.aclose()
 
-    with debug_lines(console):
+    clock = FakeClock()
+    log = RunLog(console, clock)
+    log.started(running(""), 1)
+    clock.now += 3
+    with log_to(console):
         asyncio.run(ask())
-        log.seen(running(""), 3.0)
+        log.seen(running(""))
         planned = PlannedNode(unique_id="model.s.a", status="error", reason="x", retryability=Retryability.TRANSIENT)
         step_ = PlannedStep(index=4, command="dbt build", action=StepAction.NODES, reason="r", nodes=(planned,))
         log.plan(RetryPlan(steps=(step_,), commands=("dbt build",)))

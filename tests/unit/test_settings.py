@@ -192,7 +192,7 @@ def test_hosts_that_are_refused(text: str, reason: str) -> None:
         ("wait", "yes", "true or false"),
         ("resume", "never", "one of unfinished, all, off"),
         ("git-branch", "a\nb", "single line"),
-        ("steps-override", "dbt seed\nrm -rf /", "one dbt command a line"),
+        ("steps-override", "dbt seed\nrm -rf /", "one dbt command per line"),
         ("artifacts", "../secrets", "inside of dbt's target folder"),
         ("artifacts", "/etc/passwd", "inside of dbt's target folder"),
         ("artifacts-path", "a/../../b", "inside of the workspace"),
@@ -355,3 +355,47 @@ def test_a_project_directory_that_is_not_there_is_a_warning(tmp_path: Path) -> N
     (warning,) = read({"project-directory": "nope"}, GITHUB_WORKSPACE=str(tmp_path)).warnings
     assert "no folder 'nope' in the workspace" in warning
     assert read({}, GITHUB_WORKSPACE=str(tmp_path / "none")).warnings == ()
+
+
+def test_a_missing_token_names_every_reason() -> None:
+    message = problems({"account-id": "1", "job-id": "2"})["api-token"]
+    for reason in ("fork", "Dependabot", "`secrets: inherit`", "`environment:`"):
+        assert reason in message
+
+
+@pytest.mark.parametrize("quotes", ['""', "''", "``", "\u201c\u201d", "\u2018\u2019"])
+@pytest.mark.parametrize(
+    ("name", "value"), [("api-token", TOKEN), ("github-token", TOKEN), ("account-id", "12"), ("job-id", "34")]
+)
+def test_quotes_around_a_token_or_an_id_are_named(name: str, value: str, quotes: str) -> None:
+    message = problems(MINIMUM | {name: f"{quotes[0]}{value}{quotes[1]}"})[name]
+    assert "has quotes around it" in message
+    assert TOKEN not in message
+
+
+def test_no_artifacts_at_all() -> None:
+    for text in ("none", "None", " NONE\n"):
+        assert read({"artifacts": text}).artifacts == ()
+    assert "either none or paths" in problems(MINIMUM | {"artifacts": "none\nmanifest.json"})["artifacts"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "hidden"),
+    [
+        ({"api-token": "70506070", "account-id": "70506070"}, "api-token is also the value of account-id."),
+        ({"github-token": "12345678", "job-id": "912345678"}, "github-token is also the value of job-id."),
+    ],
+)
+def test_a_secret_that_is_also_an_id_is_said(inputs: dict[str, str], hidden: str) -> None:
+    (warning,) = read(inputs).warnings
+    assert warning.startswith(hidden)
+    assert "12345678" not in warning
+    assert read({}).warnings == ()
+
+
+def test_commands_that_dbt_cloud_may_not_take_are_warned_of() -> None:
+    settings = read({"steps-override": "dbt deps && dbt build\ndbt build --vars 'a; b && c'\ndbt seed;"})
+    assert settings.overrides.steps_override == ("dbt deps && dbt build", "dbt build --vars 'a; b && c'", "dbt seed;")
+    first, second = settings.warnings
+    assert "command 1 holds `&&`" in first
+    assert "command 3 holds `;`" in second

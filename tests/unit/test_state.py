@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.runner_parser import read_environment_file
+from standins.runner_log import read_environment_file
 
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.github.console import Console
-from dbt_cloud_run.start.pending import Pending
+from dbt_cloud_run.start.once import NativeRetry, NewRun, load_request, save_request
 from dbt_cloud_run.start.tag import RunKey, Tag, cause_text
 from dbt_cloud_run.state import SavedState, State
 
@@ -35,11 +36,8 @@ def saved(file: Path) -> SavedState:
     return SavedState.from_environ({f"STATE_{name}": value for name, value in read_environment_file(file).items()})
 
 
-def pending(**more: Any) -> Pending:
-    async def request() -> Run:
-        raise AssertionError("it is not sent here")
-
-    return Pending(job_id=7, baseline_id=99, request=request, **more)
+WRITE = NewRun(job_id=7, baseline_id=99, tag=TAG, body={"cause": "because", "schema_override": "secret"})
+NATIVE = NativeRetry(job_id=7, run_id=55)
 
 
 def ours(**more: Any) -> Run:
@@ -48,46 +46,42 @@ def ours(**more: Any) -> Run:
 
 def test_nothing_saved_is_nothing_to_do() -> None:
     found = SavedState.from_environ({})
-    assert (found.run_id, found.write, found.files, found.ended, found.is_published) == (None, None, None, "", False)
+    assert (found.run_id, found.request, found.files, found.ended, found.is_published) == (None, None, None, "", False)
 
 
 def test_a_write_on_its_way_is_found_by_its_tag(state: State, file: Path) -> None:
     state.target(*BASE)
-    state.pending(pending(tag=TAG))
-    write = saved(file).write
-    assert write is not None
-    assert (write.job_id, write.baseline_id, write.tag, write.native_of) == (7, 99, TAG, None)
+    state.request(WRITE)
+    assert saved(file).request == WRITE
     assert saved(file).target == "https://cloud.getdbt.com 12"
 
 
 def test_a_native_retry_on_its_way_is_found_by_what_it_retries(state: State, file: Path) -> None:
-    state.pending(pending(native_of=55))
-    write = saved(file).write
-    assert write is not None
-    assert (write.tag, write.native_of) == (None, 55)
+    state.request(NATIVE)
+    assert saved(file).request == NATIVE
 
 
 def test_a_run_that_is_waited_for_replaces_the_write(state: State, file: Path) -> None:
-    state.pending(pending(tag=TAG))
-    state.run(ours(), is_ours=True, step_key=TAG.key.step)
+    state.request(WRITE)
+    state.run(ours(), is_to_cancel=True, step_key=TAG.key.step)
     found = saved(file)
-    assert (found.run_id, found.write) == (100, None)
+    assert (found.run_id, found.request) == (100, None)
     assert found.proves(ours())
 
 
 def test_the_next_write_replaces_the_run(state: State, file: Path) -> None:
-    state.run(ours(), is_ours=True, step_key=TAG.key.step)
-    state.pending(pending(tag=TAG))
-    assert (saved(file).run_id, saved(file).write is None) == (None, False)
+    state.run(ours(), is_to_cancel=True, step_key=TAG.key.step)
+    state.request(WRITE)
+    assert (saved(file).run_id, saved(file).request is None) == (None, False)
 
 
 def test_a_run_of_somebody_elses_is_not_kept(state: State, file: Path) -> None:
-    state.run(ours(), is_ours=False, step_key=TAG.key.step)
+    state.run(ours(), is_to_cancel=False, step_key=TAG.key.step)
     assert saved(file).run_id is None
 
 
 def test_only_a_run_that_shows_it_itself_was_started_by_this_step(state: State, file: Path) -> None:
-    state.run(ours(), is_ours=True, step_key=TAG.key.step)
+    state.run(ours(), is_to_cancel=True, step_key=TAG.key.step)
     other = Tag.new(RunKey("9999999999", "abcdef"))
     strangers = [{"cause": "a person"}, {"cause": cause_text(other, "")}, None]
     assert not any(saved(file).proves(ours(trigger=trigger)) for trigger in strangers)
@@ -95,7 +89,7 @@ def test_only_a_run_that_shows_it_itself_was_started_by_this_step(state: State, 
 
 def test_a_native_retry_shows_it_by_what_it_retries(state: State, file: Path) -> None:
     retry = ours(retrying_run_id=55, trigger=None)
-    state.run(retry, is_ours=True, step_key=TAG.key.step)
+    state.run(retry, is_to_cancel=True, step_key=TAG.key.step)
     assert saved(file).proves(retry)
     assert not saved(file).proves(ours(retrying_run_id=56, trigger=None))
     assert not saved(file).proves(ours())
@@ -121,15 +115,25 @@ def test_a_forged_run_is_no_run(text: str) -> None:
     "text", ["", "{", "null", "[]", "[1,2]", '["7",99,null,null]', "7", '{"a":1,"b":2,"c":3,"d":4}']
 )
 def test_a_forged_write_is_no_write(text: str) -> None:
-    assert SavedState.from_environ({"STATE_pending": text}).write is None
+    assert SavedState.from_environ({"STATE_pending": text}).request is None
 
 
 def test_a_forged_tag_is_no_tag() -> None:
-    write = SavedState.from_environ({"STATE_pending": json.dumps([7, 99, "[dcr x]", "55"])}).write
-    assert write is None  # nothing by which a run could be found
-    write = SavedState.from_environ({"STATE_pending": json.dumps([7, 99, "[dcr x]", 55])}).write
-    assert write is not None
-    assert (write.tag, write.native_of) == (None, 55)
+    # There is nothing by which a run could be found.
+    assert load_request(json.dumps([7, 99, "[dcr x]", "55"])) is None
+    assert load_request(json.dumps([7, 99, "[dcr x]", 55])) == NATIVE
+
+
+def test_what_release_1_0_saved_is_read() -> None:
+    assert load_request(f'[7, 99, "{TAG}", null]') == WRITE
+    assert load_request("[7, 55, null, 55]") == NATIVE
+
+
+def test_a_request_that_was_loaded_is_never_sent() -> None:
+    loaded = load_request(save_request(WRITE))
+    assert isinstance(loaded, NewRun)
+    with pytest.raises(ValueError, match="never sent"):
+        asyncio.run(loaded.send(None))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -141,6 +145,6 @@ def test_forged_files_are_no_files(text: str) -> None:
 
 def test_no_override_and_no_secret_is_in_it(state: State, file: Path) -> None:
     state.target(*BASE)
-    state.pending(pending(tag=Tag.new(RunKey("0123456789", "abcdef"))))
-    state.run(ours(), is_ours=True, step_key=TAG.key.step)
+    state.request(WRITE)
+    state.run(ours(), is_to_cancel=True, step_key=TAG.key.step)
     assert read_environment_file(file).keys() == {"target", "pending", "run_id", "proof"}

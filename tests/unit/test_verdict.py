@@ -1,17 +1,31 @@
-"""How it ended, and what kind of failure it was."""
+"""How the whole ended, what kind of failure it was, and the invariants of a success."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
-from tests.support.attempts import NOON, attempt, step
+from tests.support.attempts import attempt, step
 
-from dbt_cloud_run.errors import ActionError, ConfigError
-from dbt_cloud_run.ledger.story import tell
-from dbt_cloud_run.ledger.verdict import failure_kind, verdict
-from dbt_cloud_run.model import Attempt, Ending, FailureKind, RetryPlan, RunState, Step
+from dbt_cloud_run.ledger.ledger import build_ledger
+from dbt_cloud_run.ledger.verdict import Verdict, failure_kind, is_same_commit, unknown_runs
+from dbt_cloud_run.ledger.verdict import verdict as judged_with_ledger
+from dbt_cloud_run.model import (
+    Attempt,
+    Contradiction,
+    Ending,
+    FailureKind,
+    Invariant,
+    PlannedStep,
+    RetryPlan,
+    RunState,
+    Step,
+    StepAction,
+    TriggerOverrides,
+    Unknown,
+    UnknownKind,
+)
 
 COMPILATION = "Encountered an error:\nCompilation Error in model a (models/a.sql)\n  no such thing\n"
 NETWORK = "Database Error\n  could not connect to server: Connection timed out\n"
@@ -20,30 +34,133 @@ GREEN = attempt(1, step(4, "dbt build", {"model.p.a": "success"}))
 RED = attempt(1, step(4, "dbt build", {"model.p.a": "error"}))
 
 
+UNREAD = Unknown(kind=UnknownKind.RESULTS, why="run_results.json is missing", step=4)
+STEPS_UNREAD = Unknown(kind=UnknownKind.STEPS, why="HTTP 504")
+SHA, OTHER = "a" * 40, "b" * 40
+
+
+def verdict(attempts: Sequence[Attempt]) -> Verdict:
+    return judged_with_ledger(attempts, build_ledger(attempts))
+
+
 def left_out(made: Attempt) -> Attempt:
     return replace(made, plan=RetryPlan(commands=("dbt run",), is_partial=True))
 
 
+def broken(attempts: Sequence[Attempt]) -> list[Invariant]:
+    return [one.invariant for one in verdict(attempts).contradictions]
+
+
 def test_the_last_attempt_decides() -> None:
-    assert verdict([RED, replace(GREEN, number=2)]) == (Ending.SUCCESS, FailureKind.NONE, False)
-    assert verdict([GREEN, replace(RED, number=2)]) == (Ending.ERROR, FailureKind.NODES, False)
+    assert verdict([RED, replace(GREEN, number=2)]) == Verdict(Ending.SUCCESS, FailureKind.NONE)
+    assert verdict([GREEN, replace(RED, number=2)]) == Verdict(Ending.ERROR, FailureKind.NODES)
+
+
+def test_without_an_attempt_there_is_an_error() -> None:
+    assert verdict([]) == Verdict(Ending.ERROR, FailureKind.API)
+
+
+LEFT_OUT = (Contradiction(invariant=Invariant.NOTHING_LEFT_OUT),)
 
 
 def test_a_failure_that_was_left_out_stays_one_even_if_the_last_run_is_green() -> None:
-    assert verdict([left_out(RED), GREEN]) == (Ending.ERROR, FailureKind.NODES, True)
-    broken = attempt(1, step(4, "dbt build", log=COMPILATION))
-    assert verdict([left_out(broken), GREEN]) == (Ending.ERROR, FailureKind.COMPILE, True)
+    assert verdict([left_out(RED), GREEN]) == Verdict(Ending.ERROR, FailureKind.NODES, LEFT_OUT)
+    compilation = attempt(1, step(4, "dbt build", log=COMPILATION))
+    assert verdict([left_out(compilation), GREEN]) == Verdict(Ending.ERROR, FailureKind.COMPILE, LEFT_OUT)
 
 
 def test_what_an_earlier_workflow_run_left_out_stays_a_failure_until_a_retry_takes_it() -> None:
     part = replace(GREEN, number=2, is_partial=True)
-    assert verdict([RED, part]) == (Ending.ERROR, FailureKind.NODES, True)
-    assert verdict([RED, part, replace(GREEN, number=3)]) == (Ending.SUCCESS, FailureKind.NONE, False)
+    assert verdict([RED, part]) == Verdict(Ending.ERROR, FailureKind.NODES, LEFT_OUT)
+    assert verdict([RED, part, replace(GREEN, number=3)]) == Verdict(Ending.SUCCESS, FailureKind.NONE)
 
 
 def test_a_plan_that_leaves_nothing_out_leaves_no_failure() -> None:
     retried = replace(RED, plan=RetryPlan(commands=("dbt run",)))
-    assert verdict([retried, GREEN]) == (Ending.SUCCESS, FailureKind.NONE, False)
+    assert verdict([retried, GREEN]) == Verdict(Ending.SUCCESS, FailureKind.NONE)
+
+
+# -- the invariants of a success
+
+
+def test_a_success_with_a_failed_node_is_none() -> None:
+    odd = attempt(1, step(4, "dbt build", {"model.p.a": "error"}), ending=Ending.SUCCESS)
+    found = verdict([odd])
+    assert (found.ending, found.failure_kind) == (Ending.ERROR, FailureKind.NODES)
+    assert found.contradictions == (Contradiction(invariant=Invariant.NO_NODE_FAILED, nodes=("model.p.a",)),)
+
+
+def test_a_failure_that_no_retry_took_is_one_whatever_the_last_run_says() -> None:
+    other = attempt(2, step(4, "dbt build", {"model.p.b": "success"}))
+    assert broken([RED, other]) == [Invariant.NO_NODE_FAILED]
+
+
+@pytest.mark.parametrize("status", ["warn", "no-op", "reused", "a word of tomorrow"])
+def test_a_warning_and_a_word_that_is_not_known_are_no_failures_of_a_step_that_succeeded(status: str) -> None:
+    made = step(4, "dbt build", {"model.p.a": status}, state=RunState.SUCCESS)
+    assert verdict([attempt(1, made)]).ending is Ending.SUCCESS
+
+
+def test_results_that_could_not_be_read_leave_the_verdict_without_a_retry_and_no_success_after_one() -> None:
+    unread = replace(GREEN, unknown=(UNREAD,))
+    assert verdict([unread]).ending is Ending.SUCCESS
+    assert unknown_runs([unread]) == (101,)
+    after = verdict([RED, replace(unread, number=2, run_id=102)])
+    assert (after.ending, after.failure_kind) == (Ending.ERROR, FailureKind.API)
+    assert after.contradictions == (Contradiction(invariant=Invariant.RESULTS_KNOWN, runs=(102,)),)
+
+
+@pytest.mark.parametrize(
+    ("unknown", "plan", "is_known"),
+    [
+        (UNREAD, RetryPlan(commands=("dbt build",), is_whole=True), True),
+        (STEPS_UNREAD, RetryPlan(commands=("dbt build",), is_whole=True), True),
+        (
+            UNREAD,
+            RetryPlan(
+                commands=("dbt build",),
+                steps=(PlannedStep(index=4, command="dbt build", action=StepAction.WHOLE, reason=""),),
+            ),
+            True,
+        ),
+        (UNREAD, RetryPlan(commands=("dbt build -s a",)), False),
+        (STEPS_UNREAD, RetryPlan(commands=("dbt build -s a",)), False),
+        (UNREAD, None, False),
+    ],
+)
+def test_what_was_not_known_is_no_matter_once_all_of_it_ran_again(
+    unknown: Unknown, plan: RetryPlan | None, is_known: bool
+) -> None:
+    first = replace(RED, unknown=(unknown,), plan=plan)
+    assert broken([first, replace(GREEN, number=2)]) == ([] if is_known else [Invariant.RESULTS_KNOWN])
+
+
+def test_another_commit_than_the_one_asked_for_is_no_success() -> None:
+    asked = replace(GREEN, overrides=TriggerOverrides(git_sha=SHA), git_sha=SHA)
+    assert verdict([asked]).ending is Ending.SUCCESS
+    found = verdict([replace(asked, git_sha=OTHER)])
+    assert (found.ending, found.failure_kind) == (Ending.ERROR, FailureKind.OTHER_COMMIT)
+    assert found.contradictions[0].commits == (SHA, OTHER)
+    assert verdict([replace(asked, git_sha=None)]).ending is Ending.SUCCESS
+
+
+def test_a_retry_of_another_commit_than_the_first_run_s_is_no_success() -> None:
+    assert broken([replace(RED, git_sha=SHA), replace(GREEN, git_sha=OTHER)]) == [Invariant.COMMIT_AS_ASKED]
+
+
+@pytest.mark.parametrize(
+    ("asked", "built", "same"),
+    [
+        (SHA, SHA, True),
+        (SHA[:8], SHA, True),
+        (SHA.upper(), SHA, True),
+        (SHA, OTHER, False),
+        ("main", SHA, True),
+        ("abc", SHA, True),
+    ],
+)
+def test_commits_are_compared_by_their_hashes(asked: str, built: str, same: bool) -> None:
+    assert is_same_commit(asked, built) is same
 
 
 @pytest.mark.parametrize(
@@ -100,101 +217,3 @@ def test_a_checkbox_step_is_named_only_where_nothing_else_failed() -> None:
 def test_nodes_that_failed_tell_where_no_step_is_known_to_have() -> None:
     odd = attempt(1, step(4, "dbt build", {"model.p.a": "error"}, state=RunState.UNKNOWN), ending=Ending.ERROR)
     assert failure_kind(odd) is FailureKind.NODES
-
-
-# -- the story
-
-
-def test_without_an_attempt_there_is_an_error() -> None:
-    told = tell([], error=ConfigError("No job.", "Set job-id."))
-    assert (told.ending, told.failure_kind) == (Ending.ERROR, FailureKind.CONFIG)
-    assert (told.message, told.advice, told.attempts) == ("No job.", "Set job-id.", ())
-
-
-def test_an_error_of_ours_outweighs_what_the_run_did() -> None:
-    told = tell([GREEN], error=ActionError("Lost sight.", ""))
-    assert (told.ending, told.failure_kind, told.message) == (Ending.ERROR, FailureKind.API, "Lost sight.")
-    assert told.ledger.outcomes.keys() == {"model.p.a"}
-
-
-def test_a_signal_makes_what_is_not_done_cancelled_and_leaves_what_is() -> None:
-    queued = replace(RED, ending=Ending.QUEUED)
-    told = tell([queued], interrupted_by=15)
-    assert (told.ending, told.failure_kind) == (Ending.CANCELLED, FailureKind.CANCELLED)
-    assert "15" in (told.message or "")
-    assert tell([GREEN], interrupted_by=15).ending is Ending.SUCCESS
-
-
-def test_success_has_no_message() -> None:
-    assert (tell([GREEN]).message, tell([GREEN]).advice) == (None, None)
-
-
-@pytest.mark.parametrize(
-    ("ending", "word"),
-    [
-        (Ending.ERROR, "failed"),
-        (Ending.CANCELLED, "was cancelled"),
-        (Ending.SUPERSEDED, "newer commit"),
-        (Ending.TIMED_OUT, "time limit"),
-    ],
-)
-def test_the_message_says_how_it_ended_with_dbt_clouds_words(ending: Ending, word: str) -> None:
-    message = tell([replace(RED, ending=ending, status_message="In their words.")]).message or ""
-    assert word in message
-    assert "In their words." in message
-
-
-def test_our_own_limit_is_named() -> None:
-    told = tell([replace(RED, ending=Ending.TIMED_OUT)], timed_out="timeout-minutes is over")
-    assert "timeout-minutes" in (told.message or "")
-    assert told.advice
-
-
-def test_a_green_last_run_with_something_left_out_says_so() -> None:
-    told = tell([left_out(RED), replace(GREEN, number=2)])
-    assert told.left_out
-    assert "left out" in (told.message or "")
-
-
-def test_the_duration_is_from_the_first_trigger_to_the_last_end() -> None:
-    def at(number: int, begin: int, end: int | None, queued: float) -> Attempt:
-        finished = None if end is None else NOON + timedelta(seconds=end)
-        triggered = NOON + timedelta(seconds=begin)
-        return replace(GREEN, number=number, triggered_at=triggered, finished_at=finished, queued_seconds=queued)
-
-    told = tell([at(1, 0, 60, 5), at(2, 90, 130, 2.5)])
-    assert (told.duration_seconds, told.queued_seconds) == (130, 7.5)
-    assert tell([at(1, 0, None, 5)], now=NOON + timedelta(seconds=42)).duration_seconds == 42
-    assert tell([at(1, 0, None, 5)]).duration_seconds is None
-    assert tell([at(1, 10, 0, 0)]).duration_seconds == 0, "clocks may differ"
-    assert tell([GREEN]).duration_seconds is None
-
-
-LIMIT = "timeout-minutes is over"
-OUT_OF_TIME = f"Out of time: {LIMIT}. Run 101 is running."
-
-
-@pytest.mark.parametrize(
-    ("state", "note", "fate"),
-    [
-        (RunState.CANCELLED, None, "Run 101 was cancelled, and dbt Cloud says that it has ended."),
-        (RunState.ERROR, None, "Run 101 was to be cancelled, and had ended by then: error."),
-        (RunState.RUNNING, None, "was asked to cancel run 101, and has not done so: it is running, and may go on."),
-        (RunState.RUNNING, "Run 101 goes on in dbt Cloud: cancel-run is false.", "cancel-run is false."),
-        (RunState.RUNNING, "Run 101 could not be cancelled: HTTP 403.", "could not be cancelled: HTTP 403."),
-    ],
-)
-def test_a_limit_says_once_what_became_of_the_run(state: RunState, note: str | None, fate: str) -> None:
-    run = replace(RED, ending=Ending.TIMED_OUT, state=state)
-    notes = ["taken up", OUT_OF_TIME, "The steps of run 101 could not be read.", *([note] if note else [])]
-    told = tell([run], notes=notes, timed_out=LIMIT)
-    assert told.message is not None
-    assert told.message.startswith("timeout-minutes is over. ")
-    assert told.message.endswith(fate)
-    assert told.notes == ("taken up", "The steps of run 101 could not be read.")
-
-
-def test_a_signal_says_what_becomes_of_the_run() -> None:
-    running = replace(RED, ending=Ending.QUEUED, state=RunState.RUNNING)
-    told = tell([running], interrupted_by=2, fate="Run 101 goes on in dbt Cloud: cancel-run is false.")
-    assert told.message == "The step was told to stop (signal 2). Run 101 goes on in dbt Cloud: cancel-run is false."

@@ -7,6 +7,7 @@ from typing import TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
+from dbt_cloud_emulator import definitions
 from dbt_cloud_emulator.api.common import access_of, emulator_of, query_of, respond, respond_page
 from dbt_cloud_emulator.auth import Access, authenticate
 from dbt_cloud_emulator.config import EnvironmentConfig, ProjectConfig
@@ -27,15 +28,14 @@ async def list_accounts(request: Request) -> Response:
     query = query_of(request, PageQuery)
     seen = [a for a in emulator.config.accounts if token.account_ids is None or a.id in token.account_ids]
     page = seen[query.offset : query.offset + query.limit]
-    return respond_page([{"id": a.id, "name": a.name, "state": 1} for a in page], len(seen), query, 0)
+    return respond_page([definitions.account(a) for a in page], len(seen), query, 0)
 
 
 async def get_account(request: Request) -> Response:
     emulator, access = access_of(request)
     query_of(request, RelatedQuery)
     account = next(a for a in emulator.config.accounts if a.id == access.account_id)
-    limits = {"run_duration_limit_seconds": 86400, "queue_limit": 50, "run_slots": account.run_slots}
-    return respond({"id": account.id, "name": account.name, "state": 1, **limits})
+    return respond(definitions.account(account))
 
 
 async def list_projects(request: Request) -> Response:
@@ -44,7 +44,7 @@ async def list_projects(request: Request) -> Response:
     query = query_of(request, ProjectsQuery)
     found = [p for p in emulator.config.projects if _is_seen(p, access) and _matches(p, query)]
     page = _page(found, query)
-    return respond_page([emulator.renderer.project(p) for p in page], len(found), query, access.account_id)
+    return respond_page([definitions.project(p) for p in page], len(found), query, access.account_id)
 
 
 async def get_project(request: Request) -> Response:
@@ -53,7 +53,7 @@ async def get_project(request: Request) -> Response:
     query_of(request, RelatedQuery)
     for project in emulator.config.projects:
         if project.id == request.path_params["project_id"] and _is_seen(project, access):
-            return respond(emulator.renderer.project(project))
+            return respond(definitions.project(project))
     raise not_found()
 
 
@@ -71,7 +71,11 @@ async def list_environments(request: Request) -> Response:
         and (query.project_id__in is None or environment.project_id in query.project_id__in)
         and query.type in (None, environment.type)
         and query.deployment_type in (None, environment.deployment_type)
+        and (query.deployment_type__in is None or environment.deployment_type in query.deployment_type__in)
         and query.dbt_version in (None, environment.dbt_version)
+        and (query.dbt_version__in is None or environment.dbt_version in query.dbt_version__in)
+        and query.credentials_id in (None, environment.credentials_id)
+        and (query.id__gt is None or environment.id > query.id__gt)
         and _matches(environment, query)
     ]
     page = _page(found, query)

@@ -19,7 +19,7 @@ from dbt_cloud_emulator.engine import Engine
 from dbt_cloud_emulator.errors import bad_request, not_found
 from dbt_cloud_emulator.faults import Faults
 from dbt_cloud_emulator.render import Renderer
-from dbt_cloud_emulator.schemas import LISTS, Model, NoQuery, PageQuery, parse
+from dbt_cloud_emulator.schemas import LISTS, TOLERATED_QUERIES, Model, NoQuery, PageQuery, known, parse
 from dbt_cloud_emulator.store import Run, RunStore
 from dbt_cloud_emulator.timing import utcnow
 
@@ -69,16 +69,26 @@ def respond_page(items: Sequence[Any], total: int, query: PageQuery, account_id:
 
 def query_of(request: Request, model: type[Model]) -> Model:
     """The query parameters. Raises ApiError 400 for one that is unknown, not valid, or twice there and no list."""
-    given = request.query_params
-    values: dict[str, Any] = {name: given.getlist(name) if name in LISTS else given[name] for name in given}
-    if any(len(given.getlist(name)) > 1 for name in given if name not in LISTS):
+    given, is_strict = request.query_params, emulator_of(request).config.behaviour.strict
+    names = [name for name in given if is_strict or name not in TOLERATED_QUERIES]
+    repeatable = LISTS if is_strict else LISTS | {"include_related"}
+    values: dict[str, Any] = {name: given.getlist(name) if name in LISTS else given[name] for name in names}
+    if any(len(given.getlist(name)) > 1 for name in names if name not in repeatable):
         raise bad_request("A query parameter was given twice")
+    if len(given.getlist("include_related")) > 1:
+        values["include_related"] = ",".join(given.getlist("include_related"))
     return parse(model, values)
 
 
 def require_no_query(request: Request) -> None:
     """For the writes, none of which takes a parameter. Raises ApiError 400."""
     query_of(request, NoQuery)
+
+
+async def parsed_body(request: Request, model: type[Model]) -> Model:
+    """The body as a model; fields that it does not have are left out, unless the emulator is strict."""
+    body = await body_of(request)
+    return parse(model, body if emulator_of(request).config.behaviour.strict else known(model, body))
 
 
 async def body_of(request: Request) -> Any:
@@ -123,8 +133,9 @@ def _form(fields: list[tuple[str, str]]) -> dict[str, Any]:
 
 
 async def require_no_body(request: Request) -> None:
-    """For the endpoints that take none. Raises ApiError 400."""
-    if (await request.body()).strip() not in (b"", b"{}", b"null"):
+    """For the endpoints that take none. Raises ApiError 400 where the emulator is strict; else a body has no effect."""
+    is_strict = emulator_of(request).config.behaviour.strict
+    if is_strict and (await request.body()).strip() not in (b"", b"{}", b"null"):
         raise bad_request("This endpoint takes no body")
 
 

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from dbt_cloud_emulator.api.common import emulator_of
+from dbt_cloud_emulator.cancellations import Cancellation
 from dbt_cloud_emulator.config import Behaviour
 from dbt_cloud_emulator.faults import Fault
 
@@ -32,6 +33,21 @@ async def faults(request: Request) -> Response:
 async def fault(request: Request) -> Response:
     """DELETE: one."""
     return JSONResponse({"removed": emulator_of(request).faults.remove(request.path_params["fault_id"])})
+
+
+async def cancellations(request: Request) -> Response:
+    """GET: all that are planned. POST: one, or a list, to add. DELETE: all."""
+    planned = emulator_of(request).engine.cancellations
+    if request.method == "POST":
+        raw = await request.json()
+        try:
+            new = [Cancellation.model_validate(item) for item in (raw if isinstance(raw, list) else [raw])]
+        except ValidationError as error:
+            return _refused(error)
+        return JSONResponse([planned.add(plan).model_dump() for plan in new])
+    if request.method == "DELETE":
+        return JSONResponse({"removed": planned.clear()})
+    return JSONResponse([plan.model_dump() for plan in planned])
 
 
 async def requests(request: Request) -> Response:

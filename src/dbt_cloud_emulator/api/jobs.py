@@ -8,8 +8,8 @@ from starlette.responses import Response
 from dbt_cloud_emulator import artifacts
 from dbt_cloud_emulator.api.common import (
     access_of,
-    body_of,
     job_of,
+    parsed_body,
     query_of,
     require_no_body,
     require_no_query,
@@ -19,7 +19,7 @@ from dbt_cloud_emulator.api.common import (
 from dbt_cloud_emulator.api.runs import send_artifact
 from dbt_cloud_emulator.config import JobConfig
 from dbt_cloud_emulator.errors import bad_request, not_found
-from dbt_cloud_emulator.schemas import JOB_RELATED, JobsQuery, RelatedQuery, TriggerBody, parse
+from dbt_cloud_emulator.schemas import JOB_RELATED, JobsQuery, RelatedQuery, TriggerBody
 from dbt_cloud_emulator.store import Trigger
 
 
@@ -66,7 +66,7 @@ async def trigger_run(request: Request) -> Response:
     job = job_of(request, emulator, access)
     access.require_write()
     require_no_query(request)
-    body = parse(TriggerBody, await body_of(request))
+    body = await parsed_body(request, TriggerBody)
     trigger = Trigger(actor=access.token.name, **body.model_dump(exclude_unset=True))
     if job.job_type == "ci" and emulator.config.behaviour.ci_needs_pull_request:
         if trigger.pull_request is None:

@@ -113,12 +113,12 @@ async def retry_run(request: Request) -> Response:
 
 
 async def get_retry_details(request: Request) -> Response:
+    """Of any run that failed, whether it may still be retried or not."""
     emulator, access = access_of(request)
     query_of(request, RelatedQuery)
     run = run_of(request, emulator, access)
-    reason = emulator.engine.refusal(run)
-    if reason is not None:
-        raise bad_request(reason)
+    if not run.status.is_complete or run.failed_step is None:
+        raise bad_request("RETRY_NOT_FAILED_RUN")
     failed, skipped = emulator.engine.failure_details(run)
     return respond({"failed_step": failed, "skipped_steps": skipped})
 

@@ -59,6 +59,12 @@ class WrongHost(NotReceived):
     """The name servers know no such host, or what answers is not verified to be it."""
 
 
+class UntrustedCertificate(WrongHost):
+    """What answers shows a certificate that no known authority vouches for; asking again does not change that."""
+
+    is_transient = False
+
+
 class Ambiguous(CloudError):
     """No answer, or one that does not tell: timeout, reset, 408, 5xx. A write may have taken effect."""
 

@@ -23,6 +23,9 @@ _STATES = {
     30: RunState.CANCELLED,
 }
 _WORDS = {state.value: state for state in RunState} | {"canceled": RunState.CANCELLED, "failed": RunState.ERROR}
+WHOLE_RUN = ("run_steps", "trigger", "job", "environment", "audit")
+"""The related objects of a run that are asked for (`include_related`) where all of it is needed."""
+
 _DURATION = re.compile(r"(?:(\d{1,6}) days?,? )?(\d{1,7}):([0-5]?\d):([0-5]?\d(?:\.\d+)?)")
 # The platform's wording for a run that made way for a newer commit is documented nowhere, so several are understood.
 _SUPERSEDED = re.compile(

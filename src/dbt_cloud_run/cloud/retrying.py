@@ -1,10 +1,11 @@
-"""How reads are repeated. Writes have other rules (`trigger`) and never come here.
+"""How reads are repeated. Writes have other rules (`start.once`) and never come here.
 
 Repeated: connection errors, timeouts, 408, 429, 5xx, and a body that is not what it should be. All else stops at once.
 """
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Awaitable, Callable
 from typing import NoReturn, TypeVar
@@ -13,6 +14,8 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from dbt_cloud_run.clock import Clock
 from dbt_cloud_run.cloud.errors import CloudError, NotFound, RateLimited, Unreachable, WrongHost
+
+_logger = logging.getLogger(__name__)
 
 READ_BUDGET = 180.0  # seconds for reads before the trigger
 WRONG_HOST_BUDGET = 20.0  # seconds for a host that is most likely misspelt, as long as no request has got through
@@ -24,7 +27,6 @@ _LONGEST_BACKOFF = 30.0
 _LONGEST_TAUGHT_INTERVAL = 60.0
 
 T = TypeVar("T")
-Note = Callable[[str], None]
 
 
 def backoff(attempt: int) -> float:
@@ -56,13 +58,12 @@ class RateLimit:
 
 
 class Reader:
-    """Repeats reads by the rules, with waits that a signal ends. `on_note` is told of each repetition in a sentence."""
+    """Repeats reads by the rules, with waits that a signal ends. Each repetition is a line of the log."""
 
-    def __init__(self, clock: Clock, *, on_note: Note | None = None) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.rate_limit = RateLimit(clock)
         self.has_contact = False  # whether anything has ever been answered
-        self._on_note = on_note or (lambda _: None)
 
     def within(self, seconds: float, limit: float | None = None) -> float:
         """The deadline, on the monotonic clock, that ends so many seconds from now, or at `limit` if that is sooner."""
@@ -83,7 +84,7 @@ class Reader:
         it at once. Raises `Unreachable` when the time is up, what is final for a read (401, 403, 404, …) as it comes,
         and `Interrupted`.
         """
-        return await _Read(self, deadline, tolerate_404_until, tolerated, self._on_note).run(call)
+        return await _Read(self, deadline, tolerate_404_until, tolerated).run(call)
 
 
 class _Read:
@@ -95,7 +96,6 @@ class _Read:
         deadline: float | None,
         tolerate_404_until: float | None,
         tolerated: tuple[type[CloudError], ...],
-        note: Note,
     ) -> None:
         self._reader = reader
         self._clock = reader.clock
@@ -103,7 +103,6 @@ class _Read:
         self._deadline = float("inf") if deadline is None else deadline
         self._tolerate_404_until = float("-inf") if tolerate_404_until is None else tolerate_404_until
         self._tolerated = tolerated
-        self._note = note
         self._started = reader.clock.monotonic()
 
     async def run(self, call: Callable[[], Awaitable[T]]) -> T:
@@ -163,7 +162,7 @@ class _Read:
         return min(self._deadline, self._started + WRONG_HOST_BUDGET)
 
     def _before_sleep(self, state: RetryCallState) -> None:
-        self._note(f"{_error(state).message} Asking again in {state.upcoming_sleep:.0f} s.")
+        _logger.info("%s Asking again in %.0f s.", _error(state).message, state.upcoming_sleep)
 
     def _give_up(self, state: RetryCallState) -> NoReturn:
         error = _error(state)

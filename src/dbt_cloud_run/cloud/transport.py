@@ -20,10 +20,19 @@ from pydantic import SecretStr
 from dbt_cloud_run import __version__
 from dbt_cloud_run.cloud.abridging import Abridging
 from dbt_cloud_run.cloud.answers import error_for, http_date, unwrap
-from dbt_cloud_run.cloud.certificates import tls_context
-from dbt_cloud_run.cloud.errors import Ambiguous, CloudError, NotReceived, TooLarge, Unreadable, WrongHost
+from dbt_cloud_run.cloud.errors import (
+    Ambiguous,
+    CloudError,
+    NotReceived,
+    TooLarge,
+    Unreadable,
+    UntrustedCertificate,
+    WrongHost,
+)
 from dbt_cloud_run.cloud.inflating import Inflating
 from dbt_cloud_run.errors import ConfigError
+from dbt_cloud_run.network.certificates import tls_context
+from dbt_cloud_run.network.proxies import proxy_for
 from dbt_cloud_run.redaction import forms, redact
 
 _logger = logging.getLogger(__name__)  # shown where the runner asks for debug lines; no header is logged
@@ -82,12 +91,13 @@ class Transport:
                 limits=httpx.Limits(max_connections=16, keepalive_expiry=_KEEP_ALIVE_SECONDS),
                 # A context without any CA: nothing is verified over plain http, and nothing else may be spoken.
                 verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain else tls_context(os.environ),
-                trust_env=not plain,
+                proxy=None if plain else proxy_for(base_url, os.environ),
+                trust_env=False,
                 follow_redirects=False,
                 transport=transport,
             )
-        except (ValueError, httpx.InvalidURL, ImportError) as error:
-            raise ConfigError(f"The proxy variables of the runner cannot be used: {error}") from error
+        except (ValueError, httpx.InvalidURL) as error:
+            raise ConfigError(f"A session with {self.host} cannot be made: {type(error).__name__}.") from error
 
     async def aclose(self) -> None:
         """Close the session."""
@@ -174,9 +184,10 @@ class Transport:
         _logger.debug("%s: %s", request, why)
         if isinstance(error, _NOT_RECEIVED):
             advice = "Check `host`, and the runner's network and proxy."
-            if "CERTIFICATE" in why.upper():
-                advice = "If the runner's network has a CA of its own, name its PEM file in SSL_CERT_FILE."
             kind = WrongHost if _is_wrong_host(error) else NotReceived
+            if _is_untrusted(error):
+                advice = "If the runner's network has a CA of its own, name its PEM file in SSL_CERT_FILE."
+                kind = UntrustedCertificate
             raise kind(f"{self.host} could not be reached for {request}: {why}.", advice) from error
         if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError | httpx.InvalidURL):
             raise ConfigError(f"{request} could not be sent: {type(error).__name__}.") from error
@@ -204,6 +215,12 @@ def _tell(request: str, params: Mapping[str, str] | None, response: httpx.Respon
 def _why(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:200]}".rstrip(": ") if text else type(error).__name__
+
+
+def _is_untrusted(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _is_wrong_host(error: BaseException | None) -> bool:

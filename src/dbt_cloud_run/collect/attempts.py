@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dbt_cloud_run.cloud.models import Run, RunStep
-from dbt_cloud_run.dbt.commands import parse_command
 from dbt_cloud_run.model import Attempt, Ending, RunState, Step
 
 LONGEST_LOG = 200_000  # characters kept of a step's log: its end
@@ -50,6 +49,7 @@ def attempt_of(
         queued_seconds=queued_seconds(run),
         retried_natively=run.retrying_run_id is not None,
         warnings=warnings,
+        cancelled_by_another=run.cancelled_by_another,
     )
 
 
@@ -75,12 +75,3 @@ def queued_seconds(run: Run) -> float | None:
     if run.created_at and begun:
         return max((begun - run.created_at).total_seconds(), 0.0)
     return None
-
-
-def verb_of(command: str | None) -> str | None:
-    """A command's verb (`build`, `docs generate`), also of a command that cannot be parsed in full."""
-    parsed = parse_command(command) if command else None
-    if parsed is not None:
-        return parsed.verb
-    words = [word for word in (command or "").split()[1:] if not word.startswith("-")]
-    return " ".join(words[:2]) if words[:1] in (["docs"], ["source"]) else (words[0] if words else None)

@@ -8,9 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,29 +17,26 @@ from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.models import Run, RunStep
 from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.collect.artifact_paths import is_plain, matches
-from dbt_cloud_run.collect.attempts import attempt_of, step_of, verb_of
+from dbt_cloud_run.collect.attempts import attempt_of, step_of
 from dbt_cloud_run.collect.downloads import Downloads
+from dbt_cloud_run.collect.trust import foreign, without_left_behind
 from dbt_cloud_run.dbt.artifacts import (
     Manifest,
     NotJsonError,
-    RunResultsHead,
     UnreadableArtifactError,
     decode_manifest,
     decode_run_results,
     decode_sources,
 )
-from dbt_cloud_run.dbt.statuses import NODE_COMMANDS
+from dbt_cloud_run.dbt.verbs import Verb, verb_of
 from dbt_cloud_run.github.files import UnsafePathError, require_inside
-from dbt_cloud_run.model import Attempt, Ending, RunState, Step
+from dbt_cloud_run.model import Attempt, Ending, RunState, Step, Unknown, UnknownKind
 
 RUN_RESULTS, SOURCES, MANIFEST, CATALOG = "run_results.json", "sources.json", "manifest.json", "catalog.json"
 LARGEST_DECODED = 1024**3  # bytes; a larger file is kept and uploaded, but not decoded
-STALE_BY = timedelta(seconds=1)  # how much earlier than its step a file may say that it was made: clocks differ
 
 _SPECIAL = (RUN_RESULTS, SOURCES, MANIFEST, CATALOG)
 _NEVER_RAN = (RunState.SKIPPED, RunState.QUEUED)
-_WITH_RESULTS = NODE_COMMANDS - {"run-operation", "clone"} | {"retry"}  # always, when they come to an end
-_WITHOUT_ARTIFACTS = ("deps", "clean", "debug")
 
 T = TypeVar("T")
 
@@ -49,202 +45,259 @@ class _TooLargeError(UnreadableArtifactError):
     """The file may well be what its name says, but is not decoded."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Collector:
-    """Collects attempt after attempt; knows which files it has written, and the newest manifest."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keeping:
+    """What is kept of each run, and where."""
 
-    client: CloudClient
-    reader: Reader
     kept: Path  # the folder in the workspace
     scratch: Path  # for what is only read
     patterns: Sequence[str]  # the input `artifacts`
     step_artifacts: str  # `results`, `all` or `none`
     are_patterns_given: bool = False  # by the user: what does not exist is then worth a warning
-    written: set[Path] = field(default_factory=set)
-    packed: dict[Path, Path] | None = None  # receives, for what was written, where it lies compressed; None: no use
+    keeps_packed: bool = False  # whether what arrives compressed is kept in that form, too
+
+    def wants(self, path: str) -> bool:
+        """Whether the user asks for this artifact."""
+        return any(matches(path, pattern) for pattern in self.patterns)
+
+    def step_folder(self, run_id: int, index: int, root: Path | None = None) -> Path:
+        """The folder of a step's own files."""
+        root = root or (self.scratch if self.step_artifacts == "none" else self.kept)
+        return root / "runs" / str(run_id) / f"step-{index}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collected:
+    """What a run has left. `manifest` is that of its newest step that has one.
+
+    `files` are those that were written below `Keeping.kept`, each with the place where the same lies compressed.
+    """
+
+    attempt: Attempt
     manifest: Manifest | None = None
-    _has_manifest: asyncio.Event = field(default_factory=asyncio.Event)
-    _decoding: asyncio.Lock = field(default_factory=asyncio.Lock)
+    files: Mapping[Path, Path | None] = field(default_factory=dict)
 
-    async def collect(self, run: Run, number: int, ending: Ending) -> Attempt:
-        """Everything that is needed of a run that has ended. `run` carries its steps, job and trigger."""
-        packing = None if self.packed is None else self.scratch / "packed"
-        if packing is not None:
-            packing.mkdir(parents=True, exist_ok=True)
-        downloads = Downloads(self.client, self.reader, run, self.kept, packing)
-        self._has_manifest.clear()
+
+async def collect(
+    run: Run, number: int, ending: Ending, *, client: CloudClient, reader: Reader, keeping: Keeping
+) -> Collected:
+    """Everything that is needed of a run that has ended. `run` carries its steps, job and trigger.
+
+    What is missing, late or not to be trusted is a warning, and an `Unknown` where results are concerned.
+    """
+    packing = keeping.scratch / "packed" if keeping.keeps_packed else None
+    if packing is not None:
+        packing.mkdir(parents=True, exist_ok=True)
+    downloads = Downloads(client, reader, run, keeping.kept, packing)
+    return await _Collection(downloads, keeping).collected(number, ending)
+
+
+@dataclass(slots=True)
+class _Collection:
+    """The collection of one run: several downloads are under way at once, and each adds what it finds."""
+
+    downloads: Downloads
+    keeping: Keeping
+    manifest: Manifest | None = None
+    copies: dict[Path, Path | None] = field(default_factory=dict)
+    unknown: list[Unknown] = field(default_factory=list)
+    has_manifest: asyncio.Event = field(default_factory=asyncio.Event)
+    decoding: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def collected(self, number: int, ending: Ending) -> Collected:
+        downloads = self.downloads
         await downloads.until_saved()
-        steps, *_ = await asyncio.gather(
-            self._steps(downloads), self._newest_manifest(downloads), self._newest_catalog(downloads)
+        steps, *_ = await asyncio.gather(self._steps(), self._newest_manifest(), self._newest_catalog())
+        self._keep_sources()
+        await self._others()
+        attempt = attempt_of(downloads.run, number, ending, steps=steps, warnings=tuple(downloads.warnings))
+        unknown = tuple(sorted(self.unknown, key=lambda one: one.step or 0))
+        return Collected(
+            attempt=replace(attempt, is_unread=downloads.is_unread, unknown=unknown),
+            manifest=self.manifest,
+            files=self._files(),
         )
-        self._keep_sources(downloads)
-        await self._others(downloads)
-        self._keep(downloads)
-        attempt = attempt_of(run, number, ending, steps=steps, warnings=tuple(downloads.warnings))
-        return replace(attempt, is_unread=downloads.is_unread)
 
-    def _keep(self, downloads: Downloads) -> None:
-        written = [path for path in downloads.found.values() if path.is_relative_to(self.kept)]
-        self.written.update(written)
-        if self.packed is not None:
-            for path in written:
-                self.packed.pop(path, None)
-            self.packed.update(downloads.packed)
+    def _files(self) -> dict[Path, Path | None]:
+        kept, packed = self.keeping.kept, self.downloads.packed
+        found = {path: packed.get(path) for path in self.downloads.found.values() if path.is_relative_to(kept)}
+        return found | self.copies
 
-    async def _steps(self, downloads: Downloads) -> tuple[Step, ...]:
+    async def _steps(self) -> tuple[Step, ...]:
         """Every step, with its own and trusted results."""
-        ran = {step.index for step in _dbt_steps(downloads.run)}
-        steps = await asyncio.gather(*(self._step(downloads, step, step.index in ran) for step in downloads.run.steps))
-        return _without_left_behind(steps, downloads)
+        ran = {step.index for step in _dbt_steps(self.downloads.run)}
+        steps = await asyncio.gather(*(self._step(step, step.index in ran) for step in self.downloads.run.steps))
+        own = without_left_behind(steps)
+        for before, step in zip(steps, own, strict=True):
+            is_expected = step.state is RunState.SUCCESS and verb_of(step.command).executes
+            if step.distrusted and not before.distrusted and is_expected:
+                self._not_used(step.index, step.distrusted)
+        return own
 
-    async def _step(self, downloads: Downloads, step: RunStep, has_run: bool) -> Step:
+    async def _step(self, step: RunStep, has_run: bool) -> Step:
         made = step_of(step)
-        verb = verb_of(step.command)
         if not has_run:
             return made
-        is_freshness = verb == "source freshness"
+        verb = verb_of(step.command)
+        is_freshness = verb.name == "source freshness"
         name = SOURCES if is_freshness else RUN_RESULTS
-        path = self._step_folder(downloads.run.id, step.index) / name
-        expected = _has_results(step) and (is_freshness or verb in _WITH_RESULTS)
-        spare = self._step_folder(downloads.run.id, step.index, self.scratch) / name
-        if not await downloads.file(name, path, step.index, expected=expected, spare=spare):
+        is_expected = _has_results(step) and (is_freshness or verb.writes_results)
+        if not await self._step_file(step, name, is_expected=is_expected):
+            if is_expected and not is_freshness:
+                why = self.downloads.reasons.get((name, step.index), f"{name} is missing")
+                self.unknown.append(Unknown(kind=UnknownKind.RESULTS, step=step.index, why=why))
             return made
-        path = downloads.found[name, step.index]
-        await self._has_manifest.wait()  # the largest file is decoded while nothing else takes memory
+        with_results, reason = await self._decoded_step(step, made, name, verb)
+        if with_results is not None:
+            return with_results
+        if is_expected:
+            self._not_used(step.index, reason)
+        return replace(made, distrusted=reason)
+
+    async def _step_file(self, step: RunStep, name: str, *, is_expected: bool) -> bool:
+        run_id = self.downloads.run.id
+        path = self.keeping.step_folder(run_id, step.index) / name
+        spare = self.keeping.step_folder(run_id, step.index, self.keeping.scratch) / name
+        return await self.downloads.file(name, path, step.index, expected=is_expected, spare=spare)
+
+    async def _decoded_step(self, step: RunStep, made: Step, name: str, verb: Verb) -> tuple[Step | None, str]:
+        """The step with the results in its file, or None and why they are not used."""
+        path = self.downloads.found[name, step.index]
+        # The largest file is decoded first and alone, so that nothing else takes memory meanwhile.
+        await self.has_manifest.wait()
         try:
-            async with self._decoding:  # one after the other, for the same reason
-                if is_freshness:
+            async with self.decoding:
+                if name == SOURCES:
                     head, rows = await _decoded(decode_sources, path)
                     with_results = replace(made, freshness=rows)
                 else:
                     head, results = await _decoded(decode_run_results, path)
                     with_results = replace(made, results=results)
         except UnreadableArtifactError as error:
-            reason: str | None = str(error)
             if isinstance(error, NotJsonError):
-                downloads.discard(name, step.index)
-        else:
-            reason = _foreign(head, downloads.run.id, step.started_at, verb)
-        if reason is None:
-            return with_results
-        if expected:
-            downloads.warnings.append(_unused(step.index, downloads.run.id, reason))
-        return replace(made, distrusted=reason)
+                self.downloads.discard(name, step.index)
+            return None, str(error)
+        reason = foreign(head, self.downloads.run.id, step.started_at, verb)
+        return (with_results, "") if reason is None else (None, reason)
 
-    async def _newest_manifest(self, downloads: Downloads) -> None:
-        """The manifest of the newest step that has one; an earlier attempt's stays where this run made none."""
-        folder = self.kept if self._is_wanted(MANIFEST) else self.scratch
+    def _not_used(self, index: int, reason: str) -> None:
+        self.downloads.warnings.append(
+            f"The results of step {index} of run {self.downloads.run.id} are not used: {reason}."
+        )
+        self.unknown.append(Unknown(kind=UnknownKind.RESULTS, step=index, why=f"they are not used: {reason}"))
+
+    async def _newest_manifest(self) -> None:
+        """The manifest of the newest step that has one; an earlier attempt's file stays where this run made none."""
+        folder = self.keeping.kept if self.keeping.wants(MANIFEST) else self.keeping.scratch
         fresh = folder / f".{MANIFEST}.new"
         try:
-            await self._manifest(downloads, fresh, folder / MANIFEST)
+            await self._manifest(fresh, folder / MANIFEST)
         except OSError as error:
-            downloads.warnings.append(f"{MANIFEST} of run {downloads.run.id} could not be kept: {error}")
+            self._warn(f"{MANIFEST} of run {self.downloads.run.id} could not be kept: {error}")
         finally:
-            self._has_manifest.set()
+            self.has_manifest.set()
             with contextlib.suppress(OSError):
                 fresh.unlink()
 
-    async def _manifest(self, downloads: Downloads, fresh: Path, target: Path) -> None:
+    async def _manifest(self, fresh: Path, target: Path) -> None:
+        downloads = self.downloads
         for step in reversed(_dbt_steps(downloads.run)):
-            spare = self.scratch / f".{MANIFEST}.spare"
-            if await downloads.file(MANIFEST, fresh, step.index, expected=_has_results(step), spare=spare):
-                got = downloads.found[MANIFEST, step.index]
-                try:
-                    self.manifest = await _decoded(decode_manifest, got)
-                except UnreadableArtifactError as error:
-                    downloads.warnings.append(f"Run {downloads.run.id}: {str(error).replace(got.name, MANIFEST)}")
-                    if not isinstance(error, _TooLargeError):  # it is none: an earlier step's is better than it
-                        downloads.discard(MANIFEST, step.index)
-                        continue
-                del downloads.found[MANIFEST, step.index]
-                if got != fresh:
-                    return
+            spare = self.keeping.scratch / f".{MANIFEST}.spare"
+            if not await downloads.file(MANIFEST, fresh, step.index, expected=_has_results(step), spare=spare):
+                continue
+            got = downloads.found[MANIFEST, step.index]
+            try:
+                self.manifest = await _decoded(decode_manifest, got)
+            except UnreadableArtifactError as error:
+                self._warn(f"Run {downloads.run.id}: {str(error).replace(got.name, MANIFEST)}")
+                # What is not a manifest is discarded: that of an earlier step is better than it.
+                if not isinstance(error, _TooLargeError):
+                    downloads.discard(MANIFEST, step.index)
+                    continue
+            del downloads.found[MANIFEST, step.index]
+            if got == fresh:
                 await asyncio.to_thread(fresh.replace, target)
-                downloads.found[MANIFEST, None] = target  # a step's own copy may be kept beside it
-                downloads.manifest_step = step.index
-                if packed := downloads.packed.pop(fresh, None):
-                    downloads.packed[target] = packed
-                return
-
-    async def _newest_catalog(self, downloads: Downloads) -> None:
-        if not self._is_wanted(CATALOG):
+                self._keep_manifest(fresh, target, step.index)
             return
-        for step in reversed(_dbt_steps(downloads.run)):
-            is_there = verb_of(step.command) == "docs generate" and await downloads.file(
-                CATALOG, self.kept / CATALOG, step.index, expected=step.state is RunState.SUCCESS
+
+    def _keep_manifest(self, fresh: Path, target: Path, step: int) -> None:
+        downloads = self.downloads
+        # A step's own copy may be kept beside it.
+        downloads.found[MANIFEST, None] = target
+        downloads.manifest_step = step
+        if packed := downloads.packed.pop(fresh, None):
+            downloads.packed[target] = packed
+
+    async def _newest_catalog(self) -> None:
+        if not self.keeping.wants(CATALOG):
+            return
+        for step in reversed(_dbt_steps(self.downloads.run)):
+            is_there = verb_of(step.command).name == "docs generate" and await self.downloads.file(
+                CATALOG, self.keeping.kept / CATALOG, step.index, expected=step.state is RunState.SUCCESS
             )
             if is_there:
                 return
 
-    def _keep_sources(self, downloads: Downloads) -> None:
-        """The newest freshness step's file also lies at the top."""
-        if not self._is_wanted(SOURCES):
-            return
-        newest = max((step for path, step in downloads.found if path == SOURCES and step), default=None)
-        if newest is not None:
-            target = self.kept / SOURCES
-            try:
-                require_inside(self.kept, target)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                copy = target.with_name(f".{SOURCES}.new")
-                shutil.copyfile(downloads.found[SOURCES, newest], copy)
-                copy.replace(target)
-            except (OSError, UnsafePathError) as error:
-                downloads.warnings.append(f"{SOURCES} of run {downloads.run.id} could not be kept: {error}")
-            else:
-                self.written.add(target)
+    def _keep_sources(self) -> None:
+        """Copy the newest freshness step's file to the top."""
+        found = self.downloads.found
+        newest = max((step for path, step in found if path == SOURCES and step), default=None)
+        if newest is not None and self.keeping.wants(SOURCES):
+            self._copy(found[SOURCES, newest], self.keeping.kept / SOURCES, SOURCES)
 
-    async def _others(self, downloads: Downloads) -> None:
+    async def _others(self) -> None:
         """What the user's patterns ask for beyond the four, and with `all` every file of every step."""
-        others = [pattern for pattern in self.patterns if pattern not in _SPECIAL]
-        if not others and self.step_artifacts != "all":
+        downloads, keeping = self.downloads, self.keeping
+        others = [pattern for pattern in keeping.patterns if pattern not in _SPECIAL]
+        if not others and keeping.step_artifacts != "all":
             return
         listed = await downloads.listing()
         wanted = [path for path in listed if path not in _SPECIAL and any(matches(path, one) for one in others)]
         wanted += [pattern for pattern in others if is_plain(pattern) and pattern not in listed]
-        jobs = [downloads.file(path, self.kept / path, None) for path in wanted]
-        if self.step_artifacts == "all":
-            there = downloads.found.keys() | await asyncio.to_thread(self._copied, downloads)
+        jobs = [downloads.file(path, keeping.kept / path, None) for path in wanted]
+        if keeping.step_artifacts == "all":
+            there = downloads.found.keys() | await asyncio.to_thread(self._copied)
             jobs += [
-                downloads.file(path, self._step_folder(downloads.run.id, step.index) / path, step.index)
+                downloads.file(path, keeping.step_folder(downloads.run.id, step.index) / path, step.index)
                 for step in _dbt_steps(downloads.run)
                 for path in dict.fromkeys((*_SPECIAL, *listed))
                 if (path, step.index) not in there
             ]
         found = await asyncio.gather(*jobs)
-        if self.are_patterns_given:
+        if keeping.are_patterns_given:
             missing = [path for path, is_found in zip(wanted, found, strict=False) if not is_found]
             missing += [one for one in others if not is_plain(one) and not any(matches(path, one) for path in listed)]
-            downloads.warnings += [f"Run {downloads.run.id} has no artifact {path}." for path in missing]
+            for path in missing:
+                self._warn(f"Run {downloads.run.id} has no artifact {path}.")
 
-    def _copied(self, downloads: Downloads) -> set[tuple[str, int]]:
+    def _copied(self) -> set[tuple[str, int]]:
         """A step's own file that lies at the top is copied into its folder: it is not downloaded twice."""
-        at_top = {(path, step): file for (path, step), file in downloads.found.items() if file.parent == self.kept}
+        downloads = self.downloads
         copied: set[tuple[str, int]] = set()
-        for (path, known_step), source in at_top.items():
+        for (path, known_step), source in list(downloads.found.items()):
             step = downloads.manifest_step if path == MANIFEST else known_step
-            if step is None:
+            if source.parent != self.keeping.kept or step is None:
                 continue
-            target = self._step_folder(downloads.run.id, step) / path
-            try:
-                require_inside(self.kept, target)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, target)
-            except (OSError, UnsafePathError) as error:
-                downloads.warnings.append(f"{path} of run {downloads.run.id}, step {step}, could not be kept: {error}")
-                continue
-            copied.add((path, step))
-            self.written.add(target)
-            if (packed := downloads.packed.get(source)) and self.packed is not None:
-                self.packed[target] = packed
+            target = self.keeping.step_folder(downloads.run.id, step) / path
+            if self._copy(source, target, f"{path}, step {step},"):
+                copied.add((path, step))
         return copied
 
-    def _is_wanted(self, path: str) -> bool:
-        return any(matches(path, pattern) for pattern in self.patterns)
+    def _copy(self, source: Path, target: Path, what: str) -> bool:
+        try:
+            require_inside(self.keeping.kept, target)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            copy = target.with_name(f".{target.name}.new")
+            shutil.copyfile(source, copy)
+            copy.replace(target)
+        except (OSError, UnsafePathError) as error:
+            self._warn(f"{what} of run {self.downloads.run.id} could not be kept: {error}")
+            return False
+        self.copies[target] = self.downloads.packed.get(source)
+        return True
 
-    def _step_folder(self, run_id: int, index: int, root: Path | None = None) -> Path:
-        root = root or (self.scratch if self.step_artifacts == "none" else self.kept)
-        return root / "runs" / str(run_id) / f"step-{index}"
+    def _warn(self, text: str) -> None:
+        self.downloads.warnings.append(text)
 
 
 def _dbt_steps(run: Run) -> list[RunStep]:
@@ -252,7 +305,7 @@ def _dbt_steps(run: Run) -> list[RunStep]:
     return [
         step
         for step in run.steps
-        if step.command and verb_of(step.command) not in _WITHOUT_ARTIFACTS and step.state not in _NEVER_RAN
+        if step.command and verb_of(step.command).leaves_artifacts and step.state not in _NEVER_RAN
     ]
 
 
@@ -264,39 +317,6 @@ async def _decoded(decode: Callable[[Path], T], path: Path) -> T:
         return decode(path)
 
     return await asyncio.to_thread(within_the_limit)
-
-
-def _foreign(head: RunResultsHead, run_id: int, started_at: datetime | None, verb: str | None) -> str | None:
-    """Why a file that was served for a step is not that step's; None if nothing speaks against it."""
-    made_by = head.env.get("DBT_CLOUD_RUN_ID")
-    if made_by is not None and str(made_by) != str(run_id):
-        return f"they are those of run {made_by}"
-    if head.generated_at and started_at and head.generated_at < started_at - STALE_BY:
-        return "they were made before the step began"
-    if verb in NODE_COMMANDS and head.which in NODE_COMMANDS and head.which != verb:
-        return f"they are those of `dbt {head.which}`, and the step ran `dbt {verb}`"
-    return None
-
-
-def _without_left_behind(steps: Sequence[Step], downloads: Downloads) -> tuple[Step, ...]:
-    """A file with the invocation of an earlier step is that step's, left behind in the shared target folder."""
-    seen: set[str] = set()
-    kept: list[Step] = []
-    for step in steps:
-        invocation = step.results.invocation_id if step.results else None
-        if invocation and invocation in seen:
-            reason = "they are those of an earlier step"
-            if step.state is RunState.SUCCESS and verb_of(step.command) in NODE_COMMANDS:
-                downloads.warnings.append(_unused(step.index, downloads.run.id, reason))
-            step = replace(step, results=None, distrusted=reason)
-        elif invocation:
-            seen.add(invocation)
-        kept.append(step)
-    return tuple(kept)
-
-
-def _unused(index: int, run_id: int, reason: str) -> str:
-    return f"The results of step {index} of run {run_id} are not used: {reason}."
 
 
 def _has_results(step: RunStep) -> bool:

@@ -45,6 +45,7 @@ class Downloads:
     is_unread: bool = False  # something could not be read for a reason that may pass
     found: dict[tuple[str, int | None], Path] = field(default_factory=dict)
     packed: dict[Path, Path] = field(default_factory=dict)
+    reasons: dict[tuple[str, int | None], str] = field(default_factory=dict)  # why an expected file is not there
     _deadline: float = field(init=False)
     _late_until: float = field(init=False)
     _slots: asyncio.Semaphore = field(init=False)
@@ -110,6 +111,7 @@ class Downloads:
             if expected or not is_absent:
                 why = "is missing" if is_absent else f"could not be downloaded: {error.message}"
                 self.warnings.append(f"{what} {why}.".replace("..", "."))
+                self.reasons[path, step] = f"{path} {why}".removesuffix(".")
             return False
         except OSError as error:
             self.warnings.append(f"{what} could not be written: {error}")

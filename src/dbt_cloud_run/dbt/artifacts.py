@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from dbt_cloud_run.dbt.statuses import normalise
-from dbt_cloud_run.model import FreshnessResult, NodeResult, StepResults
+from dbt_cloud_run.model import FreshnessResult, NodeResult, StepResults, Window
 
 # An escape of JSON; a half of a surrogate pair without the other one is a group of its own.
 _ESCAPE = re.compile(
@@ -49,6 +49,12 @@ class NodeConfig(_Lenient):
     tags: Any = None
     meta: Any = None
     store_failures: Any = None
+    incremental_strategy: Any = None
+    unique_key: Any = None
+    full_refresh: Any = None
+    begin: Any = None
+    batch_size: Any = None
+    on_error: Any = None
 
 
 class DependsOn(_Lenient):
@@ -179,6 +185,7 @@ class _ResultRow(_Lenient):
     relation_name: str | None = None
     timing: list[_Timing] | None = None
     adapter_response: Any = None
+    batch_results: Any = None
 
 
 class _ResultsMetadata(_Lenient):
@@ -195,6 +202,8 @@ class _Args(_Lenient):
     indirect_selection: Any = None
     resource_types: Any = None
     exclude_resource_types: Any = None
+    full_refresh: Any = None
+    favor_state: Any = None
 
 
 class _RunResults(_Lenient):
@@ -262,6 +271,8 @@ def decode_run_results(path: Path) -> tuple[RunResultsHead, StepResults]:
         indirect_selection=_word(decoded.args.indirect_selection),
         resource_types=_words(decoded.args.resource_types),
         exclude_resource_types=_words(decoded.args.exclude_resource_types),
+        full_refresh=_switch(decoded.args.full_refresh),
+        favor_state=_switch(decoded.args.favor_state),
     )
     return head, results
 
@@ -310,6 +321,10 @@ def _decode(path: Path, shape: type[T]) -> T:
         raise NotJsonError(f"{path.name} is not JSON: {error}") from error
 
 
+def _switch(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
 def _with_whole_characters(content: bytes | mmap.mmap) -> bytes:
     """JSON with U+FFFD for half surrogate pairs and bytes that are no UTF-8: one odd text must not cost the file.
 
@@ -343,7 +358,20 @@ def _node_result(row: _ResultRow, position: int) -> NodeResult:
         relation_name=None if row.relation_name is None else sys.intern(row.relation_name),
         adapter_response=_shared(row.adapter_response) if isinstance(row.adapter_response, dict) else _EMPTY,
         row=position,
+        batches_done=_windows(row.batch_results, "successful"),
+        batches_failed=_windows(row.batch_results, "failed"),
     )
+
+
+def _windows(batches: Any, which: str) -> tuple[Window, ...]:
+    """A microbatch model's batches of this outcome; one that is no pair of times is passed over."""
+    listed = batches.get(which) if isinstance(batches, dict) else None
+    found: list[Window] = []
+    for pair in listed if isinstance(listed, list) else ():
+        ends = [parse_time(end) for end in pair if isinstance(end, str)] if isinstance(pair, list) else []
+        if len(ends) == 2 and ends[0] is not None and ends[1] is not None and ends[0] < ends[1]:
+            found.append(Window(ends[0], ends[1]))
+    return tuple(sorted(found))
 
 
 _EMPTY: Mapping[str, Any] = {}

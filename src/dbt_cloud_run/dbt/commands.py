@@ -7,18 +7,18 @@ up to the next that begins with a dash. What does not fit is not guessed at: `pa
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dbt_cloud_run.dbt.flags import ALIASES, DBT, Arity, Command, Option
-
-NODE_COMMANDS = frozenset({"build", "run", "test", "seed", "snapshot"})
-"""Commands whose nodes can be rerun one by one. `clone` and `compile` are cheap or need their whole selection."""
+from dbt_cloud_run.dbt.verbs import verb_named
+from dbt_cloud_run.model import Window
 
 SELECTION_OPTIONS = frozenset({"--select", "--models", "--exclude", "--selector"})
 INDIRECT_SELECTION = "--indirect-selection"
+FAVOR_STATE = "--favor-state"
+_EVENT_TIMES = ("--event-time-start", "--event-time-end")
 
 _SHELL_WORDS = frozenset({"&&", "||", ";", "|", "&", ">", ">>", "<"})
 
@@ -66,7 +66,7 @@ class DbtCommand:
 
     @property
     def is_node_command(self) -> bool:
-        return self.verb in NODE_COMMANDS
+        return verb_named(self.verb).builds
 
     def flag(self, name: str) -> Flag | None:
         """The last flag with this long name, which is the one that counts for dbt."""
@@ -105,6 +105,19 @@ class DbtCommand:
         if indirect:
             added.append(Flag(INDIRECT_SELECTION, (indirect,), name=INDIRECT_SELECTION))
         return replace(self, parts=(*self._without(dropped).parts, *added))
+
+    def over(self, window: Window | None) -> DbtCommand:
+        """The same command for the batches of this span of event time; None keeps what it says of that."""
+        if window is None:
+            return self
+        ends = (f"{end:%Y-%m-%dT%H:%M:%S}" for end in (window.start, window.end))
+        added = [Flag(name, (end,), name=name) for name, end in zip(_EVENT_TIMES, ends, strict=True)]
+        return replace(self, parts=(*self._without(_EVENT_TIMES).parts, *added))
+
+    def without_favor_state(self) -> DbtCommand:
+        """The same command, which reads from the deferred state only what does not exist in its own schema."""
+        off = Flag(f"--no-{FAVOR_STATE.removeprefix('--')}", name=FAVOR_STATE, negated=True)
+        return replace(self, parts=(*self._without({FAVOR_STATE}).parts, off))
 
     def render(self) -> str:
         """The command line, quoted so that `shlex.split` gives the same words again."""
@@ -152,20 +165,6 @@ def same_command(one: str, other: str) -> bool:
         return shlex.split(one) == shlex.split(other)
     except ValueError:
         return one.split() == other.split()
-
-
-def runs_operation(line: str) -> bool:
-    """Whether a line, understood or not, calls a macro, which nobody may assume to be idempotent."""
-    command = parse_command(line)
-    if command is not None:
-        return command.verb == "run-operation"
-    try:
-        lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
-        lexer.whitespace_split = True
-        words = list(lexer)
-    except ValueError:
-        words = re.split(r"[\s;&|'\"]+", line)
-    return "run-operation" in words
 
 
 class _NotUnderstoodError(Exception):

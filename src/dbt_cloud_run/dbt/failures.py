@@ -2,7 +2,8 @@
 
 A judgement is `deterministic` (it fails again every time), `transient` or `unknown`; what is unknown is tried again.
 A failed data test or unit test is deterministic by its status; everything else is judged by its wording, by the first
-row of `failure_patterns.TABLE` that is found. Nothing here raises, whatever the text.
+row of `failure_patterns.TABLE` that is found. A message that also says, outside of what it quotes, that something
+passes is never deterministic. Nothing here raises, whatever the text.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from dbt_cloud_run.dbt.failure_patterns import TABLE, Pattern
+from dbt_cloud_run.dbt.failure_patterns import PASSING, TABLE, Pattern
 from dbt_cloud_run.dbt.statuses import Kind, kind, normalise
 from dbt_cloud_run.model import Retryability
 
@@ -19,12 +20,31 @@ _LOG_TAIL = 64_000
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;:]{0,32}[A-Za-z]")
 _TIMESTAMPS = re.compile(r"^\d\d:\d\d:\d\d(?:\.\d{1,9})? {1,4}", re.MULTILINE)
-_POINTERS = re.compile(r"^[ \t]*compiled (?:code|sql) at [^\n]*$", re.IGNORECASE | re.MULTILINE)
+_POINTERS = re.compile(r"^[ \t]{0,40}compiled (?:code|sql) at [^\n]{0,4000}$", re.IGNORECASE | re.MULTILINE)
 _LAST_ERRORS = re.compile(
-    r"^(?:Encountered an error:|Completed with \d+ errors?\b|Traceback \(most recent call last\))", re.MULTILINE
+    r"^(?:Encountered an error:|Completed with \d{1,9} errors?\b|Traceback \(most recent call last\))", re.MULTILINE
 )
-_ONE_NODE = re.compile(r"^[ \t]*(?:Failure in \w+ \S+ \(|[A-Z]\w{1,20} Error in \w+ \S+ \()", re.MULTILINE)
-_SUMMARY = re.compile(r"^(?:Done\. PASS=|Completed with )[^\n]*$", re.MULTILINE)
+_ONE_NODE = re.compile(
+    r"^[ \t]{0,40}(?:Failure in \w{1,40} \S{1,300} \(|[A-Z]\w{1,20} Error in \w{1,40} \S{1,300} \()", re.MULTILINE
+)
+# What a message quotes of the user's own: identifiers after a word (`column "read timeout"`, unlike Python's
+# `('08S01', '[08S01] …')`), the SQL that Postgres, DuckDB, Spark and ClickHouse repeat, and the names of nodes.
+_NODE = re.compile(
+    r"^([ \t]{0,20}(?:Failure|[A-Z]\w{1,20} Error) in \w{1,20}) [^\n(]{1,300}\([^\n)]{1,500}\)",
+    re.MULTILINE | re.IGNORECASE,
+)
+_QUOTED = re.compile(
+    r"(?:(?<=\w )|^[ \t]{0,20})(?:\"[^\"\n]{1,300}\"|'[^'\n]{1,300}'(?!\w))"
+    r"|(?<=\w: )(?:\"[^\"\s]{1,300}\"|'[^'\s]{1,300}')"
+    r"|`[^`\n]{1,300}`|\b(?:unrecognized|field|column) name:? [^\s,]{1,300}",
+    re.MULTILINE | re.IGNORECASE,
+)
+_SQL = re.compile(
+    r"^[ \t]{0,20}(?:LINE \d{1,9}|HINT|Candidate bindings|Did you mean)\b[^\n]{0,2000}"
+    r"|(?:^[ \t]{0,20}== SQL\b|\bwhile (?:processing|executing) |: in scope |\bstack trace:)[\s\S]{0,16000}",
+    re.MULTILINE | re.IGNORECASE,
+)
+_SUMMARY = re.compile(r"^(?:Done\. PASS=|Completed with )[^\n]{0,4000}$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +125,28 @@ def _blocks(text: str) -> list[str]:
 def _by_wording(message: str, adapter_type: str | None) -> Judgement:
     text = _readable(message)
     adapter = adapter_type.strip().lower() if adapter_type else None
-    for pattern in TABLE:
+    judgement = _first(TABLE, text, adapter)
+    if judgement is None:
+        return Judgement(Retryability.UNKNOWN, "the message is not a known one")
+    if judgement.retryability is Retryability.DETERMINISTIC:
+        return _first(PASSING, _without_quotations(text), adapter) or judgement
+    return judgement
+
+
+def _first(patterns: tuple[Pattern, ...], text: str, adapter: str | None) -> Judgement | None:
+    for pattern in patterns:
         if pattern.applies_to(adapter) and pattern.expression.search(text):
             return Judgement(pattern.verdict, pattern.reason, pattern)
-    return Judgement(Retryability.UNKNOWN, "the message is not a known one")
+    return None
 
 
 def _readable(message: str) -> str:
-    """The part of a message that is read: no colours, no path of the compiled file, and a bounded length."""
+    """The part of a message that is read: no colours, no name of its node or path of a file, and a bounded length."""
     if len(message) > _HEAD + _TAIL:
         message = f"{message[:_HEAD]}\n{message[-_TAIL:]}"
-    return _POINTERS.sub("", _ESCAPES.sub("", message)).replace("\u2019", "'")
+    text = _POINTERS.sub("", _ESCAPES.sub("", message)).replace("\u2019", "'")
+    return _NODE.sub(r"\1", text)
+
+
+def _without_quotations(text: str) -> str:
+    return _QUOTED.sub("_", _SQL.sub("", text))

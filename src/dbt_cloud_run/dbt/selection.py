@@ -20,25 +20,16 @@ from dbt_cloud_run.dbt.criteria import (
     predicate,
 )
 from dbt_cloud_run.dbt.paths import nodes_under
+from dbt_cloud_run.dbt.verbs import verb_named
 
 DEFAULT_TERMS = ("fqn:*", "source:*", "exposure:*", "metric:*", "semantic_model:*")
 
-_BUILD_TYPES = frozenset(
-    {"model", "snapshot", "seed", "test", "unit_test", "saved_query", "exposure", "function"},
-)
-_TYPES = {
-    "build": _BUILD_TYPES,
-    "run": frozenset({"model"}),
-    "test": frozenset({"test", "unit_test"}),
-    "seed": frozenset({"seed"}),
-    "snapshot": frozenset({"snapshot"}),
-}
 _TESTS = frozenset({"test", "unit_test"})
 
 
 def executed_types(command: DbtCommand) -> frozenset[str]:
     """The resource types that a node command executes, its `--resource-type` and `--exclude-resource-type` applied."""
-    default = _TYPES[command.verb]
+    default = verb_named(command.verb).types
     given = {term for term in command.terms("--resource-types") if term}
     types = frozenset(given - {"all", "default"}) | (
         default if given & {"all", "default"} or not given else frozenset()

@@ -18,9 +18,6 @@ WARNINGS = frozenset({"warn", "warning", "success with warning"})
 BUILT = frozenset({"success"})  # and a model's `warn`: see `was_built`
 BUILDABLE = frozenset({"model", "seed", "snapshot"})
 
-NODE_COMMANDS = frozenset({"build", "run", "test", "seed", "snapshot", "clone", "run-operation"})
-"""`args.which` of the commands that execute nodes. `generate`, `compile`, `list`, `parse`, `show` change no result."""
-
 _SPEAKS_OF_SUCCESS = re.compile(r"\b(?:success\w*|succeeded|pass(?:ed)?|ok|cached|reused?)\b")
 _DENIES = re.compile(r"\b(?:not|never)\b")
 

@@ -1,11 +1,10 @@
-"""Standard error and last faults, on the one harmless stream: the runner takes commands from standard error, too."""
+"""Standard error on the one harmless stream: the runner takes commands from standard error, too."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from dbt_cloud_run.github.console import Console
 
@@ -39,15 +38,3 @@ def one_stream(console: Console) -> Iterator[None]:
             yield
         finally:
             stream.end()
-
-
-def without_raising(console: Console, work: Callable[[], int], status: int) -> int:
-    """The work's exit status; where a fault of ours gets so far, one error, its lines in the log, and `status`."""
-    with one_stream(console):
-        try:
-            return work()
-        except Exception as error:
-            with console.group("Where this action itself went wrong"):
-                console.relay("".join(traceback.format_exception(error)))
-            console.error(f"This action itself went wrong ({type(error).__name__}: {error}).", title="dbt Cloud")
-            return status

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from dbt_cloud_run.dbt.commands import parse_command
+from dbt_cloud_run.dbt.batches import spans, still_open
 from dbt_cloud_run.dbt.statuses import Kind as StatusKind
-from dbt_cloud_run.dbt.statuses import was_built
+from dbt_cloud_run.dbt.statuses import is_failure, was_built
+from dbt_cloud_run.dbt.verbs import verb_named, verb_of
 from dbt_cloud_run.ledger.judgement import judged
 from dbt_cloud_run.model import (
     Attempt,
@@ -18,12 +19,8 @@ from dbt_cloud_run.model import (
     NodeResult,
     Step,
     StepResults,
+    Window,
 )
-
-READ_ONLY = frozenset(
-    {"generate", "docs", "compile", "list", "ls", "parse", "show", "source", "freshness", "deps", "debug"}
-)
-"""`args.which`, or a command's first word, of what writes run results without having run the nodes."""
 
 
 def build_ledger(attempts: Iterable[Attempt]) -> Ledger:
@@ -35,12 +32,14 @@ def build_ledger(attempts: Iterable[Attempt]) -> Ledger:
     outcomes: dict[str, NodeOutcome] = {}
     failed_in: dict[str, int] = {}
     judgements: dict[str, StatusKind] = {}
+    open_batches: dict[str, tuple[Window, ...]] = {}
     freshness: dict[str, FreshnessResult] = {}
     for attempt in attempts:
         for step in attempt.steps:
             freshness.update({row.unique_id: row for row in step.freshness})
         for step, results in result_steps(attempt):
-            for result in results.nodes:
+            for row in results.nodes:
+                result = _with_batches(row, open_batches)
                 outcomes[result.unique_id] = _next(outcomes.get(result.unique_id), result, attempt, step, results)
                 judgements[result.unique_id] = judged(result.status, step.state)
                 if judgements[result.unique_id] is StatusKind.FAILED:
@@ -53,6 +52,15 @@ def build_ledger(attempts: Iterable[Attempt]) -> Ledger:
     return Ledger(outcomes=outcomes, freshness=tuple(freshness.values()))
 
 
+def _with_batches(row: NodeResult, open_batches: dict[str, tuple[Window, ...]]) -> NodeResult:
+    """A microbatch model has succeeded when all of its batches have, whichever attempt ran them."""
+    still = still_open(open_batches.get(row.unique_id, ()), row)
+    open_batches[row.unique_id] = still
+    if not still or is_failure(row.status):
+        return row
+    return replace(row, status="partial success", message=f"batches that are still missing: {spans(still)}")
+
+
 def result_steps(attempt: Attempt) -> Iterator[tuple[Step, StepResults]]:
     """The steps whose results are those of nodes that were executed."""
     for step in attempt.steps:
@@ -61,11 +69,9 @@ def result_steps(attempt: Attempt) -> Iterator[tuple[Step, StepResults]]:
 
 
 def _executes_nodes(step: Step, results: StepResults) -> bool:
-    if results.which:
-        return results.which.lower() not in READ_ONLY
-    parsed = parse_command(step.command) if step.command else None
+    verb = verb_named(results.which) if results.which else verb_of(step.command)
     # Where neither the file nor the command tells, the rows are taken for what they say.
-    return parsed is None or parsed.verb.split()[0] not in READ_ONLY
+    return not verb.reads_only
 
 
 def _next(

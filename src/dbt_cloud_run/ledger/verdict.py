@@ -1,16 +1,32 @@
-"""How it ended, and what kind of failure that was: pure judgements on attempts."""
+"""How the whole ended, what kind of failure it was, and the invariants of a success. Pure."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from dbt_cloud_run.dbt.commands import parse_command
 from dbt_cloud_run.dbt.failures import judge_log
-from dbt_cloud_run.dbt.statuses import is_failure
+from dbt_cloud_run.dbt.statuses import Kind, is_failure
+from dbt_cloud_run.dbt.verbs import verb_of
+from dbt_cloud_run.ledger.judgement import judged
 from dbt_cloud_run.ledger.ledger import result_steps
-from dbt_cloud_run.model import Attempt, Ending, FailureKind, Retryability, RunState, Step
+from dbt_cloud_run.model import (
+    Attempt,
+    Contradiction,
+    Ending,
+    FailureKind,
+    Invariant,
+    Ledger,
+    Retryability,
+    RunState,
+    Step,
+    StepAction,
+    Unknown,
+)
 from dbt_cloud_run.retry.alignment import is_lint
 
+_HASH = re.compile("[0-9a-f]{7,64}")
 _BY_ENDING = {
     Ending.SUCCESS: FailureKind.NONE,
     Ending.QUEUED: FailureKind.NONE,
@@ -21,16 +37,99 @@ _BY_ENDING = {
 }
 
 
-def verdict(attempts: Sequence[Attempt]) -> tuple[Ending, FailureKind, bool]:
-    """The ending of the whole, the kind of failure, and whether a green last run still leaves a failure behind.
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How the whole ended. `contradictions` are the invariants that do not hold although the last run succeeded."""
 
-    It is a success only if the last run succeeded *and* no plan on the way left a failure out, or a later one took it.
+    ending: Ending
+    failure_kind: FailureKind
+    contradictions: tuple[Contradiction, ...] = ()
+
+
+def verdict(attempts: Sequence[Attempt], ledger: Ledger) -> Verdict:
+    """The ending of the whole: dbt Cloud's for the last run, but a success only where every invariant holds.
+
+    Source of the invariants: the contract's output `status`.
     """
+    if not attempts:
+        return Verdict(Ending.ERROR, FailureKind.API)
     last = attempts[-1]
-    left_out = last.is_partial or any(attempt.plan is not None and attempt.plan.is_partial for attempt in attempts)
-    if last.ending is Ending.SUCCESS and left_out:
-        return Ending.ERROR, _kind_of_left_out(attempts), True
-    return last.ending, failure_kind(last), left_out
+    if last.ending is not Ending.SUCCESS:
+        return Verdict(last.ending, failure_kind(last))
+    checks = (_left_out(attempts), _failed_nodes(attempts, ledger), _other_commit(attempts), _not_known(attempts))
+    found = tuple(check for check in checks if check is not None)
+    if not found:
+        return Verdict(Ending.SUCCESS, FailureKind.NONE)
+    return Verdict(Ending.ERROR, _kind_of_contradiction(found[0], attempts), found)
+
+
+def _left_out(attempts: Sequence[Attempt]) -> Contradiction | None:
+    is_partial = attempts[-1].is_partial or any(attempt.plan and attempt.plan.is_partial for attempt in attempts)
+    return Contradiction(invariant=Invariant.NOTHING_LEFT_OUT) if is_partial else None
+
+
+def _failed_nodes(attempts: Sequence[Attempt], ledger: Ledger) -> Contradiction | None:
+    states = {(attempt.run_id, step.index): step.state for attempt in attempts for step in attempt.steps}
+    nodes = tuple(
+        unique_id
+        for unique_id, outcome in ledger.outcomes.items()
+        if judged(outcome.result.status, states.get((outcome.run_id, outcome.step_index), RunState.UNKNOWN))
+        is Kind.FAILED
+    )
+    return Contradiction(invariant=Invariant.NO_NODE_FAILED, nodes=nodes) if nodes else None
+
+
+def _other_commit(attempts: Sequence[Attempt]) -> Contradiction | None:
+    """The commit that was asked for is the first trigger's; without one, a retry builds what the first run built."""
+    first = attempts[0]
+    asked = first.overrides.git_sha or first.git_sha
+    for attempt in attempts:
+        if asked and attempt.git_sha and not is_same_commit(asked, attempt.git_sha):
+            return Contradiction(
+                invariant=Invariant.COMMIT_AS_ASKED, runs=(attempt.run_id,), commits=(asked, attempt.git_sha)
+            )
+    return None
+
+
+def is_same_commit(asked: str, built: str) -> bool:
+    """Whether two names can be of one commit. Hashes are compared, also shortened ones; other names may be the same."""
+    one, other = asked.lower(), built.lower()
+    if not (_HASH.fullmatch(one) and _HASH.fullmatch(other)):
+        return True
+    return one.startswith(other) or other.startswith(one)
+
+
+def _not_known(attempts: Sequence[Attempt]) -> Contradiction | None:
+    runs = unknown_runs(attempts) if len(attempts) > 1 else ()
+    return Contradiction(invariant=Invariant.RESULTS_KNOWN, runs=runs) if runs else None
+
+
+def unknown_runs(attempts: Sequence[Attempt]) -> tuple[int, ...]:
+    """The runs of which something is not known that no later attempt ran again as a whole."""
+    return tuple(
+        attempt.run_id
+        for attempt in attempts
+        if any(attempt is attempts[-1] or not _is_repeated(unknown, attempt) for unknown in attempt.unknown)
+    )
+
+
+def _is_repeated(unknown: Unknown, attempt: Attempt) -> bool:
+    plan = attempt.plan
+    if plan is None or not plan.commands:
+        return False
+    if plan.is_whole:
+        return True
+    return unknown.step is not None and any(
+        step.index == unknown.step and step.action is StepAction.WHOLE for step in plan.steps
+    )
+
+
+def _kind_of_contradiction(found: Contradiction, attempts: Sequence[Attempt]) -> FailureKind:
+    return {
+        Invariant.NO_NODE_FAILED: FailureKind.NODES,
+        Invariant.RESULTS_KNOWN: FailureKind.API,
+        Invariant.COMMIT_AS_ASKED: FailureKind.OTHER_COMMIT,
+    }.get(found.invariant) or _kind_of_left_out(attempts)
 
 
 def failure_kind(attempt: Attempt) -> FailureKind:
@@ -58,11 +157,10 @@ def _kind_of_step(step: Step) -> FailureKind:
         return FailureKind.LINT
     if step.command is None:
         return FailureKind.SETUP
-    parsed = parse_command(step.command)
-    words = parsed.verb.split() if parsed else step.command.split()[1:3]
-    if words[:1] == ["deps"]:
+    verb = verb_of(step.command).name
+    if verb == "deps":
         return FailureKind.SETUP
-    if words[:2] == ["source", "freshness"] or words[:1] == ["freshness"]:
+    if verb == "source freshness":
         return FailureKind.FRESHNESS
     if step.results is not None and any(is_failure(node.status) for node in step.results.nodes):
         return FailureKind.NODES
@@ -73,10 +171,9 @@ def _kind_of_step(step: Step) -> FailureKind:
 def _is_checkbox_step(attempt: Attempt, step: Step) -> bool:
     if step.command is None or step.command in attempt.asked:
         return False
-    parsed = parse_command(step.command)
-    return parsed is not None and (
-        (attempt.generates_docs and parsed.verb == "docs generate")
-        or (attempt.checks_freshness and parsed.verb == "source freshness")
+    verb = verb_of(step.command).name
+    return (attempt.generates_docs and verb == "docs generate") or (
+        attempt.checks_freshness and verb == "source freshness"
     )
 
 

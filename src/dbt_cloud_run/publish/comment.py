@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 
 from dbt_cloud_run.github.comment import CommentError, upsert_comment
 from dbt_cloud_run.github.context import GitHubContext
@@ -12,36 +12,36 @@ from dbt_cloud_run.report.summary import render_comment
 from dbt_cloud_run.settings.settings import Settings
 from dbt_cloud_run.start.pull_request import pull_request_number
 
+_logger = logging.getLogger(__name__)
+
 _GOOD = (Ending.SUCCESS, Ending.QUEUED, Ending.SKIPPED)
 
 
-def comment(
-    settings: Settings, data: Report, *, on_note: Callable[[str], None], on_warning: Callable[[str], None]
-) -> None:
-    """Create or update the job's comment. Blocks; nothing raises that concerns GitHub."""
+def comment(report: Report, settings: Settings) -> list[str]:
+    """Create or update the job's comment; returns a warning where it could not be written. Blocks."""
     github, token = settings.github, settings.github_token
     number = pull_request_number(github.event_name, github.event)
     if number is None:
-        on_note("There is no pull request to comment on.")
-        return
+        _logger.info("There is no pull request to comment on.")
+        return []
+    # The settings have warned of the missing token.
     if token is None:
-        return  # the settings have warned
-    is_good = data.outcome.ending in _GOOD and not data.outcome.left_out
+        return []
     try:
         posted = upsert_comment(
             token=token.get_secret_value(),
             api_url=github.api_url,
             repository=github.repository,
             number=number,
-            key=_key(settings, github, data.job_id),
-            body=render_comment(data),
-            create=settings.pr_comment == "true" or not is_good,
+            key=_key(settings, github, report.job_id),
+            body=render_comment(report),
+            create=settings.pr_comment == "true" or report.outcome.ending not in _GOOD,
         )
     except CommentError as error:
-        on_warning(f"The comment on pull request {number} was not written: {error}")
-    else:
-        if posted is not None:
-            on_note(f"Comment on pull request {number}: {posted.url}")
+        return [f"The comment on pull request {number} was not written: {error}"]
+    if posted is not None:
+        _logger.info("Comment on pull request %d: %s", number, posted.url)
+    return []
 
 
 def _key(settings: Settings, github: GitHubContext, job_id: int | None) -> str:

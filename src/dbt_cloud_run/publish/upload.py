@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
@@ -19,25 +19,26 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Uploading:
-    """An upload that is under way. Files are given as they become final; `finish` waits for the rest of it."""
+    """An upload that is under way. Files are added as they become final; `finish` waits for the end of it."""
 
     folder: Path
-    packed: Mapping[Path, Path]  # of these files: where the same lies compressed
     _queue: SimpleQueue[ArtifactFile | None] = field(default_factory=SimpleQueue)
     _given: set[Path] = field(default_factory=set)
     _task: asyncio.Task[UploadedArtifact] | None = None
 
     def start(self, settings: Settings, console: Console, clock: Clock, name: str) -> None:
         """Begin to zip what is given."""
-        files = iter(self._queue.get, None)  # a thread waits here for the next file
+        # A thread waits here for the next file.
+        files = iter(self._queue.get, None)
         self._task = asyncio.create_task(_upload(settings, console, clock, files, name))
-        self._task.add_done_callback(lambda task: task.cancelled() or task.exception())  # if nobody asks any more
+        # Its error is retrieved even if the step does not wait for it.
+        self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
 
-    def give(self, files: Collection[Path]) -> None:
-        """These files are final."""
-        new = set(files) - self._given
-        self._given |= new
-        for file in artifact_files(self.folder, new, self.packed):
+    def give(self, files: Mapping[Path, Path | None]) -> None:
+        """These files are final; each with the place where the same lies compressed."""
+        new = {path: packed for path, packed in files.items() if path not in self._given}
+        self._given.update(new)
+        for file in artifact_files(self.folder, new):
             self._queue.put(file)
 
     async def finish(self) -> UploadedArtifact:
@@ -47,7 +48,7 @@ class Uploading:
         return await self._task
 
     def abandon(self) -> None:
-        """Nobody waits for it: its thread ends, too."""
+        """End the upload, and its thread, if it has not finished."""
         self._queue.put(None)
         if self._task is not None:
             self._task.cancel()
@@ -57,15 +58,15 @@ async def upload(
     settings: Settings, console: Console, clock: Clock, folder: Path, files: Iterable[Path], name: str
 ) -> UploadedArtifact:
     """Upload these files of `folder` as a workflow artifact. Raises `ArtifactUploadError` and `Interrupted`."""
-    return await _upload(settings, console, clock, artifact_files(folder, files, {}), name)
+    return await _upload(settings, console, clock, artifact_files(folder, dict.fromkeys(files)), name)
 
 
-def artifact_files(folder: Path, files: Iterable[Path], packed: Mapping[Path, Path]) -> list[ArtifactFile]:
+def artifact_files(folder: Path, files: Mapping[Path, Path | None]) -> list[ArtifactFile]:
     """Those that are there and in the folder, by their paths in it."""
     from dbt_cloud_run.github.artifacts.archive import ArtifactFile
 
     return [
-        ArtifactFile(path, path.relative_to(folder).as_posix(), packed.get(path))
+        ArtifactFile(path, path.relative_to(folder).as_posix(), files[path])
         for path in sorted(files)
         if path.is_relative_to(folder) and path.is_file()
     ]
@@ -90,6 +91,5 @@ async def _upload(
         max_retention=github.retention_days,
         clock=clock,
         temp_dir=github.runner_temp,
-        on_note=console.info,
         mask=console.mask,
     )

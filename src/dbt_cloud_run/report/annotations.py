@@ -151,7 +151,7 @@ def _of_step(facts: Facts, files: _Files, step: Step, level: AnnotationKind) -> 
     """A step that failed before nodes ran: where dbt names the file that it could not compile, that file."""
     log = plain(step.log)
     error = _ERROR.search(log)
-    message = error.group().strip() if error else (facts.data.outcome.message or "The step failed.")
+    message = error.group().strip() if error else (facts.message or "The step failed.")
     header = _HEADER.match(message)
     file = files.of_project(header["path"]) if header else None
     line = files.line(file, header["path"] if header else None, message)

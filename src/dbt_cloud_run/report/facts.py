@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from dbt_cloud_run.dbt.statuses import BUILDABLE, Kind, is_failure
 from dbt_cloud_run.ledger.judgement import judged
 from dbt_cloud_run.model import Ending, NodeOutcome, RunState
+from dbt_cloud_run.report.reasons import reason
 from dbt_cloud_run.report.report import NodeInfo, Report
 
 if TYPE_CHECKING:
@@ -28,11 +29,20 @@ class Facts:
 
     data: Report
 
-    @cached_property
+    @property
     def ending(self) -> Ending:
-        """The ending; a success that left a failure out is none."""
-        outcome = self.data.outcome
-        return Ending.ERROR if outcome.ending is Ending.SUCCESS and outcome.left_out else outcome.ending
+        """How the whole ended."""
+        return self.data.outcome.ending
+
+    @cached_property
+    def reason(self) -> tuple[str, str]:
+        """Why it ended so, and what the user should do next; both empty where there is nothing to say."""
+        return reason(self.data.outcome)
+
+    @property
+    def message(self) -> str:
+        """Why it ended so."""
+        return self.reason[0]
 
     @cached_property
     def kinds(self) -> Mapping[str, Kind]:

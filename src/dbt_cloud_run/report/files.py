@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
-from dbt_cloud_run.dbt.statuses import NODE_COMMANDS
+from dbt_cloud_run.dbt.verbs import verb_named
 from dbt_cloud_run.redaction import redact_bytes
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _sources(ledger: Ledger, attempts: Sequence[Attempt]) -> list[_Source]:
         _Source(attempt, step.index, step.results)
         for attempt in attempts
         for step in attempt.steps
-        if step.results is not None and (step.results.path in used or step.results.which in NODE_COMMANDS)
+        if step.results is not None and (step.results.path in used or verb_named(step.results.which).executes)
     ]
 
 

@@ -40,9 +40,11 @@ class CutOutput:
 
 
 def output_values(data: Report) -> dict[str, Any]:
-    """Every output with its real type, as `result.json` holds them; unknown texts are `None`, unknown numbers 0."""
+    """Every output with its real type, as `result.json` holds them; what is not known is None."""
     facts, outcome, last = Facts(data), data.outcome, data.outcome.last
     artifact = data.artifact
+    # Counts of what is not known in full would be wrong, and 0 most of all.
+    is_incomplete = bool(outcome.unknown_runs)
     return {
         "status": facts.ending.value,
         "failure-kind": (FailureKind.NONE if facts.ending is Ending.SUCCESS else outcome.failure_kind).value,
@@ -51,17 +53,17 @@ def output_values(data: Report) -> dict[str, Any]:
         "git-sha": last.git_sha if last else None,
         "run-ids": [attempt.run_id for attempt in outcome.attempts],
         "attempts": len(outcome.attempts),
-        "nodes-total": len(outcome.ledger.outcomes),
-        "nodes-succeeded": facts.counts[Kind.SUCCEEDED],
-        "nodes-warned": facts.counts[Kind.WARNED],
-        "nodes-failed": facts.counts[Kind.FAILED],
-        "nodes-skipped": facts.counts[Kind.SKIPPED],
+        "nodes-total": None if is_incomplete else len(outcome.ledger.outcomes),
+        "nodes-succeeded": None if is_incomplete else facts.counts[Kind.SUCCEEDED],
+        "nodes-warned": None if is_incomplete else facts.counts[Kind.WARNED],
+        "nodes-failed": None if is_incomplete else facts.counts[Kind.FAILED],
+        "nodes-skipped": None if is_incomplete else facts.counts[Kind.SKIPPED],
         "counts": _counts(facts),
         "failed-nodes": [found.unique_id for found in facts.failed],
         "recovered-nodes": [found.unique_id for found in facts.recovered],
         "failed-owners": sorted({owner for found in facts.failed for owner in facts.owners(found.unique_id)}),
         "assets": [asset.key for asset in data.assets],
-        "assets-count": len(data.assets),
+        "assets-count": None if is_incomplete else len(data.assets),
         "assets-path": data.assets_path,
         "artifacts-path": data.artifacts_path,
         "artifact-id": artifact.id if artifact else None,

@@ -108,8 +108,8 @@ def _command(step: PlannedStep) -> str:
     return f"({1 + len(step.more_commands)} commands) {step.new_command}" if step.more_commands else step.new_command
 
 
-def result_lines(data: Report) -> list[str]:
-    """The last lines of the log: how it ended, the counts, what failed, what is in the warehouse."""
+def result_lines(data: Report, *, with_reason: bool = True) -> list[str]:
+    """The last lines of the log: how it ended, the counts, what failed, and why unless that is said elsewhere."""
     facts, outcome = Facts(data), data.outcome
     icon, word = ending_words(facts.ending)
     took = f" after {duration(outcome.duration_seconds)}" if outcome.duration_seconds is not None else ""
@@ -124,7 +124,8 @@ def result_lines(data: Report) -> list[str]:
         lines += [f"  {title}: {one_line(found.unique_id, 200)}" for found in nodes[:20]]
         if len(nodes) > 20:
             lines.append(f"  … and {len(nodes) - 20:,} more {title}")
-    lines += [one_line(words, 1_000) for words in (outcome.message, outcome.advice) if words]
+    if with_reason:
+        lines += [one_line(words, 1_000) for words in facts.reason if words]
     return lines
 
 

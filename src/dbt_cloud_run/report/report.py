@@ -53,4 +53,4 @@ class Report:
     environment: str | None = None
     commit_url: str | None = None  # of the last attempt's git_sha, when that commit is of this repository
     workflow_url: str | None = None  # of the workflow run, if the job summary is on its page
-    warnings: tuple[str, ...] = ()  # what the action itself met, shown with the attempts' own warnings
+    warnings: tuple[str, ...] = ()  # what went wrong in publishing, shown with the attempts' own warnings

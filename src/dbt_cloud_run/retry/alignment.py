@@ -7,10 +7,11 @@ listed at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dbt_cloud_run.dbt.commands import parse_command, same_command
+from dbt_cloud_run.dbt.commands import same_command
+from dbt_cloud_run.dbt.verbs import verb_of
 from dbt_cloud_run.model import Attempt, RunState, Step
 
 _LINTERS = frozenset({"sqlfluff", "lint", "linter", "linting"})
@@ -97,36 +98,29 @@ def _same(name: str, command: str, _is_next: bool) -> bool:
 
 def _resumed(name: str, _command: str, is_next: bool) -> bool:
     """dbt Cloud's own retry may show a step as `dbt retry`: it stands for the next command."""
-    return is_next and _verb(name) == "retry"
+    return is_next and verb_of(name).name == "retry"
 
 
 def _alike(name: str, command: str, is_next: bool) -> bool:
     """The next command, with options that dbt Cloud added."""
-    verb = _verb(name)
-    return is_next and verb is not None and verb not in {"deps", "docs generate"} and verb == _verb(command)
-
-
-def _verb(command: str) -> str | None:
-    parsed = parse_command(command)
-    return parsed.verb if parsed else None
+    verb = verb_of(name)
+    return is_next and verb.is_known and verb.name not in {"deps", "docs generate"} and verb == verb_of(command)
 
 
 def _without_added(attempt: Attempt, listed: Sequence[Step], commands: Sequence[str]) -> list[Step]:
     """The listed steps without `deps` and `source freshness` steps beyond those asked for; dbt Cloud's come first."""
     ours = list(listed)
     for verb, is_added in (("deps", False), ("source freshness", attempt.checks_freshness)):
-        steps = [step for step in ours if _verb(step.command or "") == verb]
-        surplus = len(steps) - sum(_verb(command) == verb for command in commands)
+        steps = [step for step in ours if verb_of(step.command).name == verb]
+        surplus = len(steps) - sum(verb_of(command).name == verb for command in commands)
         for step in steps[: max(surplus, 1 if is_added else 0)]:
             ours.remove(step)
     return ours
 
 
 def _assumed(attempt: Attempt, listed: Sequence[Step]) -> list[str]:
-    """The commands, where nobody says what was asked for: all that are listed and that dbt Cloud does not add."""
-    is_added: Callable[[str | None], bool] = lambda verb: (  # noqa: E731
-        verb == "deps"
-        or (verb == "source freshness" and attempt.checks_freshness)
-        or (verb == "docs generate" and attempt.generates_docs)
-    )
-    return [step.command for step in listed if step.command is not None and not is_added(_verb(step.command))]
+    """The commands, where it is not known what was asked for: all that are listed and that dbt Cloud does not add."""
+    added = {"deps"}
+    added |= {"source freshness"} if attempt.checks_freshness else set()
+    added |= {"docs generate"} if attempt.generates_docs else set()
+    return [step.command for step in listed if step.command is not None and verb_of(step.command).name not in added]

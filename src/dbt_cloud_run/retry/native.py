@@ -9,7 +9,7 @@ from dbt_cloud_run.dbt.commands import same_command
 from dbt_cloud_run.dbt.failures import judge_log
 from dbt_cloud_run.model import Attempt, Retryability, RunState, Step
 from dbt_cloud_run.retry.alignment import Aligned, AskedStep, align
-from dbt_cloud_run.retry.planned import is_hook
+from dbt_cloud_run.retry.nodes import is_hook
 
 
 def completed(aligned: Aligned, attempt: Attempt, earlier: Sequence[Attempt]) -> Aligned:

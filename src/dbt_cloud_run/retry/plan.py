@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Literal
 
 from dbt_cloud_run.dbt.artifacts import Manifest
-from dbt_cloud_run.dbt.commands import parse_command
 from dbt_cloud_run.dbt.failures import judge_log
 from dbt_cloud_run.dbt.selection import Selector
-from dbt_cloud_run.dbt.statuses import did_not_succeed
+from dbt_cloud_run.dbt.statuses import did_not_succeed, was_built
+from dbt_cloud_run.dbt.verbs import verb_named, verb_of
 from dbt_cloud_run.dbt.versions import version_of
 from dbt_cloud_run.model import (
     Attempt,
@@ -21,11 +22,12 @@ from dbt_cloud_run.model import (
     RunState,
     Step,
     StepAction,
+    Window,
 )
 from dbt_cloud_run.retry.alignment import Aligned, align, has_started, is_lint
 from dbt_cloud_run.retry.native import completed
-from dbt_cloud_run.retry.planned import BUILDING
-from dbt_cloud_run.retry.steps import Situation, plan_step
+from dbt_cloud_run.retry.needs import Situation
+from dbt_cloud_run.retry.steps import plan_step
 
 RetryOn = Literal["transient", "any"]
 
@@ -71,6 +73,8 @@ def plan_retry(
         takes_all=takes_all,
         version=version_of(manifest.metadata.dbt_version if manifest is not None else None, attempt.dbt_version),
         done=_done(attempt.steps) | {node: _LATER for one in later for node in _done(one.steps)},
+        filled=_filled(attempt, later),
+        built=frozenset(node for one in (attempt, *earlier, *later) for node in _built(one.steps)),
     )
     steps = _with_gate([plan_step(asked, situation) for asked in aligned.asked])
     return _plan(_with_freshness(steps), attempt)
@@ -145,7 +149,7 @@ def _with_freshness(steps: Sequence[PlannedStep]) -> list[PlannedStep]:
             saved_nodes=0,
             saved_seconds=0.0,
         )
-        if step.action is StepAction.SKIP and number < readers[-1] and _verb(step.command) == "source freshness"
+        if step.action is StepAction.SKIP and number < readers[-1] and verb_of(step.command).name == "source freshness"
         else step
         for number, step in enumerate(steps)
     ]
@@ -160,7 +164,7 @@ def _hopeless_setup(aligned: Aligned) -> str | None:
             continue
         if is_lint(step):
             return f"the step `{step.name}` found problems in the code, and would again"
-        is_setup = step.command is None or _verb(step.command) == "deps"
+        is_setup = step.command is None or verb_of(step.command).name == "deps"
         if is_setup and judge_log(step.log) is Retryability.DETERMINISTIC:
             return f"the step `{step.name}` failed, and its log shows that it would again"
     return None
@@ -183,10 +187,32 @@ def _done(steps: Iterable[Step]) -> dict[str, int]:
     return {
         row.unique_id: step.index
         for step in sorted(steps, key=lambda step: step.index)
-        if has_started(step) and step.results is not None and step.results.which in BUILDING
+        if has_started(step) and step.results is not None and verb_named(step.results.which).builds
         for row in step.results.nodes
         if not did_not_succeed(row.status)
     }
+
+
+def _filled(attempt: Attempt, later: Iterable[Attempt]) -> dict[str, tuple[tuple[int, Window], ...]]:
+    """The batches of microbatch models that succeeded, with the index of their step."""
+    found: defaultdict[str, list[tuple[int, Window]]] = defaultdict(list)
+    for one in (attempt, *later):
+        for step in one.steps:
+            for row in step.results.nodes if step.results else ():
+                index = step.index if one is attempt else _LATER
+                found[row.unique_id] += [(index, window) for window in row.batches_done]
+    return {unique_id: tuple(windows) for unique_id, windows in found.items() if windows}
+
+
+def _built(steps: Iterable[Step]) -> Iterable[str]:
+    """The nodes whose relation these steps wrote."""
+    return (
+        row.unique_id
+        for step in steps
+        if step.results is not None and verb_named(step.results.which).builds
+        for row in step.results.nodes
+        if was_built(row.status, row.unique_id.partition(".")[0])
+    )
 
 
 def _stop_reason(steps: Sequence[PlannedStep], attempt: Attempt) -> str:
@@ -203,22 +229,5 @@ def _stop_reason(steps: Sequence[PlannedStep], attempt: Attempt) -> str:
 
 def _notes(steps: Iterable[PlannedStep]) -> Iterable[str]:
     for step in steps:
-        for node in step.nodes:
-            if node.status == "partial success":
-                yield (
-                    f"{node.unique_id} succeeded in part: all of its batches are run again, "
-                    "because a job's step cannot name batches"
-                )
-        command = parse_command(step.command)
-        if step.action is StepAction.NODES and command is not None and command.has("--favor-state"):
-            yield (
-                "with `--favor-state`, nodes that are not run again are read from the deferred state, "
-                "as with `dbt retry`"
-            )
         if step.action is StepAction.WHOLE and "result:" in step.command:
             yield f"`{step.command}` selects by the results of an earlier run, which the retry may not see alike"
-
-
-def _verb(line: str) -> str | None:
-    command = parse_command(line)
-    return command.verb if command else None

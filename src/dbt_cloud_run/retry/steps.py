@@ -1,335 +1,264 @@
-"""What a retry does with one step: nothing, all of it, or the nodes that did not succeed. Pure."""
+"""What a retry does with one step: what it still needs (`needs.py`), and one table of what follows from it. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dbt_cloud_run.dbt.blocking import blocked_by, causes_of
-from dbt_cloud_run.dbt.commands import parse_command, runs_operation
-from dbt_cloud_run.dbt.failures import judge, judge_log
-from dbt_cloud_run.dbt.selection import Selector, is_ephemeral, model_of
-from dbt_cloud_run.dbt.statuses import Kind, is_failure, is_skipped, kind
-from dbt_cloud_run.model import (
-    NodeResult,
-    PlannedNode,
-    PlannedStep,
-    Retryability,
-    RunState,
-    Step,
-    StepAction,
-)
-from dbt_cloud_run.retry.alignment import AskedStep, is_lint
-from dbt_cloud_run.retry.planned import (
-    ephemeral_cause,
-    failed_node,
-    is_hook,
-    is_over,
-    node_rows,
-    planned_step,
-    skipped_node,
-    skipped_step,
-    whole_step,
-)
-from dbt_cloud_run.retry.rewriting import Rewritten, rewrite
-from dbt_cloud_run.retry.unreported import lost, not_reported
-
-_DETERMINISTIC = Retryability.DETERMINISTIC
+from dbt_cloud_run.dbt.batches import spans
+from dbt_cloud_run.dbt.commands import DbtCommand, parse_command
+from dbt_cloud_run.model import NodeResult, PlannedNode, PlannedStep, StepAction
+from dbt_cloud_run.retry.alignment import AskedStep
+from dbt_cloud_run.retry.commands import Rewritten, rewrite
+from dbt_cloud_run.retry.deferral import reading_of
+from dbt_cloud_run.retry.needs import Case, Needs, Situation, failed_ephemeral, needs_of
+from dbt_cloud_run.retry.nodes import executed_rows, is_over, node_rows
+from dbt_cloud_run.retry.repeats import repeats_of
+from dbt_cloud_run.retry.windows import Fills, fills_of, refreshes_fully
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
-    """What is known beyond the step itself. `done`: node → index of the last step in which it succeeded."""
+class _Decision:
+    """What becomes of a step, and why, in words for people. `with_any`: where `retry-on: any` changes it."""
 
-    selector: Selector | None
-    adapter_type: str | None
-    takes_all: bool
-    done: Mapping[str, int]
-    version: tuple[int, int] | None = None
+    action: StepAction
+    reason: str
+    with_any: tuple[StepAction, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Needs:
-    """The nodes of a step that did not succeed, divided by what becomes of them."""
+_SKIP, _WHOLE, _NODES, _DROP = StepAction.SKIP, StepAction.WHOLE, StepAction.NODES, StepAction.DROP
 
-    retried: tuple[PlannedNode, ...]
-    left_out: tuple[PlannedNode, ...]
+_DECISIONS: Mapping[Case, _Decision] = {
+    Case.SUCCEEDED: _Decision(_SKIP, "it succeeded"),
+    Case.SUCCEEDED_LATER: _Decision(_SKIP, "what failed in it succeeded in a later step"),
+    Case.FINISHED: _Decision(_SKIP, "all of its nodes had succeeded before it was cut off"),
+    Case.NEVER_STARTED: _Decision(_WHOLE, "it never started"),
+    Case.LINT: _Decision(_DROP, "it found problems in the code, and would find them again"),
+    Case.OPERATION: _Decision(
+        _DROP,
+        "a macro may not be repeatable: it is run again with `retry-on: any` only",
+        (_WHOLE, "the macro failed, and every failure is retried"),
+    ),
+    Case.NO_RESULTS: _Decision(_WHOLE, "it has no results"),
+    Case.HOPELESS_LOG: _Decision(_DROP, "its log shows a failure that would happen again"),
+    Case.FRESHNESS: _Decision(_WHOLE, "it failed, and is run as a whole"),
+    Case.STALE: _Decision(_DROP, "every failure in it is deterministic"),
+    Case.UNKNOWN_REST: _Decision(_WHOLE, "it was cut off, and the manifest does not tell what was still to run"),
+    Case.NODES: _Decision(_NODES, "some of its nodes did not succeed"),
+    Case.HOPELESS_NODES: _Decision(_DROP, "every failure in it is deterministic"),
+    Case.EPHEMERAL: _Decision(_WHOLE, "only ephemeral models of it failed, which are never run by themselves"),
+    Case.END_HOOK: _Decision(_DROP, "only its {detail} hook failed: no node is left to be run again"),
+    Case.START_HOOK: _Decision(_WHOLE, "its on-run-start hook failed, so none of its nodes ran"),
+    Case.HOPELESS_START_HOOK: _Decision(_DROP, "its on-run-start hook failed, and would fail again"),
+    Case.NO_FAILED_NODE: _Decision(_WHOLE, "it failed, but none of its nodes did"),
+}
+
+_ANY = "`retry-on: any`"
 
 
 def plan_step(asked: AskedStep, situation: Situation) -> PlannedStep:
     """Decide about one command that the run was asked for, as if nothing before it had failed."""
-    step = asked.step
-    if step is None or not asked.is_started:
-        return whole_step(asked, "it never started")
-    if step.state is RunState.SUCCESS and not _failed_nodes(step, situation):
-        return skipped_step(asked, "it succeeded")
-    if is_lint(step) and step.state is RunState.ERROR and not situation.takes_all:
-        return planned_step(asked, StepAction.DROP, "it found problems in the code, and would again")
-    if runs_operation(asked.command):
-        if situation.takes_all:
-            return whole_step(asked, "the macro failed, and every failure is retried")
-        return planned_step(
-            asked, StepAction.DROP, "a macro may not be repeatable: it is run again with `retry-on: any` only"
-        )
-    if step.results is None:
-        return _without_results(asked, step, situation)
-    return _StepPlanner(asked, step, situation).plan()
+    needs = needs_of(asked, situation)
+    decision = _DECISIONS[needs.case]
+    action, reason = (decision.action, decision.reason)
+    if situation.takes_all and decision.with_any is not None:
+        action, reason = decision.with_any
+    reason = reason.format(detail=needs.detail)
+    if needs.case in (Case.NO_RESULTS, Case.HOPELESS_LOG) and needs.detail:
+        unused = f"its results are not used: {needs.detail}"
+        reason = unused if needs.case is Case.NO_RESULTS else f"{unused}, and {reason}"
+    if action is _SKIP:
+        return _planned(asked, _SKIP, reason, saved=list(executed_rows(asked.step).values()))
+    if action is _DROP:
+        return _planned(asked, _DROP, reason, left_out=needs.left_out)
+    return _Rerun(asked, needs, situation).planned(action, reason)
 
 
-def _without_results(asked: AskedStep, step: Step, situation: Situation) -> PlannedStep:
-    reason = f"its results are not used: {step.distrusted}" if step.distrusted else "it has no results"
-    if step.freshness:
-        return _freshness(asked, step, situation)
-    if _is_deterministic_log(step, situation):
-        return planned_step(asked, StepAction.DROP, f"{reason}, and its log shows a failure that would happen again")
-    return whole_step(asked, reason)
+class _Rerun:
+    """A step that runs again: over some of its nodes where that is possible, or whole where that does no harm."""
 
-
-def _freshness(asked: AskedStep, step: Step, situation: Situation) -> PlannedStep:
-    """Data that is too old is as old in the retry; a source that could not be asked is judged by its message."""
-    failed = tuple(
-        failed_node(NodeResult(unique_id=row.unique_id, status=row.status, message=row.message), verdict)
-        for row in step.freshness
-        if is_failure(row.status)
-        for verdict in [judge(row.status, row.message, adapter_type=situation.adapter_type, resource_type="source")]
-    )
-    hopeless = not situation.takes_all and all(node.retryability is _DETERMINISTIC for node in failed)
-    if failed and hopeless and step.state is RunState.ERROR:
-        return planned_step(asked, StepAction.DROP, "every failure in it is deterministic", left_out=failed)
-    return whole_step(asked, "it failed, and is run as a whole", failed)
-
-
-def _is_deterministic_log(step: Step, situation: Situation) -> bool:
-    if situation.takes_all or step.state is not RunState.ERROR:
-        return False
-    return judge_log(step.log, adapter_type=situation.adapter_type) is _DETERMINISTIC
-
-
-def _failed_nodes(step: Step, situation: Situation) -> list[NodeResult]:
-    """What failed although the step counts as successful (dbt may end well with `partial success`)."""
-    rows = node_rows(step)
-    return [row for row in rows.values() if is_failure(row.status) and not _is_done(row.unique_id, step, situation)]
-
-
-def _is_done(unique_id: str, step: Step, situation: Situation) -> bool:
-    return situation.done.get(unique_id, -1) > step.index
-
-
-class _StepPlanner:
-    """A started step with results of its own."""
-
-    def __init__(self, asked: AskedStep, step: Step, situation: Situation) -> None:
+    def __init__(self, asked: AskedStep, needs: Needs, situation: Situation) -> None:
         self._asked = asked
-        self._step = step
+        self._needs = needs
         self._situation = situation
-        self._selector = situation.selector
-        self._command = parse_command(asked.command)
-        self._rows = node_rows(step)
-        self._ephemeral = [row for row in self._rows.values() if is_failure(row.status) and self._is_compiled(row)]
-        self._hooks = [row for row in (step.results.nodes if step.results else ()) if is_hook(row.unique_id)]
+        self._command: DbtCommand | None = parse_command(asked.command)
+        self._fills = self._filling()
 
-    def plan(self) -> PlannedStep:
-        rows = [row for row in self._rows.values() if self._is_needed(row)]
-        missing = self._missing(rows)
-        if missing is None:
-            return self._whole("it was cut off, and what it had still to do cannot be told from the manifest")
-        failed_hooks = [row for row in self._hooks if is_failure(row.status)]
-        if not rows and not missing:
-            return self._only_ephemeral() if self._ephemeral else self._nothing_failed(failed_hooks)
-        needs = self._divide(rows, missing, failed_hooks)
-        if not needs.retried:
-            return self._left_out(needs, "every failure in it is deterministic")
-        return self._rerun(needs)
+    def planned(self, action: StepAction, reason: str) -> PlannedStep:
+        if action is _WHOLE and self._needs.case is Case.NEVER_STARTED:
+            return self._as_it_was(reason)
+        if self._fills.unknown:
+            cure = "" if self._situation.takes_all else f": with {_ANY} all of its batches run, from its `begin` on"
+            return self._dropped(
+                f"which batches of {_some(self._fills.unknown)} failed is not known, and a plain re-run of a "
+                f"microbatch model runs only its last ones{cure}"
+            )
+        return self._nodes() if action is _NODES else self._whole(reason)
 
-    @property
-    def _is_cut_off(self) -> bool:
-        return self._step.state not in (RunState.ERROR, RunState.SUCCESS)
-
-    def _missing(self, needed: Sequence[NodeResult]) -> list[str] | None:
-        """What the step had to run and has no result; None where that must be known, and cannot."""
-        results = self._step.results
-        if self._selector is None or self._command is None or results is None:
-            return None if self._is_cut_off else []
-        if self._is_cut_off:
-            found = not_reported(self._selector, self._command, results, self._rows)
-            return None if found is None else sorted(found)
-        if self._step.state is not RunState.ERROR or not needed:
-            return []
-        found = lost(self._selector, self._command, results, self._rows, self._situation.version)
-        return sorted(one for one in found if not _is_done(one, self._step, self._situation))
-
-    def _is_needed(self, row: NodeResult) -> bool:
-        if _is_done(row.unique_id, self._step, self._situation) or self._is_compiled(row):
-            return False
-        if is_failure(row.status):
-            return True
-        if self._step.state is RunState.SUCCESS:  # the new engine says `skipped` of what has nothing to do
-            return False
-        return is_skipped(row.status) or (kind(row.status) is Kind.WARNED and self._warnings_are_errors)
-
-    def _is_compiled(self, row: NodeResult) -> bool:
-        """Whether the row is of an ephemeral model: part of those that use it, it is listed at times all the same."""
-        node = self._selector.nodes.get(row.unique_id) if self._selector else None
-        return node is not None and is_ephemeral(node)
-
-    @property
-    def _warnings_are_errors(self) -> bool:
-        return self._command is not None and self._command.has("--warn-error")
-
-    def _nothing_failed(self, failed_hooks: Sequence[NodeResult]) -> PlannedStep:
-        if failed_hooks:
-            return self._only_hooks(failed_hooks)
-        if any(not is_over(row.status) and not self._is_compiled(row) for row in self._rows.values()):
-            return skipped_step(self._asked, "what failed in it succeeded in a later step")
-        if self._is_cut_off:
-            return skipped_step(self._asked, "all of its nodes had succeeded before it was cut off")
-        if self._rows and "on-run-end failed" in self._step.log:  # before 1.9 the results do not list hooks
-            return self._drop("only its on-run-end hook failed: no node is left to be run again")
-        if _is_deterministic_log(self._step, self._situation):
-            return self._drop("no node of it failed, but its log shows a failure that would happen again")
-        return self._whole("it failed, but none of its nodes did")
-
-    def _only_ephemeral(self) -> PlannedStep:
-        failed = tuple(failed_node(row, self._judge(row)) for row in self._ephemeral)
-        if all(self._is_hopeless(node.retryability) for node in failed):
-            return self._left_out(_Needs((), failed), "every failure in it is deterministic")
-        return replace(
-            self._whole("only ephemeral models of it failed, which are never run by themselves"), nodes=failed
+    def _filling(self) -> Fills:
+        step, situation = self._asked.step, self._situation
+        if step is None or self._needs.case is Case.NEVER_STARTED:
+            return Fills()
+        rows = node_rows(step)
+        wanted = self._needs.wanted or frozenset(situation.selector.nodes if situation.selector else ()) - rows.keys()
+        return fills_of(
+            situation.selector,
+            self._command,
+            step,
+            rows,
+            wanted,
+            filled=situation.filled_after(step),
+            version=situation.version,
+            takes_all=situation.takes_all,
         )
 
-    def _only_hooks(self, failed: Sequence[NodeResult]) -> PlannedStep:
-        hooks = tuple(self._hook(row) for row in failed)
-        if self._rows or any("on-run-end" in row.unique_id for row in failed):
-            which = "on-run-end" if any("on-run-end" in row.unique_id for row in failed) else "on-run-start"
-            return self._drop(f"only its {which} hook failed: no node is left to be run again", left_out=hooks)
-        if all(hook.retryability is _DETERMINISTIC for hook in hooks) and not self._situation.takes_all:
-            return self._drop("its on-run-start hook failed, and would again", left_out=hooks)
-        return self._whole("its on-run-start hook failed, so none of its nodes ran")
-
-    def _hook(self, row: NodeResult) -> PlannedNode:
-        return failed_node(row, self._judge(row))
-
-    def _divide(self, rows: Sequence[NodeResult], missing: Iterable[str], failed_hooks: Sequence[NodeResult]) -> _Needs:
-        failed = self._verdicts(rows)
-        hopeless = {unique_id for unique_id, verdict in failed.items() if self._is_hopeless(verdict)}
-        stopped = self._stopped_by_hook(failed_hooks)
-        held = self._held_by(hopeless)
-        causes = self._causes({row.unique_id for row in rows} - failed.keys(), failed, hopeless)
-        retried: list[PlannedNode] = []
-        left_out = [failed_node(row, failed[row.unique_id]) for row in self._ephemeral if row.unique_id in hopeless]
-        for row in rows:
-            verdict = failed.get(row.unique_id)
-            if verdict is not None:
-                node = failed_node(row, verdict)
-            else:
-                node = skipped_node(row, causes.get(row.unique_id), hopeless)
-            gone = row.unique_id in hopeless or (verdict is None and (stopped or row.unique_id in held))
-            (left_out if gone else retried).append(node)
-        for unique_id in missing:
-            why = "the step was cut off before its turn" if self._is_cut_off else "the results say nothing of it"
-            node = PlannedNode(unique_id=unique_id, status="not started", reason=why)
-            (left_out if unique_id in held else retried).append(node)
-        return self._without_orphans(_Needs(tuple(retried), tuple(left_out)))
-
-    def _verdicts(self, rows: Sequence[NodeResult]) -> dict[str, Retryability]:
-        """What has failed, judged, and what was skipped for an ephemeral model that dbt lists no result of."""
-        failed = {row.unique_id: self._judge(row) for row in (*rows, *self._ephemeral) if not is_skipped(row.status)}
-        explained = failed.keys() | self._held_by(failed)
-        for row in rows:
-            cause = ephemeral_cause(row) if is_skipped(row.status) else None
-            if cause is not None and cause not in explained:
-                failed[row.unique_id] = _DETERMINISTIC
-        return failed
-
-    def _judge(self, row: NodeResult) -> Retryability:
-        node = self._selector.nodes.get(row.unique_id) if self._selector else None
-        return judge(
-            row.status,
-            row.message,
-            adapter_type=self._situation.adapter_type,
-            resource_type=node.resource_type if node else row.unique_id.partition(".")[0],
-        )
-
-    def _is_hopeless(self, verdict: Retryability) -> bool:
-        return verdict is _DETERMINISTIC and not self._situation.takes_all
-
-    def _stopped_by_hook(self, failed_hooks: Sequence[NodeResult]) -> bool:
-        """A project may let nothing run after an on-run-start hook that failed (`skip_nodes_if_on_run_start_fails`)."""
-        return all(is_skipped(row.status) for row in self._rows.values()) and any(
-            "on-run-start" in row.unique_id and self._is_hopeless(self._judge(row)) for row in failed_hooks
-        )
-
-    def _held_by(self, failures: Collection[str]) -> frozenset[str]:
-        if self._selector is None or self._command is None:
-            return frozenset()
-        return blocked_by(self._selector, failures, self._command.verb)
-
-    def _causes(self, skipped: Collection[str], failed: Iterable[str], hopeless: Collection[str]) -> dict[str, str]:
-        """For each skipped node a failure that it waits for, those that are not run again first."""
-        if self._selector is None or self._command is None:
-            return {}
-        failures = sorted(failed, key=lambda unique_id: unique_id not in hopeless)
-        causes = causes_of(self._selector, failures, self._command.verb)
-        return {unique_id: causes[unique_id] for unique_id in skipped if unique_id in causes}
-
-    def _without_orphans(self, needs: _Needs) -> _Needs:
-        """`dbt build` runs a unit test with its model only: without the one there is no retry of the other."""
-        if self._selector is None or self._command is None or self._command.verb != "build":
-            return needs
-        gone = {node.unique_id for node in needs.left_out}
-        orphans = [
-            node
-            for node in needs.retried
-            if node.unique_id.startswith("unit_test.") and model_of(self._selector, node.unique_id) in gone
-        ]
-        kept = tuple(node for node in needs.retried if node not in orphans)
-        lost = tuple(replace(node, reason=f"{node.reason}; its model is not run again") for node in orphans)
-        return _Needs(kept, (*needs.left_out, *lost))
-
-    def _rerun(self, needs: _Needs) -> PlannedStep:
-        rewritten = self._rewritten(needs)
-        if rewritten.commands:
-            return self._nodes(needs, rewritten.commands)
-        # Whole, it runs what would fail again too: then nothing is left out, and the run itself tells.
-        along = tuple(replace(node, reason=f"{node.reason}; run again with the whole step") for node in needs.left_out)
-        return self._whole(rewritten.obstacle, (*needs.retried, *along))
-
-    def _rewritten(self, needs: _Needs) -> Rewritten:
-        """The command over the nodes that are retried, or the obstacle to it."""
-        if self._command is None:
-            return Rewritten(obstacle="its command was not understood, so it is not edited")
-        if not self._command.is_node_command:
-            return Rewritten(obstacle=f"the nodes of `dbt {self._command.verb}` are not run one by one")
-        if self._selector is None:
-            return Rewritten(obstacle="there is no manifest to name its nodes by")
-        wanted = frozenset(node.unique_id for node in needs.retried)
-        gone = {node.unique_id for node in needs.left_out}
-        unused = (row for row in self._ephemeral if not self._selector.reach([row.unique_id]) & wanted)
-        if any(row.unique_id not in gone for row in unused):
-            return Rewritten(obstacle="an ephemeral model of it failed, which nothing that is run again uses")
-        return rewrite(
-            self._selector, self._command, wanted, version=self._situation.version, may_divide=bool(needs.left_out)
-        )
-
-    def _nodes(self, needs: _Needs, commands: tuple[str, ...]) -> PlannedStep:
-        retried = {node.unique_id for node in needs.retried}
-        kept = [row for row in self._rows.values() if row.unique_id not in retried]
-        divided = f"; one command for them would be too long, so there are {len(commands)}" if commands[1:] else ""
-        return planned_step(
+    def _nodes(self) -> PlannedStep:
+        needs, rows = self._needs, node_rows(self._asked.step)
+        rewritten, along = self._rewritten()
+        if not rewritten.commands:
+            # Whole, it runs what would fail again too: then nothing is left out, and the run itself tells.
+            left = (replace(node, reason=f"{node.reason}; run again with the whole step") for node in needs.left_out)
+            return self._whole(rewritten.obstacle, tuple(left))
+        commands = rewritten.commands
+        divided = f"; one command for them would be too long, so there are {len(commands)}"
+        count = len(needs.retried)
+        run_again = (*self._retried(), *(_read_along(rows, one) for one in sorted(along)))
+        return _planned(
             self._asked,
-            StepAction.NODES,
-            f"{len(needs.retried)} of its {max(len(self._rows), len(needs.retried))} nodes did not succeed{divided}",
+            _NODES,
+            f"{count} of its {max(len(rows), count)} nodes did not succeed{divided if rewritten.is_divided else ''}",
             commands=commands,
-            nodes=needs.retried,
+            nodes=run_again,
             left_out=needs.left_out,
-            saved=kept,
+            saved=[row for row in rows.values() if row.unique_id not in needs.wanted | along],
         )
 
-    def _left_out(self, needs: _Needs, reason: str) -> PlannedStep:
-        return self._drop(reason, left_out=needs.left_out)
+    def _rewritten(self) -> tuple[Rewritten, frozenset[str]]:
+        """The commands over the nodes that are retried, or the obstacle; and what is run along with them."""
+        command, selector, wanted = self._command, self._situation.selector, self._needs.wanted
+        none = frozenset[str]()
+        if command is None:
+            return Rewritten(obstacle="its command was not understood, so it is not edited"), none
+        if not command.is_node_command:
+            return Rewritten(obstacle=f"the nodes of `dbt {command.verb}` are not run one by one"), none
+        if selector is None:
+            return Rewritten(obstacle="there is no manifest to name its nodes by"), none
+        if self._has_unused_ephemeral(wanted):
+            return Rewritten(obstacle="an ephemeral model of it failed, which nothing that is run again uses"), none
+        step = self._asked.step
+        reading = reading_of(
+            selector,
+            command,
+            step.results if step else None,
+            wanted,
+            built=self._situation.built,
+            version=self._situation.version,
+            takes_all=self._situation.takes_all,
+            full_refresh=refreshes_fully(command, step),
+        )
+        if reading.obstacle:
+            return Rewritten(obstacle=reading.obstacle), none
+        rewritten = rewrite(
+            selector,
+            command.without_favor_state() if reading.turns_off else command,
+            wanted | reading.along,
+            version=self._situation.version,
+            may_divide=bool(self._needs.left_out),
+            windows=self._fills.windows,
+        )
+        return rewritten, reading.along
 
-    def _drop(self, reason: str, *, left_out: tuple[PlannedNode, ...] = ()) -> PlannedStep:
-        return planned_step(self._asked, StepAction.DROP, reason, left_out=left_out)
+    def _has_unused_ephemeral(self, wanted: frozenset[str]) -> bool:
+        selector = self._situation.selector
+        if self._asked.step is None or selector is None:
+            return False
+        gone = {node.unique_id for node in self._needs.left_out}
+        broken = failed_ephemeral(self._asked.step, self._situation)
+        return any(not selector.reach([row.unique_id]) & wanted and row.unique_id not in gone for row in broken)
 
-    def _whole(self, reason: str, nodes: tuple[PlannedNode, ...] = ()) -> PlannedStep:
-        return whole_step(self._asked, reason, nodes)
+    def _whole(self, reason: str, more: tuple[PlannedNode, ...] = ()) -> PlannedStep:
+        """The step as it was, after the failed batches of its models; `more` are nodes that fail again with it."""
+        repeated = repeats_of(self._asked, self._command, self._situation)
+        if repeated:
+            return self._dropped(
+                f"{reason}; run again as a whole it would repeat {_some(repeated)}, which may not be repeatable"
+            )
+        lines: tuple[str, ...] = ()
+        if self._fills.windows:
+            filling = self._filled_first()
+            if not filling.commands:
+                return self._dropped(f"{reason}; its failed batches cannot be run by themselves ({filling.obstacle})")
+            lines = filling.commands
+        return self._as_it_was(reason, more, lines)
+
+    def _filled_first(self) -> Rewritten:
+        """The commands that run the failed batches alone."""
+        command, selector = self._command, self._situation.selector
+        if command is None or selector is None or not command.is_node_command:
+            return Rewritten(obstacle="its command was not understood")
+        models = frozenset(self._fills.windows)
+        return rewrite(
+            selector,
+            command,
+            models,
+            version=self._situation.version,
+            may_divide=True,
+            windows=self._fills.windows,
+        )
+
+    def _as_it_was(self, reason: str, more: tuple[PlannedNode, ...] = (), before: tuple[str, ...] = ()) -> PlannedStep:
+        nodes = (*self._retried(), *more)
+        known = executed_rows(self._asked.step).keys() | {node.unique_id for node in nodes}
+        commands = (*before, self._asked.command)
+        planned = _planned(self._asked, _WHOLE, reason, commands=commands, nodes=nodes)
+        return replace(planned, runs_again=len(known))
+
+    def _dropped(self, reason: str) -> PlannedStep:
+        left_out = (*self._needs.left_out, *self._needs.retried)
+        return _planned(self._asked, _DROP, reason, left_out=left_out)
+
+    def _retried(self) -> tuple[PlannedNode, ...]:
+        """The nodes that are retried, with the windows of those that run by them."""
+        return tuple(
+            replace(node, windows=windows, reason=f"{node.reason}; only its failed batches run: {spans(windows)}")
+            if (windows := self._fills.windows.get(node.unique_id))
+            else node
+            for node in self._needs.retried
+        )
+
+
+def _read_along(rows: Mapping[str, NodeResult], unique_id: str) -> PlannedNode:
+    status = rows[unique_id].status if unique_id in rows else "success"
+    return PlannedNode(unique_id=unique_id, status=status, reason="with `--favor-state`, read by what is run again")
+
+
+def _some(names: Collection[str]) -> str:
+    first, *others = sorted(names)
+    return first + (f" and {len(others)} more" if others else "")
+
+
+def _planned(
+    asked: AskedStep,
+    action: StepAction,
+    reason: str,
+    *,
+    commands: Sequence[str] = (),
+    nodes: tuple[PlannedNode, ...] = (),
+    left_out: tuple[PlannedNode, ...] = (),
+    saved: Sequence[NodeResult] = (),
+) -> PlannedStep:
+    """`saved`: the rows of the nodes that are not run again, of which those count that succeeded."""
+    saved = [row for row in saved if is_over(row.status)]
+    return PlannedStep(
+        index=asked.step.index if asked.step and asked.step.index else None,
+        command=asked.command,
+        action=action,
+        reason=reason,
+        new_command=commands[0] if commands else None,
+        more_commands=tuple(commands[1:]),
+        nodes=nodes,
+        left_out=left_out,
+        runs_again=len(nodes),
+        saved_nodes=len(saved),
+        saved_seconds=sum(row.execution_seconds for row in saved),
+    )

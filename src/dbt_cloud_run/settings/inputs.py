@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dbt_cloud_run.settings import parsing
+from dbt_cloud_run.settings import commands, parsing
 
 # `with:` keys that the runner takes itself for every container action.
 PLATFORM_INPUTS = frozenset({"entrypoint", "args"})
@@ -152,8 +152,8 @@ _TRIGGER = (
     Input(name="generate-docs-override", parse=parsing.boolean, description="Override: whether docs are generated."),
     Input(
         name="steps-override",
-        parse=parsing.commands,
-        description="Override: the commands to run, one dbt command a line.",
+        parse=commands.commands,
+        description="Override: the commands to run, one dbt command per line, or a list in YAML or JSON.",
     ),
     Input(
         name="pull-request",
@@ -234,7 +234,9 @@ _PUBLISHED = (
         name="artifacts",
         parse=parsing.artifact_paths,
         default="manifest.json\nrun_results.json\ncatalog.json\nsources.json",
-        description="Artifacts to keep: paths under dbt's target folder, one a line, globs allowed.",
+        description=(
+            "Artifacts to keep: paths under dbt's target folder, one per line, globs allowed; `none` keeps no files."
+        ),
     ),
     Input(
         name="step-artifacts",

@@ -11,6 +11,7 @@ INT64_MAX = 2**63 - 1
 _NUMBER_AS_FLOAT = re.compile(r"[0-9](\.[0-9]+)?[eE]\+?[0-9]+")
 _DECIMAL = re.compile(r"[0-9]{1,15}(\.[0-9]{0,15})?|\.[0-9]{1,15}")
 _HOST_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?)*")
+_QUOTES = ('""', "''", "``", "\u201c\u201d", "\u2018\u2019", "\u201e\u201c")  # the last ones are typographic
 _ARTIFACT_NAME_REFUSED = '":<>|*?\r\n\\/'
 
 
@@ -24,6 +25,12 @@ def shown(value: str, limit: int = 60) -> str:
     return f"'{harmless[:limit]}…'" if len(harmless) > limit or len(value) > limit else f"'{harmless}'"
 
 
+def _without_quotes(text: str) -> None:
+    """Quotes that a shell or YAML would have taken away are still there: a secret was stored with them."""
+    if len(text) > 1 and text[0] + text[-1] in _QUOTES:
+        raise BadValueError("has quotes around it; store and give it without them")
+
+
 def integer(minimum: int = 1, maximum: int = INT64_MAX) -> Callable[[str], int]:
     """A whole number in plain decimal digits."""
     upper = f"to {maximum}" if maximum < INT64_MAX else "upwards"
@@ -31,6 +38,7 @@ def integer(minimum: int = 1, maximum: int = INT64_MAX) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if text.isascii() and text.isdecimal() and len(text) <= 19 and minimum <= int(text) <= maximum:
             return int(text)
+        _without_quotes(text)
         if _NUMBER_AS_FLOAT.fullmatch(text):
             raise BadValueError(
                 "must be a whole number; put it in quotes in the workflow, so that YAML leaves it as it is"
@@ -100,21 +108,20 @@ def lines(text: str) -> tuple[str, ...]:
     return tuple(line(stripped) for part in text.splitlines() if (stripped := part.strip()))
 
 
-def commands(text: str) -> tuple[str, ...]:
-    """One dbt command a line."""
-    parsed = lines(text)
-    if any(command.split()[0] != "dbt" for command in parsed):
-        raise BadValueError(
-            "must hold one dbt command a line, each beginning with dbt, such as dbt build --select staging"
-        )
-    return parsed
-
-
 def artifact_paths(text: str) -> tuple[str, ...]:
-    """Paths or globs under dbt's target folder, one a line, each once; `target/` itself may be left out."""
+    """Paths or globs under dbt's target folder, one per line, each once; `target/` itself may be left out.
+
+    `none` stands for none at all.
+    """
+    if text.lower() == "none":
+        return ()
     parsed = tuple(dict.fromkeys(entry.removeprefix("./").removeprefix("target/") for entry in lines(text)))
+    if any(entry.lower() == "none" for entry in parsed):
+        raise BadValueError("must be either none or paths, not both")
     if any(not entry or entry.startswith("/") or ".." in entry.split("/") for entry in parsed):
-        raise BadValueError("must hold paths inside of dbt's target folder, one a line, such as manifest.json")
+        raise BadValueError(
+            "must hold paths inside of dbt's target folder, one per line, such as manifest.json, or be none"
+        )
     return parsed
 
 
@@ -127,6 +134,7 @@ def artifact_name(text: str) -> str:
 
 def token(text: str) -> str:
     """A secret that fits into an HTTP header."""
+    _without_quotes(text)
     if not text.isascii() or not text.isprintable() or " " in text:
         raise BadValueError("must be the token alone, without spaces, line ends or a word such as Bearer before it")
     return text

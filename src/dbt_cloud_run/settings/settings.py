@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, InstanceOf, SecretStr
 from dbt_cloud_run.errors import InputProblem, InvalidInputsError
 from dbt_cloud_run.github.context import GitHubContext
 from dbt_cloud_run.model import TriggerOverrides
+from dbt_cloud_run.settings.commands import odd_commands
 from dbt_cloud_run.settings.inputs import DEFAULTS, INPUTS, PLATFORM_INPUTS, Input
 from dbt_cloud_run.settings.parsing import BadValueError, shown
 from dbt_cloud_run.settings.paths import OutsideWorkspaceError, resolve_inside, workspace_relative
@@ -18,6 +19,7 @@ from dbt_cloud_run.settings.paths import OutsideWorkspaceError, resolve_inside, 
 WHY_MISSING = (
     "is missing. Set it from a secret, such as api-token: ${{ secrets.DBT_CLOUD_API_TOKEN }}. A secret that exists is "
     "still empty in a run for a pull request from a fork, in a run by Dependabot (it has secrets of its own), "
+    "in a reusable workflow that is called without `secrets: inherit`, "
     "and when the secret belongs to an environment that the job does not name with `environment:`. "
     "With on-missing-token: skip such runs end green."
 )
@@ -90,7 +92,7 @@ class Settings(BaseModel):
             github=github,
             given=frozenset(name for name, text in reader.given.items() if text != DEFAULTS[name]),
             unknown_inputs=reader.unknown,
-            warnings=reader.warnings(values),
+            warnings=(*reader.warnings(values), *odd_commands(overrides["steps_override"])),
         )
 
 
@@ -138,7 +140,23 @@ class _Reader:
                 f"project-directory: there is no folder {shown(directory)} in the workspace, so files are neither "
                 "linked nor annotated. The repository has to be checked out before this step."
             )
+        found += self._masked_ids(values)
         return tuple(found)
+
+    def _masked_ids(self, values: Mapping[str, Any]) -> Iterator[str]:
+        """A secret that is also an id: every output and address that holds it would be blanked out by the runner."""
+        for name in ("api-token", "github-token"):
+            secret = values[name.replace("-", "_")]
+            text = secret.get_secret_value() if secret else ""
+            hidden = [other for other in ("account-id", "job-id", "run-id") if text and text in self._text(other)]
+            if hidden:
+                yield (
+                    f"{name} is also the value of {' and '.join(hidden)}. It is a secret, so the runner shows *** in "
+                    "its place in the log, the addresses and the outputs. Give the token itself, and ids from `vars`."
+                )
+
+    def _text(self, name: str) -> str:
+        return self.given.get(name) or self._variables.get(name) or ""
 
     def _value(self, entry: Input) -> Any:
         text = self.given.get(entry.name) or self._variables.get(entry.name) or entry.default

@@ -12,6 +12,10 @@ from tests.support.emulated_jobs import CI_JOB, JOB, OTHER_JOB, SEQUENCE_JOB, SL
 from tests.support.emulator import RunningEmulator, running_emulator
 from tests.support.recordings import project_recordings
 
+from dbt_cloud_emulator.config import Behaviour
+
+BEHAVIOUR = Behaviour(replay_speed=0, strict=True)
+
 
 @pytest.fixture(scope="package")
 def recordings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
@@ -54,7 +58,7 @@ def server(recordings: list[Path], tmp_path_factory: pytest.TempPathFactory) -> 
             {"id": SEQUENCE_JOB, "name": "by turns", "replay_order": "sequence", **steps},
             {"id": OTHER_JOB, "name": "Elsewhere", "environment_id": 21, **steps},
         ],
-        "behaviour": {"replay_speed": 0},
+        "behaviour": BEHAVIOUR.model_dump(),
     }
     with running_emulator(config=config, state=tmp_path_factory.mktemp("state")) as emulator:
         yield emulator
@@ -65,7 +69,8 @@ def emulator(server: RunningEmulator) -> Iterator[RunningEmulator]:
     server.clear_requests()
     yield server
     server.clear_faults()
-    server.behave(hidden_requests=0, hidden_seconds=0, artifacts_delay=0, can_retry_delay=0, cancel_delay=0)
+    server.clear_cancellations()
+    server.behave(**BEHAVIOUR.model_dump())
     server.cancel_all()
 
 

@@ -225,10 +225,10 @@ def test_the_runs_of_a_job_are_serial_and_logs_are_live_and_a_cancel_kills_dbt(e
 
 
 def test_a_timeout_ends_in_30_with_its_message_and_keeps_artifacts(emulator: RunningEmulator) -> None:
-    run = emulator.wait(emulator.trigger(LIMITED, timeout_seconds_override=10)["id"])
+    run = emulator.wait(emulator.trigger(LIMITED, timeout_seconds_override=20)["id"])
     assert run["status"] == 30
     assert re.fullmatch(
-        r"This run timed out after running for \d+ seconds, which exceeded the configured timeout of 10 seconds\.",
+        r"This run timed out after running for \d+ seconds, which exceeded the configured timeout of 20 seconds\.",
         run["status_message"],
     )
     assert (run["artifacts_saved"], run["retry_not_supported_reason"]) == (True, "RETRY_NOT_FAILED_RUN")
@@ -247,7 +247,7 @@ def test_a_newer_commit_of_a_pull_request_supersedes_and_other_ci_runs_go_on(emu
     superseded = emulator.wait(old["id"])
     assert superseded["status"] == 30
     assert f"run {new['id']} was triggered for a newer commit" in superseded["status_message"]
-    assert superseded["audit"]["cancellation"]["actor"]["name"] == "dbt Cloud"
+    assert superseded["audit"]["cancellation"] is None
     assert emulator.run(other["id"])["status"] == 3
     assert emulator.run(new["id"])["git_sha"] == "b2"
     emulator.cancel_all()

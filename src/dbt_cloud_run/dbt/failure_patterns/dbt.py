@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
-from dbt_cloud_run.dbt.failure_patterns.row import ANY, row
+from dbt_cloud_run.dbt.failure_patterns.row import ANY, REPORTS, RUNS, row
 from dbt_cloud_run.model import Retryability
 
-_sure = partial(row, ANY, verdict=Retryability.DETERMINISTIC)
+_sure = partial(row, ANY, verdict=Retryability.DETERMINISTIC, source=RUNS)
 
 DBT = (
     _sure(
-        r"^[ \t]*got \d+ results?, configured to (?:fail|error) if",
+        r"^[ \t]{0,40}got \d{1,18} results?, configured to (?:fail|error) if",
         reason="the data did not pass the test",
         example="Got 3 results, configured to fail if != 0",
     ),
@@ -29,7 +29,7 @@ DBT = (
         "model's definition.",
     ),
     _sure(
-        r"^[ \t]*(?:encountered an error:[ \t]*)?(?:compilation|parsing|validation|alias|recursion) error\b",
+        r"^[ \t]{0,40}(?:encountered an error:[ \t]{0,40})?(?:compilation|parsing|validation|alias|recursion) error\b",
         reason="dbt could not compile it",
         example="Compilation Error in model orders (models/orders.sql)\n  'cents_to_euro' is undefined.",
     ),
@@ -46,19 +46,38 @@ DBT = (
     ),
     _sure(
         r"could not find (?:profile|selector) named|does not have a target named|no dbt_project\.yml found"
-        r"|could not find adapter type |^[ \t]*credentials in profile \"[^\n]{1,300} invalid\b",
+        r"|^[ \t]{0,40}found duplicate project \"|because no profile was specified|not a valid value for '?--"
+        r"|^error: invalid value for '?--"
+        r"|could not find adapter type |^[ \t]{0,40}credentials in profile \"[^\n]{1,300} invalid\b",
         reason="the project or its profile is not set up for this command",
         example="Runtime Error\n  Could not find selector named nightly, expected one of ['daily']",
     ),
     _sure(
-        r"^error encountered in [^\n]{1,400}\.yml\b|^[ \t]*at path \[[^\n]{0,200}\]: |^[ \t]*syntax error near line \d"
+        r"^error encountered in [^\n]{1,400}\.yml\b|^[ \t]{0,40}at path \[[^\n]{0,200}\]: "
+        r"|^[ \t]{0,40}syntax error near line \d"
         r"|could not read selector file data|\.yml file in this project is malformed|is not a valid semantic version",
         reason="a file of the project is wrong",
         example="Encountered an error:\nRuntime Error\n  at path ['model-paths']: 3 is not valid under any of the "
         "given schemas\n\nError encountered in /repository/dbt_project.yml",
     ),
     _sure(
-        r"^(?:[ \t]*|runtimeerror: )found a cycle: ",
+        r"^[ \t]{0,40}field \"[^\"\n]{1,200}\" of type [^\n]{1,300} has invalid value\b"
+        r"|\brow \d{1,9} has \d{1,6} values, but table only has \d{1,6} columns",
+        reason="a file of the project is wrong",
+        example='Encountered an error:\nField "macros" of type Mapping[str, Macro] in WritableManifest has invalid '
+        "value at $.macros.foo.supported_languages: 'javascript' is not a valid ModelLanguage.",
+        source=REPORTS,
+    ),
+    _sure(
+        r"\bsemantic (?:manifest )?validation failed\b|\bbreaking issues found when (?:checking|validating) semantics\b"
+        r"|\bbreaking issues found when building (?:model|manifest)\b",
+        reason="the semantic layer's definitions are wrong",
+        example="\u2716 Breaking issues found when checking semantics of built manifest (ERRORS: 8, FUTURE_ERRORS: 0, "
+        "WARNINGS: 0)\n\u2022 ERROR: with metric `revenue`  - The measure does not exist.",
+        source=REPORTS,
+    ),
+    _sure(
+        r"^(?:[ \t]{0,40}|runtimeerror: )found a cycle: ",
         reason="models depend on one another in a circle",
         example="Encountered an error:\nFound a cycle: model.shop.a --> model.shop.b",
     ),
@@ -82,7 +101,7 @@ DBT = (
     _sure(
         r"was not found in the package index|version error for package|could not find a matching compatible version"
         r"|found a dependency that is not compatible",
-        reason="a package or its version is not to be had",
+        reason="a package or its version is not available",
         example="Encountered an error:\nDependency Error\n  Version error for package dbt-labs/dbt_utils: "
         "Could not find a satisfactory version from options: ['>=9.0.0']",
     ),
@@ -103,7 +122,7 @@ DBT = (
         example="error: dbt1013: YAML error: invalid type: map, expected a string\n  --> models/timeout.yml:8:18",
     ),
     _sure(
-        r"^[ \t]*(?:ModuleNotFoundError|NameError|SyntaxError|IndentationError): ",
+        r"^[ \t]{0,40}(?:ModuleNotFoundError|NameError|SyntaxError|IndentationError): ",
         reason="the Python model is wrong, or lacks a module",
         example="Runtime Error in model forecast (models/forecast.py)\n  Python model failed:\n"
         "  Traceback (most recent call last):\n  ModuleNotFoundError: No module named 'prophet'",
@@ -130,7 +149,7 @@ DBT = (
         example="No closing quotation",
     ),
     _sure(
-        r"^[ \t]*\d{1,6} of \d{1,6} error stale freshness of ",
+        r"^[ \t]{0,40}\d{1,6} of \d{1,6} error stale freshness of ",
         reason="its data is older than allowed",
         example="1 of 1 ERROR STALE freshness of shop.orders ........ [ERROR STALE in 0.10s]\nDone.",
     ),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
 import re
 import stat
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -18,6 +19,8 @@ from typing import BinaryIO, Final
 from dbt_cloud_run.github.artifacts.packed import Stopped, write_packed
 
 __all__ = ["Archive", "ArtifactFile", "Stopped", "write_archive"]
+
+_logger = logging.getLogger(__name__)
 
 _CHUNK: Final = 1024 * 1024
 _LEVEL: Final = 6  # what the official client uses
@@ -46,12 +49,10 @@ class Archive:
     files: int
 
 
-def write_archive(
-    files: Iterable[ArtifactFile], target: BinaryIO, *, stop: threading.Event, on_note: Callable[[str], None]
-) -> Archive:
+def write_archive(files: Iterable[ArtifactFile], target: BinaryIO, *, stop: threading.Event) -> Archive:
     """Write a zip file; entries of a list in the order of their names, of an iterator as it yields them. Blocks.
 
-    A file that is missing or not a regular one is left out with a note; symbolic links are not followed.
+    A file that is missing or not a regular one is left out, with a line in the log; symbolic links are not followed.
 
     Raises:
         OSError: `target` cannot be written.
@@ -63,11 +64,11 @@ def write_archive(
         for file in sorted(files, key=_by_name) if isinstance(files, Sequence) else files:
             name = _entry_name(file.arcname)
             if name in names or ".." in name.split("/"):
-                on_note(f"{file.arcname} is not in the artifact: its name is taken or not allowed there.")
+                _logger.info("%s is not in the artifact: its name is taken or not allowed there.", file.arcname)
             elif _write_entry(archive, file, name, stop):
                 names.add(name)
             else:
-                on_note(f"{file.arcname} is not in the artifact: it cannot be read as a regular file.")
+                _logger.info("%s is not in the artifact: it cannot be read as a regular file.", file.arcname)
     return Archive(size=sink.size, sha256=sink.digest.hexdigest(), files=len(names))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import AsyncIterator
 from typing import BinaryIO, Final
 from urllib.parse import quote, unquote, urlsplit
 from uuid import uuid4
@@ -11,6 +12,7 @@ from uuid import uuid4
 import httpx
 
 from dbt_cloud_run.clock import Clock
+from dbt_cloud_run.github.artifacts.limits import Flow
 from dbt_cloud_run.github.artifacts.shared import (
     ATTEMPTS,
     RETRYABLE_STATUSES,
@@ -22,6 +24,7 @@ from dbt_cloud_run.github.artifacts.shared import (
 )
 
 BLOCK_SIZE: Final = 8 * 1024 * 1024
+_PIECE: Final = 64 * 1024  # bytes that are handed to the connection at once
 _API_VERSION: Final = "2020-10-02"
 _TIMEOUT: Final = httpx.Timeout(300.0, connect=15.0)
 
@@ -37,7 +40,8 @@ def signatures(signed_url: str) -> tuple[str, ...]:
 class BlobClient:
     """Uploads one blob. Blocks go one after another, since some servers append them as they arrive."""
 
-    def __init__(self, http: httpx.AsyncClient, signed_url: str, *, clock: Clock) -> None:
+    def __init__(self, http: httpx.AsyncClient, signed_url: str, *, clock: Clock, flow: Flow) -> None:
+        self._flow = flow
         self._url = signed_url
         self._joint = "&" if urlsplit(signed_url).query else "?"
         self._clock = clock
@@ -63,17 +67,23 @@ class BlobClient:
     async def _put(self, query: str, content: bytes, headers: dict[str, str]) -> None:
         # Joined as text: the signature covers the query as it was given.
         url = f"{self._url}{self._joint}{query}"
-        headers = {"x-ms-version": _API_VERSION, **headers}
+        headers = {"x-ms-version": _API_VERSION, "Content-Length": str(len(content)), **headers}
+
+        async def pieces() -> AsyncIterator[bytes]:
+            for start in range(0, len(content), _PIECE):
+                yield content[start : start + _PIECE]
+                self._flow.moved()
 
         async def attempt() -> None:
             try:
-                response = await self._http.put(url, content=content, headers=headers, timeout=_TIMEOUT)
+                response = await self._http.put(url, content=pieces(), headers=headers, timeout=_TIMEOUT)
             except (httpx.UnsupportedProtocol, httpx.InvalidURL):
                 message = "GitHub's artifact service gave an address that cannot be used."
                 raise ArtifactUploadError(message, UPLOAD_ELSEWHERE) from None
             except httpx.RequestError as error:
                 raise unreached(error) from None
             if response.is_success:
+                self._flow.finished(len(content))
                 return
             what = f"HTTP {response.status_code} {response.headers.get('x-ms-error-code', '')[:100]}".strip()
             if response.status_code in RETRYABLE_STATUSES:

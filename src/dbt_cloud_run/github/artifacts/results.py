@@ -17,6 +17,7 @@ import httpx
 
 from dbt_cloud_run.clock import Clock
 from dbt_cloud_run.github.artifacts.blob import signatures
+from dbt_cloud_run.github.artifacts.limits import Flow
 from dbt_cloud_run.github.artifacts.shared import (
     ATTEMPTS,
     RETRYABLE_STATUSES,
@@ -81,8 +82,11 @@ def _scope(token: str) -> tuple[str, str] | None:
 class ResultsClient:
     """The calls of the service, each tried up to five times."""
 
-    def __init__(self, http: httpx.AsyncClient, backend: Backend, *, clock: Clock, mask: Callable[[str], None]) -> None:
+    def __init__(
+        self, http: httpx.AsyncClient, backend: Backend, *, clock: Clock, mask: Callable[[str], None], flow: Flow
+    ) -> None:
         self._backend = backend
+        self._flow = flow
         self._clock = clock
         self._mask = mask
         self._http = http
@@ -162,6 +166,7 @@ class ResultsClient:
             raise ArtifactUploadUnavailable("ACTIONS_RESULTS_URL is no address.", UPLOAD_ELSEWHERE) from None
         except httpx.RequestError as error:
             raise unreached(error) from None
+        self._flow.moved()
         return _checked(response, method, str(fields.get("name", "")))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
@@ -11,6 +12,8 @@ import tenacity
 
 from dbt_cloud_run.clock import Clock
 from dbt_cloud_run.errors import ActionError
+
+_logger = logging.getLogger(__name__)
 
 ATTEMPTS: Final = 5
 RETRYABLE_STATUSES: Final = frozenset({429, 500, 502, 503, 504})  # the official client's
@@ -30,7 +33,7 @@ class ArtifactNameTakenError(ArtifactUploadError):
 
 
 class ArtifactUploadUnavailable(ArtifactUploadError):  # noqa: N818 - it says that there is nothing to upload to
-    """There is no artifact service here: GitHub Enterprise Server, no token, or not on a runner."""
+    """There is no artifact service here: another server than GitHub's, no token, or not on a runner."""
 
 
 class TryAgain(Exception):  # noqa: N818 - it is caught here, or right where a call was given up
@@ -54,9 +57,21 @@ async def retried(attempt: Callable[[], Awaitable[T]], clock: Clock) -> T:
         wait=_wait,
         sleep=clock.sleep,
         retry=tenacity.retry_if_exception_type(TryAgain),
+        before_sleep=_note,
         reraise=True,
     )
     return await retrying(attempt)
+
+
+def _note(state: tenacity.RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    _logger.info(
+        "The artifact upload failed (%s): trying again in %.0f s, %d of %d.",
+        error,
+        state.upcoming_sleep,
+        state.attempt_number + 1,
+        ATTEMPTS,
+    )
 
 
 def _wait(state: tenacity.RetryCallState) -> float:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
+import os
 import re
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 from urllib.parse import urlsplit
 
-import httpx
-
 from dbt_cloud_run.clock import Clock
+from dbt_cloud_run.errors import ConfigError
 from dbt_cloud_run.github.artifacts.archive import Archive, ArtifactFile, write_archive
 from dbt_cloud_run.github.artifacts.blob import BlobClient
+from dbt_cloud_run.github.artifacts.limits import STEP_LIMITS, Flow, UploadLimits
 from dbt_cloud_run.github.artifacts.results import Backend, ResultsClient
 from dbt_cloud_run.github.artifacts.shared import (
     UPLOAD_ELSEWHERE,
@@ -25,6 +28,7 @@ from dbt_cloud_run.github.artifacts.shared import (
     ArtifactUploadError,
     ArtifactUploadUnavailable,
 )
+from dbt_cloud_run.network.session import open_session
 
 __all__ = [
     "ArtifactFile",
@@ -34,6 +38,8 @@ __all__ = [
     "safe_artifact_name",
     "upload_artifact",
 ]
+
+_logger = logging.getLogger(__name__)
 
 _NAME_LIMIT: Final = 200
 _NAMES_TRIED: Final = 9
@@ -69,15 +75,14 @@ async def upload_artifact(
     max_retention: int | None,
     clock: Clock,
     temp_dir: Path | None,
-    on_note: Callable[[str], None],
     mask: Callable[[str], None],
     may_rename: bool = False,
+    limits: UploadLimits = STEP_LIMITS,
 ) -> UploadedArtifact:
     """Zip the files to disk and upload them, streamed, in blocks.
 
-    `on_note` is told what the user should know (a shorter retention, a file left out), also from another thread;
-    `mask` gets every secret before anything could print it. `may_rename`: where the name is taken, `<name>-2` or
-    a higher number will do.
+    What the user should know (a shorter retention, a file left out) is a line of the log. `mask` gets every secret
+    before anything could print it. `may_rename`: where the name is taken, `<name>-2` or a higher number will do.
 
     Raises:
         ArtifactUploadUnavailable: there is no service here that could take it.
@@ -85,31 +90,41 @@ async def upload_artifact(
         Interrupted: a signal came while it waited.
     """
     if not _is_supported(server_url):
-        message = "GitHub Enterprise Server has no artifact service that this action could upload to."
+        # GitHub Enterprise Server, Gitea, Forgejo: their services refuse, or lose, what the newest clients send.
+        host = urlsplit(server_url).hostname or "This server"
+        message = f"{host} has no artifact service that this action can upload to."
         raise ArtifactUploadUnavailable(message, UPLOAD_ELSEWHERE)
     backend = Backend.from_runner(results_url, runtime_token)
     if (safe_name := safe_artifact_name(name)) != name:
-        on_note(f"The artifact is named '{safe_name}': GitHub does not take '{name}'.")
-    expires_at = _expires_at(retention_days, max_retention, clock, on_note)
-    with _temporary_file(temp_dir) as zip_file:
-        archive = await _zip(files, zip_file, on_note)
-        async with httpx.AsyncClient() as http:  # without headers of its own: the token is for the service alone
-            results = ResultsClient(http, backend, clock=clock, mask=mask)
+        _logger.info("The artifact is named '%s': GitHub does not accept '%s'.", safe_name, name)
+    expires_at = _expires_at(retention_days, max_retention, clock)
+    with _temporary_file(temp_dir) as zip_file, _network_errors():
+        archive = await _zip(files, zip_file)
+        # The session has no headers of its own: the token is for the service alone.
+        async with await asyncio.to_thread(open_session, os.environ) as http, Flow(limits) as flow:
+            results = ResultsClient(http, backend, clock=clock, mask=mask, flow=flow)
             names = _names(safe_name) if may_rename else [safe_name]
-            safe_name, signed_url = await _create(results, names, expires_at, on_note)
-            await BlobClient(http, signed_url, clock=clock).upload(zip_file, "application/zip")
+            safe_name, signed_url = await _create(results, names, expires_at)
+            await BlobClient(http, signed_url, clock=clock, flow=flow).upload(zip_file, "application/zip")
             number = await results.finalize(safe_name, size=archive.size, sha256=archive.sha256)
     url = f"{server_url.rstrip('/')}/{repository}/actions/runs/{run_id}/artifacts/{number}"
     return UploadedArtifact(number, url, safe_name, f"sha256:{archive.sha256}", archive.size)
+
+
+@contextlib.contextmanager
+def _network_errors() -> Iterator[None]:
+    """A proxy or an authority that cannot be used is one more reason why there is no artifact."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ArtifactUploadError(error.message, error.advice) from None
 
 
 def _names(name: str) -> list[str]:
     return [name, *(f"{name[: _NAME_LIMIT - 2]}-{number}" for number in range(2, _NAMES_TRIED + 1))]
 
 
-async def _create(
-    results: ResultsClient, names: Sequence[str], expires_at: str | None, on_note: Callable[[str], None]
-) -> tuple[str, str]:
+async def _create(results: ResultsClient, names: Sequence[str], expires_at: str | None) -> tuple[str, str]:
     """The first of the names that is free, and the address to upload to."""
     for name, following in zip(names, [*names[1:], None], strict=True):
         try:
@@ -117,7 +132,7 @@ async def _create(
         except ArtifactNameTakenError:
             if following is None:
                 raise
-            on_note(f"This workflow run already has an artifact named '{name}': this one is named '{following}'.")
+            _logger.info("This workflow run already has an artifact '%s': this one is named '%s'.", name, following)
     raise AssertionError("unreachable")
 
 
@@ -126,11 +141,11 @@ def _is_supported(server_url: str) -> bool:
     return host == "github.com" or host.endswith((".ghe.com", ".localhost"))  # as the official client tells them
 
 
-def _expires_at(days: int | None, max_days: int | None, clock: Clock, on_note: Callable[[str], None]) -> str | None:
+def _expires_at(days: int | None, max_days: int | None, clock: Clock) -> str | None:
     if not days or days < 1:
         return None
     if max_days and days > max_days:
-        on_note(f"The artifact is kept for {max_days} days instead of {days}: the repository allows no more.")
+        _logger.info("The artifact is kept for %d days instead of %d: the repository allows no more.", max_days, days)
         days = max_days
     return (clock.utcnow() + timedelta(days=days)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
@@ -145,10 +160,10 @@ def _temporary_file(folder: Path | None) -> BinaryIO:
         raise ArtifactUploadError(message, UPLOAD_ELSEWHERE) from error
 
 
-async def _zip(files: Iterable[ArtifactFile], target: BinaryIO, on_note: Callable[[str], None]) -> Archive:
+async def _zip(files: Iterable[ArtifactFile], target: BinaryIO) -> Archive:
     stop = threading.Event()
     try:
-        archive = await asyncio.to_thread(write_archive, files, target, stop=stop, on_note=on_note)
+        archive = await asyncio.to_thread(write_archive, files, target, stop=stop)
         await asyncio.to_thread(target.seek, 0)
     except OSError as error:
         message = f"The zip file of the artifact could not be written: {error.strerror}."

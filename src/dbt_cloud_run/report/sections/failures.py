@@ -120,7 +120,7 @@ def failed_step(facts: Facts, attempt: Attempt, step: Step, detail: Detail, icon
     kept = lines if detail.log_lines is None else lines[-detail.log_lines :]
     log = "\n".join(line if len(line) <= 500 or detail.log_lines is None else line[:499] + "…" for line in kept)
     if not log.strip():
-        said = facts.data.outcome.message or attempt.status_message
+        said = facts.message or attempt.status_message
         return f"{head}\n\n" + ("" if said else "dbt Cloud gave no log of this step.\n\n")
     gone = len(lines) - len(kept)
     whole = escape.link("dbt Cloud", attempt.run_url)

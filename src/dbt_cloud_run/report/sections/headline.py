@@ -11,6 +11,8 @@ from dbt_cloud_run.report.markdown.layout import Block, Section
 from dbt_cloud_run.report.wording import RECOVERED_ICON, duration, ending_words, plural
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dbt_cloud_run.report.facts import Facts
 
 _SHA = re.compile(r"[0-9a-f]{40,64}\Z")
@@ -22,7 +24,9 @@ def headline(facts: Facts) -> Section:
     if facts.counts:
         parts.append(f"{_counts_line(facts)}\n")
     outcome = facts.data.outcome
-    said = [_lines(words) for words in (outcome.message, outcome.advice) if words]
+    if outcome.unknown_runs:
+        parts.append(_incomplete(outcome.unknown_runs))
+    said = [_lines(words) for words in facts.reason if words]
     if said:
         parts.append(" ".join(said) + "\n")
     parts.extend(f"ℹ️ {escape.text(note, 500)}\n" for note in outcome.notes)  # noqa: RUF001 - an icon, not a letter
@@ -69,7 +73,15 @@ def _counts_line(facts: Facts) -> str:
     ]
     line = " · ".join(part for part in shown if part)
     built = len(facts.data.assets)
-    return line + (f" · **{plural(built, 'asset')}** materialized" if built else " · nothing was materialized")
+    if built:
+        return line + f" · **{plural(built, 'asset')}** materialized"
+    return line if facts.data.outcome.unknown_runs else line + " · nothing was materialized"
+
+
+def _incomplete(runs: Sequence[int]) -> str:
+    """That results could not be read: the counts are no more than what is known."""
+    which = ", ".join(str(run) for run in runs)
+    return f"⚠️ Not every result of run {which} could be read, so the counts are incomplete.\n"
 
 
 def _lines(words: str) -> str:

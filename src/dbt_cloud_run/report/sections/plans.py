@@ -35,7 +35,8 @@ def plans(facts: Facts, detail: Detail) -> Section | None:
             blocks += _carried_out(facts, attempt, following, attempt.plan, detail)
         elif attempt.plan is not None and attempt.plan.stop_reason:
             why = escape.text(attempt.plan.stop_reason, 500)
-            blocks.append(Block([f"**No further retry:** {why}\n\n", *_notes(attempt.plan)], noun="note"))
+            what = "No further retry" if len(attempts) > 1 else "No retry"
+            blocks.append(Block([f"**{what}:** {why}\n\n", *_notes(attempt.plan)], noun="note"))
             blocks += _left_out(facts, attempt.plan)
     return Section("Retries", blocks, importance=2, title="#### Retries\n\n") if blocks else None
 

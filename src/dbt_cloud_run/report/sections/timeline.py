@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dbt_cloud_run.dbt.statuses import NODE_COMMANDS
+from dbt_cloud_run.dbt.verbs import verb_named
 from dbt_cloud_run.report.facts import has_failed
 from dbt_cloud_run.report.markdown import escape
 from dbt_cloud_run.report.markdown.layout import Block, Section
@@ -90,7 +90,7 @@ def _path_words(facts: Facts, path: CriticalPath) -> str:
         step.results.elapsed_seconds or 0.0
         for attempt in facts.data.outcome.attempts
         for step in attempt.steps
-        if step.results is not None and step.results.which in NODE_COMMANDS
+        if step.results is not None and verb_named(step.results.which).executes
     )
     share = f", {path.seconds / run:.0%} of the {duration(run)} from trigger to end" if run and run > 0 else ""
     dbt = f" (dbt itself was at work for {duration(executing)})" if executing > 0 else ""
@@ -142,4 +142,4 @@ def _timed(attempt: Attempt) -> list[NodeResult]:
 
 
 def _executed(step: Step) -> Sequence[NodeResult]:
-    return step.results.nodes if step.results is not None and step.results.which in NODE_COMMANDS else ()
+    return step.results.nodes if step.results is not None and verb_named(step.results.which).executes else ()

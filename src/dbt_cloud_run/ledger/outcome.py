@@ -1,0 +1,63 @@
+"""The attempts, and what ended the step early, as the one value that the report is made of. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from dbt_cloud_run.ledger.ledger import build_ledger
+from dbt_cloud_run.ledger.verdict import unknown_runs, verdict
+from dbt_cloud_run.model import (
+    Attempt,
+    Ending,
+    FailureKind,
+    Interruption,
+    LimitReached,
+    Outcome,
+    StepError,
+)
+
+
+def build_outcome(
+    attempts: Sequence[Attempt],
+    *,
+    notes: Sequence[str] = (),
+    error: StepError | None = None,
+    limit: LimitReached | None = None,
+    interruption: Interruption | None = None,
+    now: datetime | None = None,
+) -> Outcome:
+    """The outcome of these attempts, or of what ended them early: an error, a limit, a signal.
+
+    `now` ends the duration where the last attempt has no end of its own.
+    """
+    ledger = build_ledger(attempts)
+    found = verdict(attempts, ledger)
+    ending, kind = found.ending, found.failure_kind
+    if error is not None:
+        ending, kind = Ending.ERROR, error.kind
+    elif interruption is not None and ending is not Ending.SUCCESS:
+        ending, kind = Ending.CANCELLED, FailureKind.CANCELLED
+    return Outcome(
+        ending=ending,
+        failure_kind=kind,
+        attempts=tuple(attempts),
+        ledger=ledger,
+        error=error,
+        limit=limit,
+        interruption=interruption,
+        contradictions=found.contradictions,
+        unknown_runs=unknown_runs(attempts),
+        notes=tuple(notes),
+        duration_seconds=_duration(attempts, now),
+        queued_seconds=sum(attempt.queued_seconds or 0.0 for attempt in attempts),
+    )
+
+
+def _duration(attempts: Sequence[Attempt], now: datetime | None) -> float | None:
+    """From the first trigger to the last attempt's end, in seconds."""
+    started = next((attempt.triggered_at for attempt in attempts if attempt.triggered_at), None)
+    if started is None:
+        return None
+    ended = attempts[-1].finished_at or now
+    return max((ended - started).total_seconds(), 0.0) if ended else None

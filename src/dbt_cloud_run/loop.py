@@ -1,0 +1,336 @@
+"""The loop: wait for a run, collect what it left, plan a retry, start it, and again.
+
+`attempts_of` yields a new story at each change, and before each request that starts a run. What a story is good for
+(the state, the log, the outputs) is the caller's business, and so is a signal: the newest story is what is known then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+from dbt_cloud_run.cloud.client import CloudClient
+from dbt_cloud_run.cloud.errors import CloudError, RetryRefused, Unreadable
+from dbt_cloud_run.cloud.models import WHOLE_RUN, Run
+from dbt_cloud_run.cloud.retrying import NEW_RUN_GRACE, READ_BUDGET, Reader
+from dbt_cloud_run.collect.attempts import attempt_of, ending_of
+from dbt_cloud_run.collect.collect import Collected, Keeping, collect
+from dbt_cloud_run.errors import Interrupted
+from dbt_cloud_run.model import (
+    Attempt,
+    Ending,
+    Fate,
+    FateKind,
+    LeftAlone,
+    Limit,
+    LimitReached,
+    RetryPlan,
+    TriggerOverrides,
+    Unknown,
+    UnknownKind,
+)
+from dbt_cloud_run.retry.plan import commands_from_failure, plan_retry
+from dbt_cloud_run.settings.settings import Settings
+from dbt_cloud_run.start.chain import tag_of
+from dbt_cloud_run.start.decide import Decision
+from dbt_cloud_run.start.native import native_refusal
+from dbt_cloud_run.start.once import NativeRetry, NewRun, start_once
+from dbt_cloud_run.story import Story
+from dbt_cloud_run.waiting.cancel import cancel_with_fate
+from dbt_cloud_run.waiting.polling import PollSchedule
+from dbt_cloud_run.waiting.wait import Limits, looks
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What the loop works with; none of it changes."""
+
+    settings: Settings
+    client: CloudClient
+    reader: Reader
+    limits: Limits
+    keeping: Keeping
+
+
+async def attempts_of(story: Story, decision: Decision, means: Means) -> AsyncGenerator[Story]:
+    """From the first run, or the runs before it, to the last attempt's end. Raises `ActionError`s and `Interrupted`."""
+    for run in decision.before:
+        story = await _read(replace(story, current=run, is_partial=_is_partial(run, story)), means, is_earlier=True)
+        yield story
+    if decision.run is not None:
+        story = replace(
+            story,
+            current=decision.run,
+            is_ours=decision.is_ours,
+            is_of_earlier_attempt=decision.is_of_earlier_attempt(decision.run),
+            is_partial=_is_partial(decision.run, story),
+        )
+        yield story
+    elif story.current is None:
+        async for newer in _retried(story, decision, means, take_all=decision.takes_every_failure):
+            yield (story := newer)
+    while story.current is not None and means.settings.wait:
+        is_whole = False
+        async with aclosing(_waited(story, decision, means)) as waits:
+            async for newer, newer_is_whole in waits:
+                is_whole = newer_is_whole
+                yield (story := newer)
+        story = await _read(story, means, is_whole=is_whole)
+        yield story
+        if story.limit is None:
+            async for newer in _retried(story, decision, means):
+                yield (story := newer)
+
+
+# -- waiting
+
+
+async def _waited(story: Story, decision: Decision, means: Means) -> AsyncGenerator[tuple[Story, bool]]:
+    """The story at each look at the current run until it has ended, and whether the look was at all of the run."""
+    assert story.current is not None  # noqa: S101 - the caller waits only for a run
+    schedule = PollSchedule(decision.history, means.settings.poll_interval)
+    if story.retries:
+        schedule = schedule.without_history()
+    stream = looks(story.current, client=means.client, reader=means.reader, schedule=schedule, limits=means.limits)
+    async with aclosing(stream):
+        async for look in stream:
+            story = replace(story, current=look.run)
+            yield story, look.is_whole
+            if look.limit is not None:
+                run, limit = await _end_at_limit(look.run, look.limit, story, means)
+                yield replace(story, current=run, limit=limit), False
+
+
+async def _end_at_limit(run: Run, limit: Limit, story: Story, means: Means) -> tuple[Run, LimitReached]:
+    """Cancel the run of this step; leave any other run alone."""
+    _logger.info("%s is over, and run %s is %s.", limit.value, run.id, run.state.value)
+    if not story.is_ours or not means.settings.cancel_run:
+        why = LeftAlone.CANCEL_RUN if story.is_ours else LeftAlone.NOT_OURS
+        fate = Fate(kind=FateKind.LEFT_ALONE, run_id=run.id, state=run.state, why=why)
+        return run, LimitReached(limit=limit, fate=fate)
+    run, fate = await cancel_with_fate(means.client, means.reader, run)
+    return run, LimitReached(limit=limit, fate=fate)
+
+
+# -- reading what a run left
+
+
+async def _read(story: Story, means: Means, *, is_earlier: bool = False, is_whole: bool = False) -> Story:
+    """The story with the current run as its newest attempt."""
+    assert story.current is not None  # noqa: S101 - the caller reads only a run
+    run, steps_unknown = story.current, None
+    if not is_whole or story.limit is not None:
+        run, steps_unknown = await _whole(run, means)
+    ending = _ending(run, story.limit)
+    collected = await _collected(run, story, ending, means)
+    if collected.attempt.is_unread and _may_be_retried(story, ending, means):
+        collected = await _collected_again(run, story, ending, means) or collected
+    attempt = replace(
+        collected.attempt,
+        from_earlier_workflow_run=is_earlier or story.is_of_earlier_attempt,
+        is_partial=story.is_partial,
+        asked=_asked(collected.attempt, run, story),
+    )
+    if steps_unknown is not None:
+        attempt = replace(attempt, unknown=(steps_unknown, *attempt.unknown))
+        story = story.with_note(f"The steps of run {run.id} could not be read: {steps_unknown.why}")
+    return replace(
+        story,
+        attempts=(*story.attempts, attempt),
+        current=None,
+        is_of_earlier_attempt=False,
+        manifest=collected.manifest or story.manifest,
+        files={**story.files, **collected.files},
+    )
+
+
+async def _whole(run: Run, means: Means) -> tuple[Run, Unknown | None]:
+    """The run with its steps and relations; as it is known, and that they are not, where dbt Cloud does not answer."""
+
+    async def once() -> Run:
+        latest = await means.client.get_run(run.id, WHOLE_RUN)
+        # An end stays an end: this answer is stale.
+        if run.state.is_terminal and not latest.state.is_terminal:
+            raise Unreadable(f"dbt Cloud has reported that run {run.id} ended, and now calls it {latest.state.value}.")
+        return latest
+
+    deadline, new_until = means.reader.within(READ_BUDGET), means.reader.within(NEW_RUN_GRACE)
+    try:
+        return await means.reader.read(once, deadline=deadline, tolerate_404_until=new_until), None
+    except CloudError as error:
+        _logger.info("The steps of run %s could not be read: %s", run.id, error.message)
+        return run, Unknown(kind=UnknownKind.STEPS, why=error.message)
+
+
+def _ending(run: Run, limit: LimitReached | None) -> Ending:
+    ending = ending_of(run) if run.state.is_terminal else Ending.TIMED_OUT
+    return Ending.TIMED_OUT if limit is not None and ending is Ending.CANCELLED else ending
+
+
+async def _collected(run: Run, story: Story, ending: Ending, means: Means) -> Collected:
+    number = len(story.attempts) + 1
+    try:
+        return await collect(run, number, ending, client=means.client, reader=means.reader, keeping=means.keeping)
+    except Interrupted:
+        raise
+    except Exception as error:
+        # Whatever is unexpected in what a run left, the run ended as it did.
+        why = f"What run {run.id} left could not be read ({type(error).__name__}: {error})."
+        unknown = (Unknown(kind=UnknownKind.RESULTS, why=why),)
+        return Collected(attempt=replace(attempt_of(run, number, ending, warnings=(why,)), unknown=unknown))
+
+
+def _may_be_retried(story: Story, ending: Ending, means: Means) -> bool:
+    has_failed = ending in (Ending.ERROR, Ending.TIMED_OUT) and story.limit is None
+    return has_failed and story.retries < means.settings.targeted_retries
+
+
+async def _collected_again(run: Run, story: Story, ending: Ending, means: Means) -> Collected | None:
+    """A second look before a retry is planned: without its results, all of the run would have to be repeated."""
+    pause, overall = means.reader.rate_limit.pause(), means.limits.overall
+    if overall is not None and means.reader.clock.monotonic() + pause >= overall:
+        return None
+    _logger.info("What run %s left is read once more%s.", run.id, f" in {pause:.0f} s" if pause else "")
+    await means.reader.clock.sleep(pause)
+    return await _collected(run, story, ending, means)
+
+
+def _asked(attempt: Attempt, run: Run, story: Story) -> tuple[str, ...]:
+    """The commands that the run was asked for. dbt Cloud lists the job's for its own retry, and runs the rest."""
+    before = story.attempts[-1] if story.attempts else None
+    if before is not None and run.retrying_run_id == before.run_id:
+        return commands_from_failure(before) or attempt.asked
+    return attempt.asked
+
+
+def _is_partial(run: Run, story: Story) -> bool:
+    """Whether an existing run is a retry of this step that was not asked for everything that had failed before it."""
+    # dbt Cloud's own retry takes all of the run that it retries, and no more.
+    if run.retrying_run_id is not None:
+        return bool(story.attempts) and story.attempts[-1].is_partial
+    tag = tag_of(run)
+    return tag is not None and tag.is_partial and tag.key.step == story.step_key
+
+
+# -- retrying
+
+
+async def _retried(story: Story, decision: Decision, means: Means, *, take_all: bool = False) -> AsyncGenerator[Story]:
+    """The story with the plan after the last attempt, then with its request, then with the retry as the current run."""
+    last = story.attempts[-1]
+    # A person had the workflow run again: what was left out before is taken, too.
+    goes_back = last.is_partial and last.from_earlier_workflow_run
+    has_ended_well = last.ending is Ending.SUCCESS and not goes_back
+    if has_ended_well or story.retries >= means.settings.targeted_retries:
+        return
+    plan = await _plan(story, means, goes_back=goes_back, take_all=take_all or goes_back)
+    story = _with_plan(story, plan)
+    yield story
+    if not plan.commands:
+        return
+    if delay := retry_delay(means.settings, story.retries):
+        _logger.info("Waiting %g s before the retry.", delay)
+        await means.reader.clock.sleep(delay)
+    story = replace(story, retries=story.retries + 1)
+    if means.settings.retry_strategy == "native":
+        async for newer in _retried_natively(story, decision, plan, means, goes_back=goes_back):
+            yield (story := newer)
+        if story.current is not None:
+            return
+    is_partial = plan.is_partial or (last.is_partial and not goes_back)
+    request = _request(story, decision, plan, is_partial=is_partial)
+    story = replace(story, request=request)
+    yield story
+    run = await start_once(request, means.client, means.reader, deadline=means.limits.overall)
+    yield replace(story, request=None, current=run, is_ours=True, is_partial=is_partial)
+
+
+async def _plan(story: Story, means: Means, *, goes_back: bool, take_all: bool) -> RetryPlan:
+    """The plan after the last attempt; with `goes_back`, after the last one that was asked for everything."""
+    attempts = story.attempts
+    last = len(attempts) - 1
+    whole = [number for number, attempt in enumerate(attempts) if not attempt.is_partial]
+    base = whole[-1] if goes_back and whole else last
+    was_cancelled_here = attempts[-1].from_earlier_workflow_run and not attempts[-1].cancelled_by_another
+    plan = await asyncio.to_thread(
+        plan_retry,
+        attempts[base],
+        story.manifest,
+        retry_on=means.settings.retry_on,
+        take_all=take_all,
+        cancelled_here=was_cancelled_here or base != last,
+        earlier=attempts[:base],
+        later=attempts[base + 1 :],
+    )
+    if not whole:
+        # The chain is longer than the list of the newest runs: what was left out is not known.
+        plan = replace(plan, is_partial=True)
+    overall, delay = means.limits.overall, retry_delay(means.settings, story.retries)
+    if plan.commands and overall is not None and means.reader.clock.monotonic() + delay >= overall:
+        plan = replace(plan, commands=(), stop_reason="timeout-minutes leaves no time for a retry")
+    return plan
+
+
+async def _retried_natively(
+    story: Story, decision: Decision, plan: RetryPlan, means: Means, *, goes_back: bool
+) -> AsyncGenerator[Story]:
+    """The story with dbt Cloud's own retry as the current run, or with the reason why there is none."""
+    run_id = story.attempts[-1].run_id
+    if plan.is_partial:
+        refusal: str | None = "it would also run what this plan leaves out"
+    elif goes_back:
+        refusal = f"run {run_id} was not asked for everything that had failed before it"
+    else:
+        refusal = await native_refusal(means.client, means.reader, run_id, means.limits.overall)
+    if refusal is not None:
+        yield _without_native(story, plan, refusal)
+        return
+    request = NativeRetry(job_id=decision.job_id, run_id=run_id)
+    story = replace(story, request=request)
+    yield story
+    try:
+        run = await start_once(request, means.client, means.reader, deadline=means.limits.overall)
+    except RetryRefused as error:
+        yield replace(_without_native(story, plan, error.message), request=None)
+        return
+    story = _with_plan(story, replace(plan, strategy="native"))
+    yield replace(story, request=None, current=run, is_ours=True, is_partial=story.attempts[-1].is_partial)
+
+
+def _without_native(story: Story, plan: RetryPlan, refusal: str) -> Story:
+    note = f"dbt Cloud's own retry is not used: {refusal.rstrip('.')}. A new run retries the nodes instead."
+    _logger.info("%s", note)
+    return _with_plan(story.with_note(note), replace(plan, notes=(*plan.notes, note)))
+
+
+def _request(story: Story, decision: Decision, plan: RetryPlan, *, is_partial: bool) -> NewRun:
+    """The request for a new run of exactly what the plan retries."""
+    first_sha = next((attempt.git_sha for attempt in story.attempts if attempt.git_sha), None)
+    root = decision.tag.root or story.attempts[0].run_id
+    return decision.request(
+        decision.tag.for_retry(root, is_partial=is_partial),
+        overrides_for_retry(decision.overrides, first_sha, plan),
+        max(decision.baseline_id, *(attempt.run_id for attempt in story.attempts)),
+    )
+
+
+def overrides_for_retry(first: TriggerOverrides, sha: str | None, plan: RetryPlan) -> TriggerOverrides:
+    """Every override of the first trigger again, pinned to the commit of the first run, with the plan's steps.
+
+    The steps are sent even where all run again: the job may have been edited since.
+    """
+    return replace(first, git_sha=sha or first.git_sha, steps_override=plan.commands)
+
+
+def retry_delay(settings: Settings, retries: int) -> float:
+    """Seconds before the next retry: `retry-delay`, doubled for each one before it."""
+    return float(settings.retry_delay * 2 ** min(retries, 30))
+
+
+def _with_plan(story: Story, plan: RetryPlan) -> Story:
+    return replace(story, attempts=(*story.attempts[:-1], replace(story.attempts[-1], plan=plan)))

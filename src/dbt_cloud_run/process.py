@@ -1,0 +1,67 @@
+"""What the main step and the post step share: masks, the log, signal handlers, and the last exception handler."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import traceback
+from collections.abc import Callable, Mapping
+
+from dbt_cloud_run.clock import SystemClock
+from dbt_cloud_run.github.console import Console
+from dbt_cloud_run.github.log import TITLE, log_to
+from dbt_cloud_run.github.streams import one_stream
+
+_logger = logging.getLogger(__name__)
+
+SECRETS = (
+    "INPUT_API-TOKEN",
+    "INPUT_API_TOKEN",
+    "DBT_CLOUD_API_TOKEN",
+    "INPUT_GITHUB-TOKEN",
+    "INPUT_GITHUB_TOKEN",
+    "ACTIONS_RUNTIME_TOKEN",
+)
+
+
+def run_process(environ: Mapping[str, str], work: Callable[[Console], int], *, status_of_fault: int) -> int:
+    """Run `work` with the secrets masked and the log connected; returns its exit status.
+
+    A fault of this program that reaches this point is one error in the log, with its traceback, and `status_of_fault`.
+    """
+    console = Console(environ=environ)
+    mask_secrets(console, environ)
+    with log_to(console), one_stream(console):
+        try:
+            return work(console)
+        except Exception as error:
+            _logger.error(report_fault(console, error), extra=TITLE)
+            return status_of_fault
+
+
+def mask_secrets(console: Console, environ: Mapping[str, str]) -> None:
+    """Mask the secrets at once, before anything else could print them."""
+    for name in SECRETS:
+        console.mask(environ.get(name, ""))
+
+
+def report_fault(console: Console, error: Exception) -> str:
+    """Write the traceback of a fault of this program to the log, folded; returns the sentence for the error."""
+    with console.group("Traceback of an internal error"):
+        console.relay("".join(traceback.format_exception(error)))
+    return f"Internal error in this action ({type(error).__name__}: {error})."
+
+
+def handle_signals(clock: SystemClock) -> None:
+    """Let SIGINT and SIGTERM end every wait on `clock`; a second signal ends the process at once."""
+    loop = asyncio.get_running_loop()
+
+    def received(signum: int) -> None:
+        if clock.signum:
+            os._exit(128 + signum)
+        clock.interrupt(signum)
+
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signum, received, signum)

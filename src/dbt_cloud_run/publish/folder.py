@@ -1,0 +1,69 @@
+"""The folder in the workspace that receives the files of this step."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dbt_cloud_run.collect.artifact_paths import matches
+from dbt_cloud_run.github.files import inside_workspace, own_like_workspace, require_inside
+from dbt_cloud_run.settings.settings import Settings
+
+_logger = logging.getLogger(__name__)
+
+ASSETS, RESULT, SUMMARY, RUN_RESULTS = "assets.json", "result.json", "summary.md", "run_results.json"
+DBT_FILES = (RUN_RESULTS, "manifest.json", "catalog.json", "sources.json")
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactsFolder:
+    """A real path in a workspace. `there_before` are it and its parents, as far as they existed at first."""
+
+    path: Path
+    workspace: Path
+    there_before: frozenset[Path]
+
+    def file(self, name: str) -> Path:
+        """The path of a file to write. Raises `UnsafePathError` where a link would lead it out of the folder."""
+        path = self.path / name
+        require_inside(self.path, path)
+        return path
+
+    def relative(self, path: Path | None = None) -> str:
+        """The folder, or a path in it, relative to the workspace."""
+        path, root = path or self.path, self.workspace.resolve()
+        return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+    def remove_leftovers(self, patterns: Sequence[str], written: Collection[Path]) -> None:
+        """Remove what an earlier step left under dbt's names: where this one has none, it would pass for its own.
+
+        Without a result file, no step of this action has written here, and what lies here is the user's.
+        """
+        if not (self.path / RESULT).is_file():
+            return
+        for name in DBT_FILES:
+            path = self.path / name
+            is_wanted = any(matches(name, pattern) for pattern in patterns)
+            if is_wanted and path not in written and path.is_file():
+                require_inside(self.path, path)
+                path.unlink()
+
+    def hand_over(self, written: Iterable[Path], run_ids: Iterable[int]) -> None:
+        """Give what this step wrote, and the folders that it made for it, to the owner of the workspace."""
+        if self.path.exists():
+            runs = [self.path / "runs" / str(run_id) for run_id in run_ids]
+            own_like_workspace([*written, self.path / RESULT, *runs], self.workspace, spare=self.there_before)
+
+
+def artifacts_folder(settings: Settings, job_id: int | None) -> ArtifactsFolder | None:
+    """The folder that the settings name; None, with a warning, where it cannot be used."""
+    workspace = settings.github.workspace
+    try:
+        path = inside_workspace(workspace, settings.artifacts_path or f"dbt-cloud/{job_id or 'unknown'}")
+    except (ValueError, OSError) as error:
+        _logger.warning("artifacts-path cannot be used, so no files are written there: %s", error)
+        return None
+    there = frozenset(one for one in (path, *path.parents) if one.exists())
+    return ArtifactsFolder(path, workspace, there)

@@ -1,0 +1,102 @@
+"""Where a report goes: one function for each place. Each returns what it made; none changes the verdict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dbt_cloud_run.collect.artifact_paths import matches
+from dbt_cloud_run.github.console import Annotation, Console
+from dbt_cloud_run.github.files import inside_workspace
+from dbt_cloud_run.model import FailureKind
+from dbt_cloud_run.publish.folder import ASSETS, RESULT, RUN_RESULTS, SUMMARY, ArtifactsFolder
+from dbt_cloud_run.publish.report import repository_of
+from dbt_cloud_run.report.annotations import annotate
+from dbt_cloud_run.report.files import write_assets, write_merged_run_results, write_result, write_text
+from dbt_cloud_run.report.outputs import build_outputs, cut_outputs, output_values
+from dbt_cloud_run.report.report import Report
+from dbt_cloud_run.report.summary import render_full, render_summary, summary_budget
+from dbt_cloud_run.settings.settings import Settings
+
+LARGEST_SOURCE = 1024 * 1024
+"""Bytes of a model's file that is searched for a line."""
+
+_ENDED_EARLY = (FailureKind.API, FailureKind.CONFIG, FailureKind.TIMEOUT)
+
+
+def set_outputs(report: Report, console: Console) -> list[str]:
+    """Set every output; returns warnings about those that were cut."""
+    outputs, cuts = cut_outputs(build_outputs(report))
+    for name, value in outputs.items():
+        console.set_output(name, value)
+    return [f"GitHub limits outputs: {cut}. The whole list is in {RESULT}." for cut in cuts]
+
+
+def write_merged(report: Report, settings: Settings, folder: ArtifactsFolder) -> Path | None:
+    """Write the run results of all attempts as one file, where it is wanted and there are any; returns its path."""
+    outcome = report.outcome
+    is_wanted = any(matches(RUN_RESULTS, pattern) for pattern in settings.artifacts)
+    if not outcome.attempts or not is_wanted:
+        return None
+    target = folder.file(RUN_RESULTS)
+    return target if write_merged_run_results(target, outcome.ledger, outcome.attempts) else None
+
+
+def write_assets_file(report: Report, folder: ArtifactsFolder) -> Path:
+    """Write `assets.json`; returns its path."""
+    target = folder.file(ASSETS)
+    write_assets(target, report.assets)
+    return target
+
+
+def write_result_file(report: Report, folder: ArtifactsFolder) -> Path:
+    """Write `result.json`; returns its path."""
+    target = folder.file(RESULT)
+    write_result(target, output_values(report))
+    return target
+
+
+def write_summary_file(report: Report, folder: ArtifactsFolder) -> Path:
+    """Write `summary.md`, the whole report; returns its path."""
+    target = folder.file(SUMMARY)
+    write_text(target, render_full(report))
+    return target
+
+
+def append_summary(report: Report, console: Console) -> list[str]:
+    """Append the report to the job summary; returns a warning where there is no room for it."""
+    text = render_summary(report, summary_budget(console.summary_size()))
+    if not text:
+        return [f"The job summary is full already, so nothing was added. The report is in {SUMMARY}."]
+    console.append_summary(text)
+    return []
+
+
+def write_annotations(report: Report, settings: Settings, console: Console) -> None:
+    """Annotate the files of failed nodes; one annotation is kept free for what ended the step early."""
+    workspace = settings.github.workspace
+    found = annotate(
+        report,
+        project_directory=settings.project_directory,
+        exists=repository_of(settings, None).exists,
+        read=lambda path: _source(workspace, path),
+    )
+    reserved = 1 if report.outcome.failure_kind in _ENDED_EARLY else 0
+    for kind in ("error", "warning"):
+        console.annotate_all(
+            kind,
+            [
+                Annotation(message=one.message, file=one.file, line=one.line, title=one.title)
+                for one in found
+                if one.kind == kind
+            ],
+            reserve=reserved if kind == "error" else 0,
+        )
+
+
+def _source(workspace: Path, path: str) -> str | None:
+    """The text of a file of the workspace, for the line that a message quotes."""
+    try:
+        file = inside_workspace(workspace, path)
+        return file.read_text(errors="replace") if file.stat().st_size <= LARGEST_SOURCE else None
+    except (OSError, ValueError):
+        return None

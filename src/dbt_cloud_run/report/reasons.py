@@ -1,0 +1,91 @@
+"""Why the step ended as it did, in words: the one place where limits, signals, errors and contradictions are worded."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+from dbt_cloud_run.model import Ending, FateKind, Invariant
+
+if TYPE_CHECKING:
+    from dbt_cloud_run.model import Attempt, Contradiction, Fate, Interruption, LimitReached, Outcome
+
+_MOST_NODES = 5
+
+
+def reason(outcome: Outcome) -> tuple[str, str]:
+    """Why it ended so, and what the user should do next; both empty where there is nothing to say."""
+    if outcome.error is not None:
+        return outcome.error.message, outcome.error.advice
+    if outcome.interruption is not None and outcome.ending is Ending.CANCELLED:
+        return interruption_words(outcome.interruption), ""
+    if outcome.limit is not None and outcome.ending is Ending.TIMED_OUT:
+        return limit_words(outcome.limit), "Raise the limit, or look in dbt Cloud for what the run waits for."
+    if outcome.contradictions:
+        found = [_contradiction(one, outcome) for one in outcome.contradictions]
+        return " ".join(message for message, _ in found), " ".join(advice for _, advice in found if advice)
+    if outcome.last is None or outcome.ending is Ending.SUCCESS:
+        return "", ""
+    return _ending(outcome.last, outcome.ending), ""
+
+
+def _ending(last: Attempt, ending: Ending) -> str:
+    words = {
+        Ending.ERROR: f"Run {last.run_id} failed.",
+        Ending.CANCELLED: f"Run {last.run_id} was cancelled in dbt Cloud.",
+        Ending.SUPERSEDED: f"Run {last.run_id} was cancelled by dbt Cloud for a newer commit.",
+        Ending.TIMED_OUT: f"Run {last.run_id} reached dbt Cloud's own time limit.",
+    }
+    said = f" dbt Cloud's message: {last.status_message}" if last.status_message else ""
+    return words[ending] + said if ending in words else ""
+
+
+def _contradiction(found: Contradiction, outcome: Outcome) -> tuple[str, str]:
+    run = f"run {outcome.last.run_id}" if outcome.last else "the run"
+    if found.invariant is Invariant.NOTHING_LEFT_OUT:
+        return "The last run succeeded, but failures before it were left out of the retry.", ""
+    if found.invariant is Invariant.NO_NODE_FAILED:
+        shown = ", ".join(found.nodes[:_MOST_NODES])
+        more = f" and {len(found.nodes) - _MOST_NODES:,} more" if len(found.nodes) > _MOST_NODES else ""
+        return (
+            f"dbt Cloud reports {run} as a success, but the last result of these nodes is a failure: {shown}{more}.",
+            "",
+        )
+    if found.invariant is Invariant.RESULTS_KNOWN:
+        runs = ", ".join(str(one) for one in found.runs)
+        return (
+            f"The last run succeeded, but after a retry every result must be known, and those of run {runs} are not.",
+            "Look in dbt Cloud at what these runs built, or re-run the workflow.",
+        )
+    asked, built = found.commits or ("", "")
+    runs = ", ".join(str(one) for one in found.runs)
+    return f"Run {runs} built commit {built}, but commit {asked} was asked for.", "Check git-sha and git-branch."
+
+
+def interruption_words(interruption: Interruption) -> str:
+    """That a signal ended the step, and what becomes of its run."""
+    fate = interruption.fate
+    words = f" {fate_words(fate, has_post_step=True)}" if fate is not None else ""
+    return f"The step received {signal.Signals(interruption.signum).name}.{words}"
+
+
+def limit_words(reached: LimitReached) -> str:
+    """Which limit is over, and what became of the run."""
+    return f"{reached.limit.value} is over. {fate_words(reached.fate)}"
+
+
+def fate_words(fate: Fate, *, has_post_step: bool = False) -> str:
+    """What became of a run. `has_post_step`: the step ends now, and its post step continues with the run."""
+    run = f"Run {fate.run_id}" if fate.run_id is not None else "The run"
+    if fate.kind is FateKind.LEFT_ALONE:
+        return f"{run} goes on in dbt Cloud: {fate.why}."
+    if fate.kind is FateKind.CANCELLED:
+        return f"{run} was cancelled, and dbt Cloud reports that it has ended."
+    if fate.kind is FateKind.HAD_ENDED:
+        return f"{run} was to be cancelled, but had already ended: {fate.state.value}."
+    if fate.kind is FateKind.NOT_CANCELLED:
+        after = " The post step tries again." if has_post_step else ""
+        return f"{run} could not be cancelled: {fate.error.rstrip('.') or 'dbt Cloud did not answer'}.{after}"
+    if has_post_step:
+        return f"{run} is being cancelled in dbt Cloud; the post step waits until it has ended."
+    return f"dbt Cloud accepted the cancellation of run {fate.run_id}, which is still {fate.state.value} and may go on."

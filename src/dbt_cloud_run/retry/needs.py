@@ -1,0 +1,308 @@
+"""What a step of an attempt still needs, as one value. What follows from it is decided in `steps.py`. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+
+from dbt_cloud_run.dbt.batches import without
+from dbt_cloud_run.dbt.blocking import blocked_by, causes_of
+from dbt_cloud_run.dbt.commands import DbtCommand, parse_command
+from dbt_cloud_run.dbt.failures import judge, judge_log
+from dbt_cloud_run.dbt.selection import Selector, is_ephemeral, model_of
+from dbt_cloud_run.dbt.statuses import Kind, is_failure, is_skipped, kind
+from dbt_cloud_run.dbt.verbs import runs_operation
+from dbt_cloud_run.model import NodeResult, PlannedNode, Retryability, RunState, Step, Window
+from dbt_cloud_run.retry.alignment import AskedStep, is_lint
+from dbt_cloud_run.retry.nodes import (
+    ephemeral_cause,
+    failed_node,
+    is_hook,
+    is_over,
+    node_rows,
+    skipped_node,
+)
+from dbt_cloud_run.retry.unreported import lost, not_reported
+
+_DETERMINISTIC = Retryability.DETERMINISTIC
+
+
+class Case(Enum):
+    """How a step stands."""
+
+    SUCCEEDED = auto()
+    SUCCEEDED_LATER = auto()  # what failed in it succeeded in a later step
+    FINISHED = auto()  # it was cut off after its last node
+    NEVER_STARTED = auto()
+    LINT = auto()
+    OPERATION = auto()
+    NO_RESULTS = auto()
+    HOPELESS_LOG = auto()  # no node is known to have failed, and the log shows a failure that would happen again
+    FRESHNESS = auto()
+    STALE = auto()  # every failed source is too old, or would fail again
+    UNKNOWN_REST = auto()  # cut off, and the manifest does not tell what was to come
+    NODES = auto()  # some nodes are worth another try
+    HOPELESS_NODES = auto()  # none is
+    EPHEMERAL = auto()  # only ephemeral models failed, which never run by themselves
+    END_HOOK = auto()
+    START_HOOK = auto()  # it failed before any node ran
+    HOPELESS_START_HOOK = auto()
+    NO_FAILED_NODE = auto()  # the step failed, and its results do not show why
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What is known beyond the step itself.
+
+    `done`: node → index of the last step in which it succeeded. `filled`: microbatch model → the batches that
+    succeeded, with the index of their step. `built`: the nodes whose relation this run has built.
+    """
+
+    selector: Selector | None
+    adapter_type: str | None
+    takes_all: bool
+    done: Mapping[str, int]
+    version: tuple[int, int] | None = None
+    filled: Mapping[str, tuple[tuple[int, Window], ...]] = field(default_factory=dict)
+    built: frozenset[str] = frozenset()
+
+    def is_done(self, unique_id: str, step: Step) -> bool:
+        """Whether the node succeeded after this step: a microbatch model, with all of its batches."""
+        if self.done.get(unique_id, -1) <= step.index:
+            return False
+        row = node_rows(step).get(unique_id)
+        filled = self.filled_after(step).get(unique_id)
+        return row is None or filled is None or not without(row.batches_failed, filled)
+
+    def filled_after(self, step: Step) -> dict[str, tuple[Window, ...]]:
+        """The batches that later steps have filled, by model."""
+        return {
+            unique_id: windows
+            for unique_id, found in self.filled.items()
+            if (windows := tuple(window for index, window in found if index > step.index))
+        }
+
+    def is_hopeless(self, verdict: Retryability) -> bool:
+        return verdict is _DETERMINISTIC and not self.takes_all
+
+    def is_compiled(self, unique_id: str) -> bool:
+        """Whether this is an ephemeral model: part of those that use it, it is listed at times all the same."""
+        node = self.selector.nodes.get(unique_id) if self.selector else None
+        return node is not None and is_ephemeral(node)
+
+    def judge(self, row: NodeResult) -> Retryability:
+        node = self.selector.nodes.get(row.unique_id) if self.selector else None
+        kind_of_node = node.resource_type if node else row.unique_id.partition(".")[0]
+        return judge(row.status, row.message, adapter_type=self.adapter_type, resource_type=kind_of_node)
+
+    def is_hopeless_log(self, step: Step) -> bool:
+        if self.takes_all or step.state is not RunState.ERROR:
+            return False
+        return judge_log(step.log, adapter_type=self.adapter_type) is _DETERMINISTIC
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What a step still needs: how it stands, the nodes that are worth another try, and those that are not."""
+
+    case: Case
+    retried: tuple[PlannedNode, ...] = ()
+    left_out: tuple[PlannedNode, ...] = ()
+    detail: str = ""  # the hook that failed, or why the results are not used
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        return frozenset(node.unique_id for node in self.retried)
+
+
+def needs_of(asked: AskedStep, situation: Situation) -> Needs:
+    """What one command that the run was asked for still needs, as if nothing before it had failed."""
+    step = asked.step
+    if step is None or not asked.is_started:
+        return Needs(case=Case.NEVER_STARTED)
+    if step.state is RunState.SUCCESS and not _failed_all_the_same(step, situation):
+        return Needs(case=Case.SUCCEEDED)
+    if is_lint(step) and step.state is RunState.ERROR and not situation.takes_all:
+        return Needs(case=Case.LINT)
+    if runs_operation(asked.command):
+        return Needs(case=Case.OPERATION)
+    if step.freshness:
+        return _needs_of_freshness(step, situation)
+    if step.results is None:
+        case = Case.HOPELESS_LOG if situation.is_hopeless_log(step) else Case.NO_RESULTS
+        return Needs(case=case, detail=step.distrusted or "")
+    return _Results(asked, step, situation).needs()
+
+
+def _needs_of_freshness(step: Step, situation: Situation) -> Needs:
+    """Data that is too old is as old in the retry; a source that could not be asked is judged by its message."""
+    failed = tuple(
+        failed_node(NodeResult(unique_id=row.unique_id, status=row.status, message=row.message), verdict)
+        for row in step.freshness
+        if is_failure(row.status)
+        for verdict in [judge(row.status, row.message, adapter_type=situation.adapter_type, resource_type="source")]
+    )
+    hopeless = all(situation.is_hopeless(node.retryability) for node in failed)
+    if failed and hopeless and step.state is RunState.ERROR:
+        return Needs(case=Case.STALE, left_out=failed)
+    return Needs(case=Case.FRESHNESS, retried=failed)
+
+
+def _failed_all_the_same(step: Step, situation: Situation) -> bool:
+    """Whether nodes failed although the step counts as successful (dbt may end well with `partial success`)."""
+    rows = node_rows(step).values()
+    return any(is_failure(row.status) and not situation.is_done(row.unique_id, step) for row in rows)
+
+
+class _Results:
+    """A started step with results of its own; holds what each of the questions about it needs."""
+
+    def __init__(self, asked: AskedStep, step: Step, situation: Situation) -> None:
+        self._step = step
+        self._situation = situation
+        self._selector = situation.selector
+        self._command: DbtCommand | None = parse_command(asked.command)
+        self._rows = node_rows(step)
+        self._ephemeral = failed_ephemeral(step, situation)
+        hooks = (row for row in (step.results.nodes if step.results else ()) if is_hook(row.unique_id))
+        self._failed_hooks = [row for row in hooks if is_failure(row.status)]
+
+    def needs(self) -> Needs:
+        rows = [row for row in self._rows.values() if self._is_needed(row)]
+        missing = self._missing(rows)
+        if missing is None:
+            return Needs(case=Case.UNKNOWN_REST)
+        if not rows and not missing:
+            return self._of_ephemeral() if self._ephemeral else self._without_failed_nodes()
+        return self._divided(rows, missing)
+
+    @property
+    def _is_cut_off(self) -> bool:
+        return self._step.state not in (RunState.ERROR, RunState.SUCCESS)
+
+    def _missing(self, needed: Sequence[NodeResult]) -> list[str] | None:
+        """What the step had to run and has no result; None where that must be known, and cannot."""
+        results = self._step.results
+        if self._selector is None or self._command is None or results is None:
+            return None if self._is_cut_off else []
+        if self._is_cut_off:
+            found = not_reported(self._selector, self._command, results, self._rows)
+            return None if found is None else sorted(found)
+        if self._step.state is not RunState.ERROR or not needed:
+            return []
+        found = lost(self._selector, self._command, results, self._rows, self._situation.version)
+        return sorted(one for one in found if not self._situation.is_done(one, self._step))
+
+    def _is_needed(self, row: NodeResult) -> bool:
+        if self._situation.is_done(row.unique_id, self._step) or self._situation.is_compiled(row.unique_id):
+            return False
+        if is_failure(row.status):
+            return True
+        if self._step.state is RunState.SUCCESS:  # the new engine says `skipped` of what has nothing to do
+            return False
+        return is_skipped(row.status) or (kind(row.status) is Kind.WARNED and self._warnings_are_errors)
+
+    @property
+    def _warnings_are_errors(self) -> bool:
+        return self._command is not None and self._command.has("--warn-error")
+
+    def _without_failed_nodes(self) -> Needs:
+        if self._failed_hooks:
+            return self._of_hooks()
+        if any(
+            not is_over(row.status) and not self._situation.is_compiled(row.unique_id) for row in self._rows.values()
+        ):
+            return Needs(case=Case.SUCCEEDED_LATER)
+        if self._is_cut_off:
+            return Needs(case=Case.FINISHED)
+        if self._rows and "on-run-end failed" in self._step.log:  # before 1.9 the results do not list hooks
+            return Needs(case=Case.END_HOOK, detail="on-run-end")
+        return Needs(case=Case.HOPELESS_LOG if self._situation.is_hopeless_log(self._step) else Case.NO_FAILED_NODE)
+
+    def _of_ephemeral(self) -> Needs:
+        failed = tuple(failed_node(row, self._situation.judge(row)) for row in self._ephemeral)
+        if all(self._situation.is_hopeless(node.retryability) for node in failed):
+            return Needs(case=Case.HOPELESS_NODES, left_out=failed)
+        return Needs(case=Case.EPHEMERAL, retried=failed)
+
+    def _of_hooks(self) -> Needs:
+        hooks = tuple(failed_node(row, self._situation.judge(row)) for row in self._failed_hooks)
+        is_at_end = any("on-run-end" in row.unique_id for row in self._failed_hooks)
+        if self._rows or is_at_end:
+            return Needs(case=Case.END_HOOK, left_out=hooks, detail="on-run-end" if is_at_end else "on-run-start")
+        if all(self._situation.is_hopeless(hook.retryability) for hook in hooks):
+            return Needs(case=Case.HOPELESS_START_HOOK, left_out=hooks)
+        return Needs(case=Case.START_HOOK)
+
+    def _divided(self, rows: Sequence[NodeResult], missing: Iterable[str]) -> Needs:
+        """The nodes that did not succeed: those that are worth another try, and those that are not."""
+        failed = self._verdicts(rows)
+        hopeless = {unique_id for unique_id, verdict in failed.items() if self._situation.is_hopeless(verdict)}
+        stopped = self._is_stopped_by_hook()
+        held = self._held_by(hopeless)
+        causes = self._causes({row.unique_id for row in rows} - failed.keys(), failed, hopeless)
+        retried: list[PlannedNode] = []
+        left_out = [failed_node(row, failed[row.unique_id]) for row in self._ephemeral if row.unique_id in hopeless]
+        for row in rows:
+            verdict = failed.get(row.unique_id)
+            if verdict is not None:
+                node = failed_node(row, verdict)
+            else:
+                node = skipped_node(row, causes.get(row.unique_id), hopeless)
+            gone = row.unique_id in hopeless or (verdict is None and (stopped or row.unique_id in held))
+            (left_out if gone else retried).append(node)
+        for unique_id in missing:
+            why = "the step was cut off before its turn" if self._is_cut_off else "the results say nothing of it"
+            node = PlannedNode(unique_id=unique_id, status="not started", reason=why)
+            (left_out if unique_id in held else retried).append(node)
+        return self._without_orphans(retried, left_out)
+
+    def _verdicts(self, rows: Sequence[NodeResult]) -> dict[str, Retryability]:
+        """What has failed, judged, and what was skipped for an ephemeral model that dbt lists no result of."""
+        failing = (row for row in (*rows, *self._ephemeral) if not is_skipped(row.status))
+        failed = {row.unique_id: self._situation.judge(row) for row in failing}
+        explained = failed.keys() | self._held_by(failed)
+        for row in rows:
+            cause = ephemeral_cause(row) if is_skipped(row.status) else None
+            if cause is not None and cause not in explained:
+                failed[row.unique_id] = _DETERMINISTIC
+        return failed
+
+    def _is_stopped_by_hook(self) -> bool:
+        """A project may let nothing run after an on-run-start hook that failed (`skip_nodes_if_on_run_start_fails`)."""
+        return all(is_skipped(row.status) for row in self._rows.values()) and any(
+            "on-run-start" in row.unique_id and self._situation.is_hopeless(self._situation.judge(row))
+            for row in self._failed_hooks
+        )
+
+    def _held_by(self, failures: Collection[str]) -> frozenset[str]:
+        if self._selector is None or self._command is None:
+            return frozenset()
+        return blocked_by(self._selector, failures, self._command.verb)
+
+    def _causes(self, skipped: Collection[str], failed: Iterable[str], hopeless: Collection[str]) -> dict[str, str]:
+        """For each skipped node a failure that it waits for, those that are not run again first."""
+        if self._selector is None or self._command is None:
+            return {}
+        failures = sorted(failed, key=lambda unique_id: unique_id not in hopeless)
+        causes = causes_of(self._selector, failures, self._command.verb)
+        return {unique_id: causes[unique_id] for unique_id in skipped if unique_id in causes}
+
+    def _without_orphans(self, retried: Sequence[PlannedNode], left_out: Sequence[PlannedNode]) -> Needs:
+        """`dbt build` runs a unit test with its model only: without the one there is no retry of the other."""
+        orphans: list[PlannedNode] = []
+        if self._selector is not None and self._command is not None and self._command.verb == "build":
+            gone = {node.unique_id for node in left_out}
+            tests = (node for node in retried if node.unique_id.startswith("unit_test."))
+            orphans = [node for node in tests if model_of(self._selector, node.unique_id) in gone]
+        kept = tuple(node for node in retried if node not in orphans)
+        lost = (replace(node, reason=f"{node.reason}; its model is not run again") for node in orphans)
+        case = Case.NODES if kept else Case.HOPELESS_NODES
+        return Needs(case=case, retried=kept, left_out=(*left_out, *lost))
+
+
+def failed_ephemeral(step: Step, situation: Situation) -> list[NodeResult]:
+    """The rows of ephemeral models that failed: dbt lists those that it could not compile."""
+    rows = node_rows(step).values()
+    return [row for row in rows if is_failure(row.status) and situation.is_compiled(row.unique_id)]

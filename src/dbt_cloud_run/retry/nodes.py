@@ -1,0 +1,62 @@
+"""The nodes of a step, by its results, and what a plan says of each. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from dbt_cloud_run.dbt.statuses import Kind, kind
+from dbt_cloud_run.dbt.verbs import verb_named
+from dbt_cloud_run.model import NodeResult, PlannedNode, Retryability, Step
+
+_EPHEMERAL_CAUSE = re.compile(r"caused by compilation error in referenced ephemeral model (\S+)")
+_LONGEST_MESSAGE = 160
+
+
+def is_hook(unique_id: str) -> bool:
+    return unique_id.startswith("operation.")
+
+
+def node_rows(step: Step | None) -> dict[str, NodeResult]:
+    """The step's nodes by their last row, hooks left out."""
+    nodes = step.results.nodes if step is not None and step.results is not None else ()
+    return {row.unique_id: row for row in nodes if not is_hook(row.unique_id)}
+
+
+def executed_rows(step: Step | None) -> dict[str, NodeResult]:
+    """The nodes that the step has run; to compile or to list them is no work that a retry could save."""
+    if step is None or step.results is None:
+        return {}
+    is_work = not step.results.which or verb_named(step.results.which).executes
+    return node_rows(step) if is_work else {}
+
+
+def is_over(status: str) -> bool:
+    return kind(status) in (Kind.SUCCEEDED, Kind.WARNED)
+
+
+def ephemeral_cause(row: NodeResult) -> str | None:
+    """The ephemeral model that the node was skipped for; dbt calls it broken even where it was skipped itself."""
+    found = _EPHEMERAL_CAUSE.search(row.message or "")
+    return found[1] if found else None
+
+
+def skipped_node(row: NodeResult, cause: str | None, hopeless: Collection[str]) -> PlannedNode:
+    reason = "skipped"
+    if row.message and "fail_fast" in row.message.replace("-", "_"):
+        reason = "not started: the step stops at the first failure"
+    elif cause is not None:
+        reason = f"skipped because of {cause}" + (", which is not run again" if cause in hopeless else "")
+    return PlannedNode(unique_id=row.unique_id, status=row.status, reason=reason)
+
+
+def failed_node(row: NodeResult, verdict: Retryability) -> PlannedNode:
+    message = " ".join((row.message or "").split())
+    shown = message if len(message) <= _LONGEST_MESSAGE else f"{message[: _LONGEST_MESSAGE - 1]}…"
+    return PlannedNode(
+        unique_id=row.unique_id,
+        status=row.status,
+        reason=f"{row.status}: {shown} ({verdict})" if shown else f"{row.status} ({verdict})",
+        retryability=verdict,
+        seconds_before=row.execution_seconds,
+    )

@@ -1,0 +1,107 @@
+"""Which batches of a microbatch model a retry runs. Pure.
+
+A plain re-run builds the last batches up to now. So failed batches are run by their own windows of time, and only
+where the table exists: with a window, dbt builds a table that does not exist from that window alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from dbt_cloud_run.dbt.artifacts import ManifestNode
+from dbt_cloud_run.dbt.batches import Batches, at_most, batches_in_log, begin_of, is_microbatch, whole_span, without
+from dbt_cloud_run.dbt.commands import DbtCommand
+from dbt_cloud_run.dbt.repeating import is_full_refresh
+from dbt_cloud_run.dbt.selection import Selector
+from dbt_cloud_run.dbt.statuses import is_failure
+from dbt_cloud_run.dbt.versions import NEW_ENGINE
+from dbt_cloud_run.model import NodeResult, Step, Window
+
+MAX_WINDOWS = 8
+"""Windows of one model, and so commands: more are joined over the shortest gaps between them."""
+
+_TIMES = ("--event-time-start", "--event-time-end", "--sample")
+
+
+@dataclass(frozen=True, slots=True)
+class Fills:
+    """The windows to run, by model, and the models whose failed batches are not known."""
+
+    windows: Mapping[str, tuple[Window, ...]] = field(default_factory=dict)
+    unknown: frozenset[str] = frozenset()
+
+
+def fills_of(
+    selector: Selector | None,
+    command: DbtCommand | None,
+    step: Step,
+    rows: Mapping[str, NodeResult],
+    wanted: Iterable[str],
+    *,
+    filled: Mapping[str, tuple[Window, ...]],
+    version: tuple[int, int] | None,
+    takes_all: bool,
+) -> Fills:
+    """How the microbatch models among `wanted` are run again.
+
+    `filled`: windows that other attempts have filled since. `takes_all`: a model whose failed batches are not known is
+    run from its `begin` on. A model that is in neither of the answers runs as the command says.
+    """
+    windows: dict[str, tuple[Window, ...]] = {}
+    unknown: set[str] = set()
+    refreshes = refreshes_fully(command, step)
+    for unique_id in wanted:
+        node = selector.nodes.get(unique_id) if selector is not None else None
+        if node is None or not is_microbatch(node) or is_full_refresh(node, full_refresh=refreshes):
+            continue
+        row = rows.get(unique_id)
+        batches = _batches(node, row, step)
+        if batches is None:
+            # The new engine reports no batches, and leaves out a model that failed between them.
+            started = row is None or is_failure(row.status)
+            if started and version is not None and version >= NEW_ENGINE and not _sets_times(command):
+                until = _end_of(step) if takes_all else None
+                span = whole_span(node, until) if until is not None else None
+                windows |= {unique_id: (span,)} if span else {}
+                unknown |= set() if span else {unique_id}
+            continue
+        rest = without(batches.failed, filled.get(unique_id, ()))
+        if rest and _is_built(node, batches, command):
+            windows[unique_id] = at_most(rest, MAX_WINDOWS)
+    return Fills(windows, frozenset(unknown))
+
+
+def refreshes_fully(command: DbtCommand | None, step: Step | None) -> bool:
+    """Whether the command rebuilds incremental models: by its own option, or by the environment's."""
+    if command is not None and command.has("--full-refresh"):
+        return True
+    return step is not None and step.results is not None and step.results.full_refresh is True
+
+
+def _end_of(step: Step) -> datetime | None:
+    """When the step was done, as far as that is known."""
+    made = step.results.generated_at if step.results is not None else None
+    return step.finished_at or made or step.started_at
+
+
+def _batches(node: ManifestNode, row: NodeResult | None, step: Step) -> Batches | None:
+    if row is not None and (row.batches_done or row.batches_failed):
+        return Batches(row.batches_done, row.batches_failed)
+    # A row that says nothing of batches is of a model that ran none, or of an engine that does not tell.
+    return batches_in_log(step.log, node) if row is None else None
+
+
+def _is_built(node: ManifestNode, batches: Batches, command: DbtCommand | None) -> bool:
+    """Whether the table is known to exist: some batch succeeded, or the first was not that of a new table."""
+    if command is not None and command.flag("--sample") is not None:
+        return False
+    if batches.done:
+        return True
+    begin = begin_of(node)
+    return not _sets_times(command) and begin is not None and batches.failed[0].start > begin
+
+
+def _sets_times(command: DbtCommand | None) -> bool:
+    return command is not None and any(command.flag(name) is not None for name in _TIMES)

@@ -1,0 +1,248 @@
+"""Which run this step is about: a new one, one that exists, or the retry of what an earlier attempt left failed.
+
+Only reads are sent here. What is decided goes back as a value, and `step` acts on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from dbt_cloud_run.cloud.client import CloudClient
+from dbt_cloud_run.cloud.models import WHOLE_RUN, Job, Run
+from dbt_cloud_run.cloud.retrying import READ_BUDGET, Reader
+from dbt_cloud_run.errors import ConfigError
+from dbt_cloud_run.model import TriggerOverrides
+from dbt_cloud_run.settings.settings import Settings
+from dbt_cloud_run.start.chain import chain_of
+from dbt_cloud_run.start.jobs import resolve_job
+from dbt_cloud_run.start.once import NewRun
+from dbt_cloud_run.start.pull_request import PULL_REQUEST_EVENTS, pull_request_overrides
+from dbt_cloud_run.start.resume import ResumeAction, decide_resume, find_reusable
+from dbt_cloud_run.start.tag import RunKey, Tag, cause_text, run_key
+from dbt_cloud_run.waiting.polling import usual_durations
+
+_logger = logging.getLogger(__name__)
+
+
+class Action(StrEnum):
+    """What the step begins with."""
+
+    START = "start a new run"
+    ATTACH = "attach to a run"
+    RETRY = "retry what failed in earlier runs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What the step begins with, and all that its requests are made of."""
+
+    action: Action
+    job_id: int
+    tag: Tag
+    cause: str
+    # Of the first trigger: every retry sends them again.
+    overrides: TriggerOverrides
+    # The highest id of a run of the job before this step's own; 0 for a job that has never run.
+    baseline_id: int = 0
+    # Seconds that comparable runs took lately, newest first.
+    history: tuple[float, ...] = ()
+    # With ATTACH: the run.
+    run: Run | None = None
+    # Whether this step started the run, now or in an earlier attempt of the workflow run.
+    is_ours: bool = True
+    # Runs of an earlier attempt of the workflow run, oldest first; their results are read before anything else.
+    before: tuple[Run, ...] = ()
+    takes_every_failure: bool = False
+    notes: tuple[str, ...] = ()
+
+    def is_of_earlier_attempt(self, run: Run) -> bool:
+        """Whether an earlier attempt of the workflow run started this run."""
+        return bool(self.tag.root) and self.run is not None and run.id == self.run.id
+
+    def new_run(self) -> NewRun:
+        """The request that starts the first run."""
+        return self.request(self.tag, self.overrides, self.baseline_id)
+
+    def request(self, tag: Tag, overrides: TriggerOverrides, baseline_id: int) -> NewRun:
+        """A request for a run of this job."""
+        body = {"cause": cause_text(tag, self.cause), **overrides.body()}
+        return NewRun(job_id=self.job_id, baseline_id=baseline_id, tag=tag, body=body)
+
+
+async def decide(settings: Settings, client: CloudClient, reader: Reader, *, deadline: float | None) -> Decision:
+    """Find out which run this step is about. `deadline` is monotonic. Raises `ActionError`s and `Interrupted`."""
+    if settings.run_id is not None:
+        return await _attach_by_id(settings, client, reader, settings.run_id, deadline)
+    job_id = settings.job_id or await _job_id_by_name(settings, client, reader, deadline)
+    is_rerun = settings.github.run_attempt > 1 and settings.resume != "off"
+    recent, job = await asyncio.gather(
+        _recent_runs(client, reader, job_id, deadline, with_audit=is_rerun),
+        _job_of_pull_request(settings, client, reader, job_id, deadline),
+    )
+    overrides = _overrides(settings, job_id, job)
+    decision = Decision(
+        action=Action.START,
+        job_id=job_id,
+        tag=Tag.new(_key(settings, job_id, overrides), settings.github.run_attempt),
+        cause=settings.cause,
+        overrides=overrides,
+        baseline_id=max((run.id for run in recent), default=0),
+        history=usual_durations(recent, overrides),
+    )
+    return _resumed(settings, decision, recent) or _reused(settings, decision, recent) or decision
+
+
+async def _recent_runs(
+    client: CloudClient, reader: Reader, job_id: int, deadline: float | None, *, with_audit: bool
+) -> tuple[Run, ...]:
+    """The job's newest runs, newest first. `with_audit` asks who cancelled a run, too."""
+    include = ("trigger", "audit") if with_audit else ("trigger",)
+    runs = await reader.read(
+        lambda: client.list_runs(job_id, include=include), deadline=reader.within(READ_BUDGET, deadline)
+    )
+    return tuple(sorted(runs, key=lambda run: run.id, reverse=True))
+
+
+def _resumed(settings: Settings, decision: Decision, recent: tuple[Run, ...]) -> Decision | None:
+    """What this step did in an earlier attempt of the workflow run, if that is continued."""
+    attempt = settings.github.run_attempt
+    resume = decide_resume(recent, decision.tag.key, mode=settings.resume, run_attempt=attempt)
+    if attempt > 1:
+        _logger.info("Re-run of the workflow: %s, because %s.", resume.action.value, resume.reason)
+    chain = resume.chain
+    if chain is None:
+        return None
+    decision = replace(
+        decision,
+        action=Action.ATTACH,
+        tag=replace(decision.tag, root=chain.root_id),
+        notes=(f"Resumed: {resume.reason}.",),
+    )
+    if resume.action is not ResumeAction.RETRY:
+        return replace(decision, run=chain.last, before=chain.runs[:-1])
+    if not settings.targeted_retries:
+        _logger.info("targeted-retries is 0, so its failures cannot be retried: the job is triggered instead.")
+        return None
+    return replace(decision, action=Action.RETRY, before=chain.runs, takes_every_failure=True)
+
+
+def _reused(settings: Settings, decision: Decision, recent: tuple[Run, ...]) -> Decision | None:
+    if settings.reuse != "same-commit":
+        return None
+    sha = decision.overrides.git_sha or settings.github.sha
+    run = find_reusable(recent, job_id=decision.job_id, git_sha=sha, overrides=decision.overrides)
+    if run is None:
+        return None
+    note = f"Attached to run {run.id} of the same commit instead of starting one ({run.state.value})."
+    _logger.info("%s", note)
+    return replace(decision, action=Action.ATTACH, run=run, is_ours=False, overrides=run.overrides, notes=(note,))
+
+
+async def _attach_by_id(
+    settings: Settings, client: CloudClient, reader: Reader, run_id: int, deadline: float | None
+) -> Decision:
+    until = reader.within(READ_BUDGET, deadline)
+    run = await reader.read(lambda: client.get_run(run_id, WHOLE_RUN), deadline=until)
+    job_id = run.job_definition_id or settings.job_id
+    if job_id is None:
+        raise ConfigError(f"dbt Cloud does not say to which job run {run_id} belongs.", "Set `job-id`, too.")
+    if settings.job_id is not None and "job-id" in settings.given and job_id != settings.job_id:
+        raise ConfigError(
+            f"Run {run_id} belongs to job {job_id}, and job-id is {settings.job_id}.",
+            "Leave job-id out, or correct one of the two.",
+        )
+    note = f"Attached to run {run_id} instead of starting one ({run.state.value})."
+    _logger.info("%s", note)
+    decision = Decision(
+        action=Action.ATTACH,
+        job_id=job_id,
+        run=run,
+        is_ours=False,
+        tag=Tag.new(_key(settings, job_id, run.overrides), settings.github.run_attempt),
+        cause=settings.cause,
+        overrides=run.overrides,
+        baseline_id=run_id,
+        notes=(note,),
+    )
+    if settings.github.run_attempt <= 1 or settings.resume == "off":
+        return decision
+    recent = await _recent_runs(client, reader, job_id, deadline, with_audit=True)
+    return _resumed_retries(settings, decision, run, recent)
+
+
+def _resumed_retries(settings: Settings, decision: Decision, root: Run, recent: tuple[Run, ...]) -> Decision:
+    """What an earlier attempt of the workflow run has done about the run that this step attaches to."""
+    chain = chain_of(root, recent, decision.tag.key, settings.github.run_attempt)
+    if len(chain.runs) == 1:
+        return decision
+    last = chain.last
+    _logger.info("Re-run of the workflow: run %s, its retry, is %s.", last.id, last.state.value)
+    note = f"Resumed: run {last.id} is the retry of it that an earlier attempt of this step started."
+    decision = replace(
+        decision,
+        is_ours=True,
+        tag=replace(decision.tag, root=root.id),
+        baseline_id=max(run.id for run in (*recent, root)),
+        notes=(*decision.notes, note),
+    )
+    if chain.needs_retry and settings.targeted_retries:
+        return replace(decision, action=Action.RETRY, run=None, before=chain.runs, takes_every_failure=True)
+    return replace(decision, run=last, before=chain.runs[:-1])
+
+
+async def _job_id_by_name(settings: Settings, client: CloudClient, reader: Reader, deadline: float | None) -> int:
+    job = await resolve_job(
+        client,
+        reader,
+        job_name=settings.job_name or "",
+        project_name=settings.project_name,
+        environment_name=settings.environment_name,
+        deadline=deadline,
+    )
+    return job.id or 0
+
+
+async def _job_of_pull_request(
+    settings: Settings, client: CloudClient, reader: Reader, job_id: int, deadline: float | None
+) -> Job | None:
+    """The job's definition, where the decision about a pull request depends on it."""
+    is_pull_request = settings.github.event_name in (*PULL_REQUEST_EVENTS, "merge_group")
+    if not is_pull_request or settings.pull_request == "off":
+        return None
+    return await reader.read(lambda: client.get_job(job_id), deadline=reader.within(READ_BUDGET, deadline))
+
+
+def _overrides(settings: Settings, job_id: int, job: Job | None) -> TriggerOverrides:
+    if job is None:
+        return settings.overrides
+    if settings.reuse == "never" and job.has_git_webhook:
+        _logger.warning(
+            "Job %s is also triggered by dbt Cloud's own Git webhook, so each commit may run twice: set "
+            "`reuse: same-commit`, or turn one of the two off.",
+            job_id,
+        )
+    return pull_request_overrides(
+        settings.github.event_name,
+        settings.github.event,
+        job_type=job.job_type,
+        mode=settings.pull_request,
+        given=settings.overrides,
+        job_id=job_id,
+    )
+
+
+def _key(settings: Settings, job_id: int, overrides: TriggerOverrides) -> RunKey:
+    github = settings.github
+    return run_key(
+        server_url=github.server_url,
+        repository=github.repository,
+        workflow_run_id=github.run_id,
+        job=github.job,
+        action=github.action,
+        strategy_job_index=settings.strategy_job_index,
+        dbt_job_id=job_id,
+        overrides=overrides,
+    )

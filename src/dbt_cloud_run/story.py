@@ -1,0 +1,90 @@
+"""What is known of this step's work at one moment, as plain data. The loop returns a new story at each change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dbt_cloud_run.cloud.models import Run
+from dbt_cloud_run.model import Attempt, Ending, Interruption, LimitReached, Outcome, StepError
+from dbt_cloud_run.start.once import StartRequest
+
+if TYPE_CHECKING:
+    from dbt_cloud_run.dbt.artifacts import Manifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """The newest story is what is reported, whatever ends the step."""
+
+    job_id: int | None = None
+    step_key: str = ""
+    """The key in the tag of every run that this step starts, by which a run shows that it is this step's own."""
+
+    attempts: tuple[Attempt, ...] = ()
+    """The runs that have ended and were read, oldest first."""
+
+    current: Run | None = None
+    """The run that the step waits for, as it was last seen."""
+
+    is_ours: bool = False
+    """Whether this step started the current run."""
+
+    is_partial: bool = False
+    """Whether the current run was not asked for everything that had failed before it."""
+
+    is_of_earlier_attempt: bool = False
+    """Whether an earlier attempt of the workflow run started the current run."""
+
+    request: StartRequest | None = None
+    """The request for a run that is about to be sent, or was sent and is not answered yet."""
+
+    retries: int = 0
+    """Retries that this step has started."""
+
+    limit: LimitReached | None = None
+    notes: tuple[str, ...] = ()
+    manifest: Manifest | None = None
+
+    files: Mapping[Path, Path | None] = field(default_factory=dict)
+    """What was written in the workspace, each with the place where the same lies compressed."""
+
+    def with_note(self, note: str) -> Story:
+        """The story with one more note for the report."""
+        return replace(self, notes=(*self.notes, note))
+
+
+def outcome_of(
+    story: Story,
+    *,
+    now: datetime,
+    error: StepError | None = None,
+    interruption: Interruption | None = None,
+) -> Outcome:
+    """The outcome as far as the story goes: the current run counts as the last attempt, as it was last seen."""
+    # The ledger is imported when there is something to judge: the trigger goes out first.
+    from dbt_cloud_run.ledger.outcome import build_outcome
+
+    return build_outcome(
+        known_attempts(story),
+        notes=story.notes,
+        error=error,
+        limit=story.limit,
+        interruption=interruption,
+        now=now,
+    )
+
+
+def known_attempts(story: Story) -> tuple[Attempt, ...]:
+    """The attempts, with the current run as the last one."""
+    if story.current is None:
+        return story.attempts
+    from dbt_cloud_run.collect.attempts import attempt_of, ending_of
+
+    run = story.current
+    ending = ending_of(run) if run.state.is_terminal else Ending.QUEUED
+    current = attempt_of(run, len(story.attempts) + 1, ending)
+    return (*story.attempts, replace(current, is_partial=story.is_partial))

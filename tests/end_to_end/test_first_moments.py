@@ -1,0 +1,86 @@
+"""A signal in the first moments of a container's first process: it ends the step, and nothing is started."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.action import POST, ROOT, STEP
+from tests.support.first_moments import Witness
+from tests.support.pid_one import ContainedJob, PidOne, why_impossible
+
+pytestmark = pytest.mark.skipif(bool(why_impossible()), reason=f"NO SIGNAL IS PROVEN HERE: {why_impossible()}")
+PYTHON = "/opt/dbt-cloud-run/venv/bin/python"
+SWEEP = [step * 0.05 for step in range(13)]  # seconds after the start
+
+
+@dataclass
+class AsInTheImage(ContainedJob):
+    """The script is started by its first line, with this Python in the place of the image's."""
+
+    def start(self, inputs: Mapping[str, str] | None = None, *, script: str = STEP, **options: Any) -> PidOne:
+        first = (ROOT / script).read_text().splitlines()[0].removeprefix("#!")
+        program, _, rest = first.partition(" ")
+        assert PYTHON in rest
+        self.interpreter = (program, f"{rest.replace(PYTHON, sys.executable)} {ROOT / script}")
+        return super().start(inputs, script=script, **options)
+
+
+@pytest.fixture
+def witness() -> Iterator[Witness]:
+    with Witness() as running:
+        yield running
+
+
+@pytest.fixture
+def job(witness: Witness, tmp_path: Path) -> Iterator[AsInTheImage]:
+    made = AsInTheImage(tmp_path / "job", inputs=witness.inputs)
+    yield made
+    made.close()
+
+
+def mask(pid: int, name: str) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith(f"{name}:")), 16)
+
+
+def wait_until_held(step: PidOne) -> None:
+    """Until its first process holds the signals back, or has a handler.
+
+    What comes before that is lost whatever the program is: it is what Linux does to the first process of a container.
+    """
+    wanted = 1 << (signal.SIGTERM - 1) | 1 << (signal.SIGINT - 1)
+    pid = step.pid
+    deadline = time.monotonic() + 20
+    while (mask(pid, "SigBlk") | mask(pid, "SigCgt")) & wanted != wanted:
+        assert time.monotonic() < deadline
+
+
+@pytest.mark.parametrize("script", [STEP, POST])
+@pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("delay", SWEEP)
+def test_a_signal_ends_it_at_once_and_nothing_is_started(
+    job: AsInTheImage, witness: Witness, script: str, signum: int, status: int, delay: float
+) -> None:
+    state = {"STATE_run_id": "5", "STATE_target": f"{witness.url} 1", "STATE_proof": "x"}
+    step = job.start(script=script, variables=state if script == POST else {})
+    wait_until_held(step)
+    time.sleep(delay)
+    was_running = step.process.poll() is None
+    told = time.monotonic()
+    if was_running:
+        step.send(signum)
+    finished = step.finish(20)
+    assert "Traceback" not in finished.log
+    assert not [at for at in witness.triggers if at > told]
+    if script == STEP:
+        assert finished.status == status
+    elif was_running:
+        # The post step may have done its work just then.
+        assert finished.status in (status, 0)

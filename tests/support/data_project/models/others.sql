@@ -1,0 +1,2 @@
+{{ config(materialized='table') }}
+select id from {{ source('raw', 'events') }} where {{ fault('others') }}

@@ -1,0 +1,125 @@
+"""A step's command over the nodes that are retried: long ones, and those of an old dbt."""
+
+from __future__ import annotations
+
+import pytest
+from tests.support.dbt_graphs import manifest_of, node, ours
+from tests.support.retry_attempts import (
+    ALL,
+    DIM1,
+    DIM2,
+    EPHEMERAL,
+    LIB_ORDERS,
+    NOT_NULL,
+    ORDERS,
+    OTHER,
+    REPORT,
+    RESET,
+    SINGULAR,
+    STG,
+    UNIT,
+    attempt,
+    project,
+    row,
+    step,
+    uid,
+)
+
+from dbt_cloud_run.dbt.commands import parse_command
+from dbt_cloud_run.dbt.selection import Selector, executed
+from dbt_cloud_run.model import NodeResult, PlannedNode, PlannedStep, RetryPlan, RunState, StepAction
+from dbt_cloud_run.retry import commands
+from dbt_cloud_run.retry.plan import plan_retry
+
+
+def one(command: str, *rows: NodeResult, version: str | None = None) -> tuple[RetryPlan, PlannedStep]:
+    """The plan after a job of one failed step."""
+    manifest = project()
+    manifest.metadata.dbt_version = version
+    made = plan_retry(attempt((command,), step(4, command, RunState.ERROR, *rows)), manifest)
+    return made, made.steps[0]
+
+
+def names(nodes: tuple[PlannedNode, ...]) -> set[str]:
+    return {node.unique_id for node in nodes}
+
+
+def selected(line: str) -> frozenset[str]:
+    """What a command executes, by the manifest."""
+    command = parse_command(line)
+    assert command is not None
+    selector = Selector(project())
+    return executed(selector, selector.select(command.selection), command)
+
+
+def test_a_command_stays_within_the_length_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    executed = [body for body in ALL if body["resource_type"] == "model" and body is not EPHEMERAL]
+    rows = [row(body, "error", RESET) for body in executed if body is not OTHER] + [row(OTHER)]
+    monkeypatch.setattr(commands, "MAX_COMMAND_LENGTH", 60)
+    assert one("dbt run", *rows)[0].commands == ("dbt run --exclude fqn:shop.marts.other",)
+    for command in ("dbt run -s state:modified", "dbt run -s result:error", "dbt run --selector nightly"):
+        assert one(command, *rows)[0].commands == (command,)
+    monkeypatch.setattr(commands, "MAX_COMMAND_LENGTH", 20)
+    made, planned = one("dbt run", *rows)
+    assert (made.commands, planned.action) == (("dbt run",), StepAction.WHOLE)
+    assert "longer than 20" in planned.reason
+
+
+def test_a_command_that_would_be_too_long_is_divided_where_part_of_it_must_not_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = (
+        *(row(body, "error", RESET) for body in (STG, OTHER, LIB_ORDERS, DIM1, UNIT)),
+        *(row(body, "skipped") for body in (ORDERS, REPORT, NOT_NULL)),
+        row(SINGULAR, "fail", "Got 3 results"),
+        row(DIM2),
+    )
+    monkeypatch.setattr(commands, "MAX_COMMAND_LENGTH", 150)
+    made, planned = one("dbt build", *rows)
+    assert len(made.commands) > 2
+    assert all(len(line) <= 150 for line in made.commands)
+    assert (planned.new_command, *planned.more_commands) == made.commands
+    assert f"so there are {len(made.commands)}" in planned.reason
+    assert names(planned.left_out) == {uid(SINGULAR)}
+    runs = [selected(line) for line in made.commands]
+    assert sorted(node for each in runs for node in each) == sorted(names(planned.nodes))
+    order = {node: number for number, each in enumerate(runs) for node in each}
+    assert order[uid(STG)] <= order[uid(UNIT)] == order[uid(ORDERS)] <= order[uid(NOT_NULL)] <= order[uid(REPORT)]
+    assert made.is_partial
+    assert one("dbt build", *rows[:-2], row(DIM2))[0].commands == ("dbt build",)
+    monkeypatch.setattr(commands, "MAX_PARTS", 2)
+    made, planned = one("dbt build", *rows)
+    assert (made.commands, planned.action, made.is_partial) == (("dbt build",), StepAction.WHOLE, False)
+
+
+@pytest.mark.parametrize(
+    ("version", "mode"),
+    [("1.4.9", "cautious"), ("1.3.0", "cautious"), ("1.5.0", "empty"), ("2025.10.10+79ec687", "empty")],
+)
+def test_an_old_dbt_is_not_asked_for_a_mode_that_it_does_not_know(version: str, mode: str) -> None:
+    _, planned = one("dbt test", row(NOT_NULL, "error", RESET), row(SINGULAR, "pass"), version=version)
+    assert planned.new_command == f"dbt test --select fqn:shop.marts.not_null_orders_id --indirect-selection {mode}"
+
+
+def test_an_old_dbt_adds_tests_to_a_selection_so_they_are_excluded() -> None:
+    rows = (row(OTHER, "error", RESET), row(ORDERS), row(NOT_NULL, "pass"), row(SINGULAR, "skipped"))
+    assert one("dbt build", *rows, version="1.4.9")[1].new_command == (
+        "dbt build --select fqn:shop.marts.other fqn:shop.assert_it --indirect-selection cautious"
+    )
+    rows = (row(ORDERS, "error", RESET), row(NOT_NULL, "fail", "Got 3 results"), row(REPORT, "error", RESET))
+    _, planned = one("dbt build", *rows, version="1.4.9")
+    assert planned.new_command == (
+        "dbt build --select fqn:shop.marts.orders fqn:shop.marts.report "
+        "--exclude resource_type:test resource_type:unit_test --indirect-selection cautious"
+    )
+
+
+def test_what_an_old_dbt_cannot_be_told_exactly_is_run_as_it_was() -> None:
+    odd = node("model", "shop", ["marts"], "two words")
+    for version, is_named in (("1.4.9", False), ("1.5.0", True)):
+        manifest = ours(manifest_of((*ALL, odd)))
+        manifest.metadata.dbt_version = version
+        run = attempt(("dbt run",), step(4, "dbt run", RunState.ERROR, row(odd, "error", RESET), row(STG)))
+        planned = plan_retry(run, manifest).steps[0]
+        assert (planned.new_command == "dbt run") is not is_named
+        assert ("because dbt 1.4 adds tests" in planned.reason) is not is_named

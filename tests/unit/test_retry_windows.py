@@ -1,0 +1,190 @@
+"""Microbatch models in a retry: which windows of time run again, in which commands, and when a model runs whole."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.support.dbt_graphs import generic_test, manifest_of, node, ours
+from tests.support.retry_attempts import RESET, attempt, row, step, uid
+
+from dbt_cloud_run.model import Attempt, Ending, NodeResult, RetryPlan, RunState, StepAction, Window
+from dbt_cloud_run.retry.plan import plan_retry
+
+FAILED, CANCELLED, OK = RunState.ERROR, RunState.CANCELLED, RunState.SUCCESS
+BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def micro(name: str, *parents: str, **config: Any) -> dict[str, Any]:
+    body = node("model", "shop", [], name, parents=parents, materialized="incremental")
+    body["config"] |= {
+        "incremental_strategy": "microbatch",
+        "batch_size": "day",
+        "begin": "2026-01-01",
+        "event_time": "at",
+        **config,
+    }
+    return body | {"relation_name": f'"db"."main"."{name}"'}
+
+
+SOURCE = node("model", "shop", [], "events", materialized="table")
+DAILY = micro("daily", SOURCE["unique_id"])
+WEEKLY = micro("weekly", DAILY["unique_id"])
+CHILD = node("model", "shop", [], "child", parents=[DAILY["unique_id"]], materialized="table")
+OTHER = node("model", "shop", [], "other", materialized="table")
+TEST = generic_test("shop", [], "not_null_daily_id", DAILY["unique_id"])
+MANIFEST = ours(manifest_of((SOURCE, DAILY, WEEKLY, CHILD, OTHER, TEST)))
+
+
+def days(first: int, last: int) -> Window:
+    return Window(BEGIN + timedelta(days=first), BEGIN + timedelta(days=last))
+
+
+def partial(body: dict[str, Any], done: tuple[Window, ...], failed: tuple[Window, ...]) -> NodeResult:
+    status = "partial success" if done else "error"
+    return replace(row(body, status, "PARTIAL SUCCESS"), batches_done=done, batches_failed=failed)
+
+
+def plan(run: Attempt, **options: Any) -> RetryPlan:
+    return plan_retry(run, options.pop("manifest", MANIFEST), **options)
+
+
+def after(command: str, *rows: NodeResult, **options: Any) -> RetryPlan:
+    return plan(attempt((command,), step(4, command, FAILED, *rows)), **options)
+
+
+def test_failed_batches_run_by_their_windows_before_what_depends_on_them() -> None:
+    failed = (days(2, 3), days(3, 4), days(5, 6))
+    made = after(
+        "dbt build --select daily+ other --vars '{a: 1}'",
+        row(SOURCE),
+        partial(DAILY, (days(0, 2), days(4, 5)), failed),
+        row(OTHER, "error", RESET),
+        row(CHILD, "skipped"),
+        row(WEEKLY, "skipped"),
+        row(TEST, "skipped"),
+    )
+    mode = "--indirect-selection empty"
+    windowed = "dbt build --vars '{a: 1}' --event-time-start 2026-01-0"
+    assert made.commands == (
+        f"dbt build --vars '{{a: 1}}' --select fqn:shop.other {mode}",
+        f"{windowed}3T00:00:00 --event-time-end 2026-01-05T00:00:00 --select fqn:shop.daily {mode}",
+        f"{windowed}6T00:00:00 --event-time-end 2026-01-07T00:00:00 --select fqn:shop.daily {mode}",
+        f"dbt build --vars '{{a: 1}}' --select fqn:shop.child fqn:shop.weekly fqn:shop.not_null_daily_id {mode}",
+    )
+    assert not made.is_partial
+    (planned,) = (one for one in made.steps[0].nodes if one.unique_id == uid(DAILY))
+    assert planned.windows == (days(2, 4), days(5, 6))
+    assert "2026-01-03 00:00 to 2026-01-05 00:00, 2026-01-06 00:00 to 2026-01-07 00:00" in planned.reason
+
+
+def test_a_chain_of_microbatch_models_is_filled_in_its_order() -> None:
+    made = after(
+        "dbt run",
+        partial(DAILY, (days(0, 1),), (days(1, 2),)),
+        partial(WEEKLY, (days(0, 1),), (days(1, 2),)),
+    )
+    assert [line.rsplit(" ", 1)[-1] for line in made.commands] == ["fqn:shop.daily", "fqn:shop.weekly"]
+
+
+def test_models_with_the_same_windows_share_their_commands() -> None:
+    twin = micro("twin")
+    manifest = ours(manifest_of((SOURCE, DAILY, twin)))
+    rows = (partial(DAILY, (days(0, 1),), (days(1, 2),)), partial(twin, (days(0, 1),), (days(1, 2),)))
+    (line,) = after("dbt run", *rows, manifest=manifest).commands
+    assert line.endswith("--select fqn:shop.daily fqn:shop.twin")
+
+
+@pytest.mark.parametrize(
+    ("command", "config", "done", "failed"),
+    [
+        ("dbt run --full-refresh", {}, (days(0, 1),), (days(1, 2),)),
+        ("dbt run", {"full_refresh": True}, (days(0, 1),), (days(1, 2),)),
+        ("dbt run", {}, (), (days(0, 1), days(1, 2))),
+        ("dbt run", {"begin": None}, (), (days(4, 5),)),
+        ("dbt run --event-time-start 2026-01-05", {}, (), (days(4, 5),)),
+        ("dbt run --sample '2 days'", {}, (days(3, 4),), (days(4, 5),)),
+    ],
+)
+def test_a_model_whose_table_may_not_exist_or_is_rebuilt_runs_whole(
+    command: str, config: dict[str, Any], done: tuple[Window, ...], failed: tuple[Window, ...]
+) -> None:
+    body = micro("daily", **config)
+    made = after(command, partial(body, done, failed), manifest=ours(manifest_of((body,))))
+    assert made.commands == (f"{command} --select fqn:shop.daily",)
+
+
+def test_a_table_that_existed_before_is_filled_even_where_no_batch_succeeded() -> None:
+    made = after("dbt run", partial(DAILY, (), (days(7, 8), days(8, 9))))
+    assert made.commands == (
+        "dbt run --event-time-start 2026-01-08T00:00:00 --event-time-end 2026-01-10T00:00:00 --select fqn:shop.daily",
+    )
+
+
+def test_a_window_of_the_command_is_replaced_by_that_of_the_batch() -> None:
+    line = "dbt run --event-time-start 2026-01-02 --event-time-end 2026-01-05"
+    made = after(line, partial(DAILY, (days(1, 3),), (days(3, 4),)))
+    assert made.commands == (
+        "dbt run --event-time-start 2026-01-04T00:00:00 --event-time-end 2026-01-05T00:00:00 --select fqn:shop.daily",
+    )
+
+
+def test_many_windows_are_joined_over_what_lies_between() -> None:
+    odd = tuple(days(number, number + 1) for number in range(1, 40, 2))
+    even = tuple(days(number, number + 1) for number in range(0, 40, 2))
+    made = after("dbt run", partial(DAILY, even, odd))
+    assert len(made.commands) == 8
+    assert "2026-01-02T" in made.commands[0]
+    assert "2026-02-10T" in made.commands[-1]
+
+
+LOG = """12:00:00  1 of 2 START sql microbatch model main.daily ............ [RUN]
+12:00:00  Batch 1 of 3 OK created batch 2026-01-01 of main.daily ........ [OK in 0.2s]
+12:00:01  Batch 2 of 3 START batch 2026-01-02 of main.daily ............. [RUN]
+"""
+
+
+def test_a_step_that_was_cut_off_between_batches_fills_the_rest_first() -> None:
+    command = "dbt run -s daily child"
+    run = attempt((command,), step(4, command, CANCELLED, log=LOG), ending=Ending.TIMED_OUT)
+    made = plan(run)
+    assert made.commands == (
+        "dbt run --event-time-start 2026-01-02T00:00:00 --event-time-end 2026-01-04T00:00:00 --select fqn:shop.daily",
+        command,
+    )
+    assert made.steps[0].action is StepAction.WHOLE
+
+
+def test_a_model_that_the_results_do_not_list_is_filled_by_the_log() -> None:
+    command = "dbt run -s events daily child"
+    run = attempt((command,), step(4, command, CANCELLED, row(SOURCE), log=LOG), ending=Ending.TIMED_OUT)
+    assert plan(run).commands == (
+        "dbt run --event-time-start 2026-01-02T00:00:00 --event-time-end 2026-01-04T00:00:00 --select fqn:shop.daily",
+        "dbt run --select fqn:shop.child",
+    )
+
+
+def test_the_batches_that_another_attempt_has_filled_are_not_run_again() -> None:
+    first = attempt(("dbt run",), step(4, "dbt run", FAILED, partial(DAILY, (days(0, 1),), (days(1, 2), days(3, 4)))))
+    later = attempt(("dbt run",), step(4, "dbt run", OK, partial(DAILY, (days(1, 2),), ())))
+    later = replace(later, number=2)
+    done = replace(later.steps[-1].results.nodes[0], status="success")  # type: ignore[union-attr]
+    results = replace(later.steps[-1].results, nodes=(done,))  # type: ignore[type-var]
+    later = replace(later, steps=(replace(later.steps[-1], results=results),))
+    (line,) = plan(first, later=(later,)).commands
+    assert "--event-time-start 2026-01-04T00:00:00" in line
+
+
+def test_an_engine_that_does_not_report_batches_is_not_guessed_at() -> None:
+    failed = attempt(("dbt run",), step(4, "dbt run", FAILED, row(DAILY, "error", RESET)), dbt_version="2.0.0")
+    made = plan(failed)
+    assert (made.commands, made.is_partial) == ((), True)
+    assert "retry-on: any" in (made.stop_reason or "")
+    last = replace(failed.steps[-1], finished_at=BEGIN + timedelta(days=3, hours=5))
+    lines = plan(replace(failed, steps=(last,)), retry_on="any").commands
+    assert any("--event-time-start 2026-01-01T00:00:00 --event-time-end 2026-01-05T00:00:00" in line for line in lines)
+    asked = "dbt run -f -s daily"
+    refreshed = attempt((asked,), step(4, asked, FAILED, row(DAILY, "error", RESET)), dbt_version="2.0.0")
+    assert plan(refreshed).commands == ("dbt run -f --select fqn:shop.daily",)
