@@ -12,6 +12,7 @@ Exit status: 0, or 1 where a group has a lower share than it must have, or 3 whe
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import os
@@ -78,6 +79,8 @@ def prepare(group: Group) -> None:
         "source_paths": ["src"],
         "only_mutate": list(group.files),
         "also_copy": ["standins", *FILES],
+        # A process in which the tests have run once holds what they have cached, and would not call what is mutated.
+        "process_isolation": "forkserver",
         "pytest_add_cli_args": options,
         "pytest_add_cli_args_test_selection": list(group.tests),
         # What is logged is for people.
@@ -226,13 +229,11 @@ def _is_sentence(token: tuple[int, str]) -> bool:
 
 def _tokens(source: str) -> list[tuple[int, str]]:
     found: list[tuple[int, str]] = []
-    try:
+    # A line of a larger statement ends in its middle: what was read until then is all there is.
+    with contextlib.suppress(tokenize.TokenError, IndentationError):
         found.extend(
             (token.type, token.string) for token in tokenize.generate_tokens(io.StringIO(source.strip()).readline)
         )
-    except (tokenize.TokenError, IndentationError):
-        # A line of a larger statement ends in its middle: what was read until then is all there is.
-        pass
     return found
 
 
