@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -204,7 +204,7 @@ def test_this_machine_s_clock_changes_no_look(
     """How long a run has run, which the schedule goes by, is known by dbt Cloud's own clock alone."""
 
     async def body(scene: Scene) -> None:
-        there = scene.clock.utcnow()
+        there = datetime(2026, 3, 1, tzinfo=UTC)
         scene.server.now = (lambda: there + timedelta(seconds=scene.elapsed)) if is_named else None
         monkeypatch.setattr(FakeClock, "utcnow", lambda _: there + timedelta(hours=hours, seconds=scene.elapsed))
         begun = (there - timedelta(seconds=540)).isoformat()
