@@ -4,7 +4,7 @@
     tools/mutants/run.py retry ledger    these alone
 
 Each group has a folder of its own in `.mutants`, in which `mutmut` keeps what it knows: what was interrupted goes on
-where it ended, and only changed functions are looked at again. The report is written to `.mutants/report`.
+where it ended, and only changed functions are looked at again, and survivors when the tests have changed. The report is written to `.mutants/report`.
 
 Exit status: 0, or 1 where a group has a lower share than it must have, or 3 where there was no time for all mutants.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -30,6 +31,9 @@ WORK = ROOT / ".mutants"
 ENVIRONMENT = ".venv-mutants"
 HOURS = 3.0
 NOTICED = ("killed", "timeout", "caught by type check", "segfault")
+SURVIVED = (0, 5, 33, 35)
+"""Exit codes that `mutmut` keeps of mutants that no test has noticed, or that no test has called."""
+
 SHARED = ("src", "tests", "standins", "benchmarks", "demo", "docs", "tools")
 FILES = ("action.yml", "README.md", "entrypoint.py", "post_entrypoint.py")
 
@@ -95,6 +99,20 @@ def inside(group: Group, words: list[str], seconds: float | None = None) -> subp
     """This file again, with the group's folder as the working folder: `mutmut` knows no other way to be told."""
     command = [sys.executable, str(Path(__file__)), "--inside", *words]
     return subprocess.run(command, cwd=group.folder, timeout=seconds, check=False, stdout=subprocess.PIPE)  # noqa: S603
+
+
+def forget_survivors(group: Group) -> None:
+    """Look again at what was not noticed, if the tests have changed since: `mutmut` watches what it mutates alone."""
+    files = sorted({file for pattern in (*group.tests, "tests/support/*.py") for file in ROOT.glob(pattern)})
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    stamp = group.folder / "tests.sha256"
+    known = stamp.read_text(encoding="utf-8") if stamp.is_file() else ""
+    stamp.write_text(digest, encoding="utf-8")
+    for meta in (group.folder / "mutants").rglob("*.meta") if known != digest else ():
+        content = json.loads(meta.read_text(encoding="utf-8"))
+        codes = content["exit_code_by_key"]
+        content["exit_code_by_key"] = {name: None if code in SURVIVED else code for name, code in codes.items()}
+        meta.write_text(json.dumps(content), encoding="utf-8")
 
 
 def mutate(group: Group, children: int, seconds: float) -> bool:
@@ -164,6 +182,7 @@ def main(arguments: list[str]) -> int:
     for group in chosen:
         prepare(group)
         if not options.report_only:
+            forget_survivors(group)
             print(f"{group.name}: its log is .mutants/{group.name}.log", flush=True)
             is_complete &= mutate(group, options.children, max(end - time.monotonic(), 1.0))
     found = {group: results(group) for group in chosen}
