@@ -5,19 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
-from standins.cloud_server import ACCOUNT, JOB, TOKEN, CloudServer, Fault, enveloped
+from standins.cloud_server import ACCOUNT, JOB, TOKEN, CloudServer, FakeClock, Fault, enveloped
 from standins.results_service import ResultsService
 from tests.support.action import ActionJob
 
 from dbt_cloud_run import post
+from dbt_cloud_run.cloud.client import CloudClient
+from dbt_cloud_run.cloud.errors import CloudError
+from dbt_cloud_run.cloud.models import Run
+from dbt_cloud_run.cloud.retrying import Reader
+from dbt_cloud_run.errors import Interrupted
 from dbt_cloud_run.start.once import NativeRetry, NewRun, save_request
 from dbt_cloud_run.start.tag import RunKey, Tag, cause_text
+from dbt_cloud_run.state import SavedState
 
 TAG = Tag.new(RunKey("0123456789", "abcdef"))
 CAUSE = cause_text(TAG, "because")
@@ -211,6 +220,82 @@ def test_a_cancellation_that_takes_its_time_is_said(
     monkeypatch.setattr(CloudServer, "_handle", lambda _server, _request: enveloped(run))
     job.post(run_id=run["id"])
     assert "is being cancelled, and has not ended yet" in capsys.readouterr().out
+
+
+# -- a signal, and how long it takes
+
+
+def in_scene(server: CloudServer, clock: FakeClock, work: Callable[[CloudClient, Reader], Awaitable[object]]) -> object:
+    async def play() -> object:
+        async with server.client(clock) as client:
+            return await work(client, Reader(clock))
+
+    return asyncio.run(play())
+
+
+def saved_state(**state: object) -> SavedState:
+    return SavedState.from_environ({f"STATE_{name}": str(value) for name, value in state.items()})
+
+
+def test_a_signal_ends_the_search(
+    job: Job, server: CloudServer, run: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.hidden[run["id"]] = 1000
+    sender = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM))
+    sender.start()
+    assert job.post(pending=save_request(NewRun(job_id=JOB, baseline_id=0, tag=TAG))) == 0
+    sender.join()
+    assert "received a signal" in capsys.readouterr().out
+    assert server.count("GET", r"/runs/$") < 7
+
+
+@pytest.mark.parametrize("kind", ["none", 503, "silence"])
+def test_after_a_signal_the_cancellation_is_asked_for_once_more_and_no_longer(
+    server: CloudServer, run: dict[str, Any], monkeypatch: pytest.MonkeyPatch, kind: int | str
+) -> None:
+    monkeypatch.setattr(post, "LAST_WORD", 0.2)
+    clock = FakeClock()
+    clock.interrupt_after = 0
+    server.fault("POST", r"/cancel/$", Fault(503))
+    if kind != "none":
+        server.fault("POST", r"/cancel/$", Fault(kind))
+
+    async def cancel(client: CloudClient, reader: Reader) -> None:
+        # The client itself would wait longer.
+        client._transport._http.timeout = httpx.Timeout(20.0)
+        client._transport._total_timeout = 20.0
+        with pytest.raises(Interrupted):
+            await asyncio.wait_for(post._cancel(client, reader, Run.model_validate(run)), 2.5)
+
+    in_scene(server, clock, cancel)
+    assert server.count("POST", r"/cancel/$") == 2
+    assert run["status"] == (30 if kind == "none" else 3)
+
+
+@pytest.mark.parametrize("state", ["run_id", "pending"])
+def test_a_server_that_fails_for_good_costs_a_minute(server: CloudServer, run: dict[str, Any], state: str) -> None:
+    clock = FakeClock()
+    server.fault("GET", r"/runs/", Fault(503, times=float("inf")))
+    request = save_request(NewRun(job_id=JOB, baseline_id=0, tag=TAG))
+    saved = saved_state(**{state: run["id"] if state == "run_id" else request})
+    clock.on_sleep = lambda: None if clock.now < 1000 + 600 else pytest.fail("it is never given up")
+    with pytest.raises(CloudError):
+        in_scene(server, clock, lambda client, reader: post._left_behind(client, reader, saved))
+    assert 55 <= clock.now - 1000 <= 61
+
+
+def test_the_first_look_is_made_at_once_and_the_run_is_read_with_its_trigger(
+    server: CloudServer, run: dict[str, Any]
+) -> None:
+    clock = FakeClock()
+    pending = saved_state(pending=save_request(NewRun(job_id=JOB, baseline_id=0, tag=TAG)))
+    found = in_scene(server, clock, lambda client, reader: post._left_behind(client, reader, pending))
+    assert isinstance(found, Run)
+    assert clock.sleeps == [0.0]
+    by_id = saved_state(run_id=run["id"])
+    in_scene(server, clock, lambda client, reader: post._left_behind(client, reader, by_id))
+    assert server.requests[-1].query == {"include_related": "trigger"}
+    assert in_scene(server, clock, lambda client, reader: post._left_behind(client, reader, saved_state())) is None
 
 
 # -- what the main step had no time to upload

@@ -4,7 +4,8 @@
     tools/mutants/run.py retry ledger    these alone
 
 Each group has a folder of its own in `.mutants`, in which `mutmut` keeps what it knows: what was interrupted goes on
-where it ended, and only changed functions are looked at again, and survivors when the tests have changed. The report is written to `.mutants/report`.
+where it ended. Only changed functions are looked at again, and survivors when the tests have changed. The report is
+written to `.mutants/report`.
 
 Exit status: 0, or 1 where a group has a lower share than it must have, or 3 where there was no time for all mutants.
 """
