@@ -123,6 +123,17 @@ def test_results_that_could_not_be_read_leave_the_verdict_without_a_retry_and_no
             ),
             True,
         ),
+        (
+            UNREAD,
+            RetryPlan(
+                commands=("dbt build", "dbt test"),
+                steps=(
+                    PlannedStep(index=3, command="dbt build", action=StepAction.WHOLE, reason=""),
+                    PlannedStep(index=4, command="dbt test", action=StepAction.NODES, reason=""),
+                ),
+            ),
+            False,
+        ),
         (UNREAD, RetryPlan(commands=("dbt build -s a",)), False),
         (STEPS_UNREAD, RetryPlan(commands=("dbt build -s a",)), False),
         (UNREAD, None, False),
@@ -217,3 +228,38 @@ def test_a_checkbox_step_is_named_only_where_nothing_else_failed() -> None:
 def test_nodes_that_failed_tell_where_no_step_is_known_to_have() -> None:
     odd = attempt(1, step(4, "dbt build", {"model.p.a": "error"}, state=RunState.UNKNOWN), ending=Ending.ERROR)
     assert failure_kind(odd) is FailureKind.NODES
+
+
+@pytest.mark.parametrize(
+    ("words", "flags", "kind"),
+    [
+        ("dbt docs generate", {"generates_docs": True}, FailureKind.NODES),
+        ("dbt docs generate", {}, FailureKind.COMPILE),
+        ("dbt docs generate", {"checks_freshness": True}, FailureKind.COMPILE),
+        ("dbt source freshness", {"generates_docs": True}, FailureKind.FRESHNESS),
+        ("dbt source freshness", {}, FailureKind.FRESHNESS),
+        ("dbt run", {"generates_docs": True, "checks_freshness": True}, FailureKind.COMPILE),
+    ],
+)
+def test_only_what_the_job_s_settings_add_comes_last(words: str, flags: dict[str, bool], kind: FailureKind) -> None:
+    build = step(5, "dbt build", {"model.p.a": "error"})
+    made = attempt(1, step(4, words), build, asked=("dbt build",), **flags)
+    assert failure_kind(made) is kind
+
+
+def test_a_step_without_a_command_that_failed_is_the_set_up() -> None:
+    made = attempt(1, step(1, None), step(4, "dbt build", {"model.p.a": "error"}), asked=("dbt build",))
+    assert failure_kind(made) is FailureKind.SETUP
+
+
+def test_the_kind_of_what_was_left_out_is_never_none() -> None:
+    green = left_out(attempt(1, step(4, "dbt build", {"model.p.a": "success"})))
+    assert verdict([green, replace(GREEN, number=2)]).failure_kind is FailureKind.NODES
+    partial = replace(GREEN, number=2, is_partial=True)
+    assert verdict([GREEN, partial]).failure_kind is FailureKind.NODES
+
+
+def test_another_commit_names_its_run() -> None:
+    first, second = replace(GREEN, git_sha=SHA), replace(GREEN, number=2, run_id=102, git_sha=OTHER)
+    (found,) = verdict([first, second]).contradictions
+    assert (found.runs, found.commits) == ((102,), (SHA, OTHER))
