@@ -230,6 +230,7 @@ class StepResults:
     exclude_resource_types: tuple[str, ...] = ()
     full_refresh: bool | None = None  # args.full_refresh; None where the engine does not tell
     favor_state: bool | None = None  # args.favor_state
+    empty: bool | None = None  # args.empty: dbt limited every input to no rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

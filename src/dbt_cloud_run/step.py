@@ -128,7 +128,7 @@ async def _work(step: Step, client: CloudClient) -> int:
         async with aclosing(_loop(step, client, reader, decision, deadline)) as stories:
             async for story in stories:
                 _record(step, story)
-        if not settings.wait:
+        if not settings.wait and step.story.current is not None:
             _logger.info("wait is false: the run goes on in dbt Cloud.")
     except ActionError as error:
         step.error = _step_error(error, settings)
@@ -220,7 +220,7 @@ async def _conclude(step: Step, *, is_unsettled: bool = False) -> int:
     step.log.close()
     step.is_over = True
     if not is_unsettled:
-        step.state.ended("error" if step.error else "verdict" if step.settings.wait else "wait: false")
+        step.state.ended("error" if step.error else "wait: false" if step.story.current else "verdict")
     return await _publish(step)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from dbt_cloud_run.dbt.commands import parse_command
 from dbt_cloud_run.dbt.statuses import FAILURES, Kind, is_failure, kind, normalise
 from dbt_cloud_run.dbt.verbs import verb_of
 from dbt_cloud_run.model import Attempt, Ending, NodeResult, RunState, Step
@@ -31,6 +32,16 @@ def judged(status: str, step: RunState) -> Kind:
 def has_failed(step: Step, node: NodeResult) -> bool:
     """Whether this result of the step is a failure."""
     return judged(node.status, step.state) is Kind.FAILED
+
+
+def is_empty(step: Step) -> bool:
+    """Whether the step ran with `--empty`, by its command or by the settings in its results."""
+    if step.results is not None and step.results.empty is not None:
+        return step.results.empty
+    command = parse_command(step.command or "")
+    if command is not None:
+        return command.has("--empty")
+    return "--empty" in (step.command or "").split()
 
 
 def is_set_up(step: Step) -> bool:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from dbt_cloud_run.dbt.statuses import BUILDABLE, Kind, is_failure
-from dbt_cloud_run.ledger.judgement import failed_without_nodes, has_failed, judged
+from dbt_cloud_run.ledger.judgement import failed_without_nodes, has_failed, is_empty, judged
 from dbt_cloud_run.model import Ending, NodeOutcome, RunState
 from dbt_cloud_run.report.reasons import reason
 from dbt_cloud_run.report.report import NodeInfo, Report
@@ -198,6 +198,24 @@ class Facts:
 
     def _steps_without_results(self, attempt: Attempt) -> tuple[tuple[Attempt, Step], ...]:
         return tuple((attempt, step) for step in failed_without_nodes(attempt))
+
+    @cached_property
+    def emptiness(self) -> str:
+        """That assets hold no rows because their step ran with `--empty`; empty where none do."""
+        steps = {
+            (attempt.run_id, step.index)
+            for attempt in self.data.outcome.attempts
+            for step in attempt.steps
+            if is_empty(step)
+        }
+        count = sum((asset.run_id, asset.step) in steps for asset in self.data.assets)
+        if not count:
+            return ""
+        which = "The" if count == len(self.data.assets) else f"{count:,} of the {len(self.data.assets):,}"
+        return (
+            f"{which} assets were built with --empty, which reads no rows of their inputs, so they are empty; only "
+            "incremental models and snapshots keep the rows that they had."
+        )
 
     @cached_property
     def stale(self) -> tuple[FreshnessResult, ...]:

@@ -22,6 +22,7 @@ from dbt_cloud_run.model import (
     RunState,
     Step,
     StepAction,
+    UnknownKind,
     Window,
 )
 from dbt_cloud_run.retry.alignment import Aligned, align, has_started, is_lint
@@ -75,6 +76,7 @@ def plan_retry(
         done=_done(attempt.steps) | {node: _LATER for one in later for node in _done(one.steps)},
         filled=_filled(attempt, later),
         built=frozenset(node for one in (attempt, *earlier, *later) for node in _built(one.steps)),
+        unread={one.step: one.why for one in attempt.unknown if one.kind is UnknownKind.RESULTS},
     )
     steps = _with_gate([plan_step(asked, situation) for asked in aligned.asked])
     return _plan(_with_freshness(steps), attempt)

@@ -16,6 +16,7 @@ from dbt_cloud_run.cloud.retrying import READ_BUDGET, Reader
 from dbt_cloud_run.errors import ConfigError
 from dbt_cloud_run.model import TriggerOverrides
 from dbt_cloud_run.settings.settings import Settings
+from dbt_cloud_run.start.attached import check_overrides
 from dbt_cloud_run.start.chain import chain_of
 from dbt_cloud_run.start.jobs import resolve_job
 from dbt_cloud_run.start.once import NewRun
@@ -154,6 +155,7 @@ async def _attach_by_id(
             f"Run {run_id} belongs to job {job_id}, and job-id is {settings.job_id}.",
             "Leave job-id out, or correct one of the two.",
         )
+    check_overrides(settings.overrides, run)
     note = f"Attached to run {run_id} instead of starting one ({run.state.value})."
     _logger.info("%s", note)
     decision = Decision(
