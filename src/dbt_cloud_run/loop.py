@@ -81,7 +81,8 @@ async def attempts_of(story: Story, decision: Decision, means: Means) -> AsyncGe
     elif story.current is None:
         async for newer in _retried(story, decision, means, take_all=decision.takes_every_failure):
             yield (story := newer)
-    while story.current is not None and means.settings.wait:
+    # Without waiting, a run that has ended is read all the same, and nothing is retried.
+    while story.current is not None and (means.settings.wait or story.current.state.is_terminal):
         is_whole = False
         async with aclosing(_waited(story, decision, means)) as waits:
             async for newer, newer_is_whole in waits:
@@ -89,7 +90,7 @@ async def attempts_of(story: Story, decision: Decision, means: Means) -> AsyncGe
                 yield (story := newer)
         story = await _read(story, means, is_whole=is_whole)
         yield story
-        if story.limit is None:
+        if story.limit is None and means.settings.wait:
             async for newer in _retried(story, decision, means):
                 yield (story := newer)
 

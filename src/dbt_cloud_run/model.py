@@ -258,6 +258,7 @@ class StepResults:
     full_refresh: bool | None = None  # args.full_refresh; None where the engine does not tell
     favor_state: bool | None = None  # args.favor_state
     lost_rows: int = 0  # rows that name no node, so that what they say is lost
+    empty: bool | None = None  # args.empty: dbt limited every input to no rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from dbt_cloud_run.clock import SystemClock
 from dbt_cloud_run.cloud.client import CloudClient
-from dbt_cloud_run.cloud.errors import CloudError, Unconfirmed
+from dbt_cloud_run.cloud.errors import CloudError, Subject, Unconfirmed
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.errors import ActionError, Interrupted
@@ -106,7 +106,7 @@ async def run_step(
     try:
         client = make_client(settings.base_url, settings.account_id, settings.api_token, clock)
     except ActionError as error:
-        step.error = _step_error(error)
+        step.error = _step_error(error, settings)
         return await _publish(step)
     async with client:
         work = asyncio.create_task(_work(step, client))
@@ -139,10 +139,10 @@ async def _work(step: Step, client: CloudClient) -> int:
         async with aclosing(_loop(step, client, reader, decision, deadline)) as stories:
             async for story in stories:
                 _record(step, story)
-        if not settings.wait:
+        if not settings.wait and step.story.current is not None:
             _logger.info("wait is false: the run goes on in dbt Cloud.")
     except ActionError as error:
-        step.error = _step_error(error)
+        step.error = _step_error(error, settings)
         is_unsettled = isinstance(error, Unconfirmed) and deadline is not None and step.clock.monotonic() >= deadline
         return await _conclude(step, is_unsettled=is_unsettled)
     except Interrupted:
@@ -245,7 +245,7 @@ async def _conclude(step: Step, *, is_unsettled: bool = False) -> int:
     step.log.close()
     step.is_over = True
     if not is_unsettled:
-        step.state.ended("error" if step.error else "verdict" if step.settings.wait else "wait: false")
+        step.state.ended("error" if step.error else "wait: false" if step.story.current else "verdict")
     return await _publish(step)
 
 
@@ -299,7 +299,10 @@ def _status(step: Step, publication: Publication) -> int:
 _FAULT_ADVICE = "The run in dbt Cloud, if there is one, was left alone. Please report this with the lines in the log."
 
 
-def _step_error(error: ActionError) -> StepError:
+def _step_error(error: ActionError, settings: Settings) -> StepError:
+    if isinstance(error, CloudError):
+        ids = {"account-id": settings.account_id, "job-id": settings.job_id, "run-id": settings.run_id}
+        error.name_inputs({Subject(name.removesuffix("-id"), value): name for name, value in ids.items() if value})
     return StepError(kind=error.kind, message=error.message, advice=error.advice)
 
 

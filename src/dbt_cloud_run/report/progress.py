@@ -120,6 +120,8 @@ def result_lines(data: Report, *, with_reason: bool = True) -> list[str]:
         lines.append(
             f"{plural(facts.counts.total(), 'node')}: {counts}; {plural(len(data.assets), 'asset')} materialized"
         )
+    if facts.emptiness:
+        lines.append(facts.emptiness)
     for title, nodes in (("failed", facts.ranked), ("recovered", facts.recovered)):
         lines += [f"  {title}: {one_line(found.unique_id, 200)}" for found in nodes[:20]]
         if len(nodes) > 20:

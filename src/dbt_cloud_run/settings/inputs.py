@@ -260,7 +260,7 @@ _PUBLISHED = (
         name="artifact-name",
         parse=parsing.artifact_name,
         computed="dbt-cloud-run-<job-id>-<run-id>",
-        description="Name of the workflow artifact.",
+        description="Name of the workflow artifact; `<run-id>` in the default is that of the first attempt.",
     ),
     Input(
         name="artifact-retention-days",

@@ -18,6 +18,7 @@ from dbt_cloud_run.errors import ConfigError
 from dbt_cloud_run.github.events import MergeGroup, Nothing, PullRequest, Subject, Unreadable
 from dbt_cloud_run.model import TriggerOverrides
 from dbt_cloud_run.settings.settings import Settings
+from dbt_cloud_run.start.attached import check_overrides
 from dbt_cloud_run.start.chain import chain_of
 from dbt_cloud_run.start.heads import head_of
 from dbt_cloud_run.start.jobs import resolve_job
@@ -196,6 +197,7 @@ async def _attach_by_id(
             f"Run {run_id} belongs to job {job_id}, and job-id is {settings.job_id}.",
             "Leave job-id out, or correct one of the two.",
         )
+    check_overrides(settings.overrides, run)
     note = f"Attached to run {run_id} instead of starting one ({run.state.value})."
     _logger.info("%s", note)
     decision = Decision(

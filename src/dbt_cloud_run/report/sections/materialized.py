@@ -44,6 +44,8 @@ def materialized(facts: Facts, detail: Detail) -> Section | None:
     groups = _groups_with_rows(facts)
     where = f"In {escape.code(home, 160)} where nothing else is said." if (home := _home(assets)) else ""
     note = f"{where} {_ORDER_NOTE if len(assets) > 1 else ''}".strip()
+    if facts.emptiness:
+        note = f"⚠️ {escape.text(facts.emptiness, 500)} {note}".strip()
     blocks = [Block([f"{note}\n\n"], noun="note")] if note else []
     if len(assets) <= detail.open_rows:
         rows = [row for group in groups for row in _under_its_folder(*group)]
