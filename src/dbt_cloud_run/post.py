@@ -123,13 +123,13 @@ async def _appeared(client: CloudClient, reader: Reader, request: StartRequest) 
 async def _upload(settings: Settings, console: Console, clock: SystemClock, files: SavedFiles) -> None:
     from dbt_cloud_run.github.artifacts.upload import ArtifactUploadError
     from dbt_cloud_run.github.files import UnsafePathError, inside_workspace
-    from dbt_cloud_run.publish.upload import upload
+    from dbt_cloud_run.publish.upload import artifact_files, upload
 
     try:
         workspace = settings.github.workspace
         folder = inside_workspace(workspace, files.folder.relative_to(workspace.resolve()).as_posix())
-        inside = [path for path in files.files if path.resolve().is_relative_to(folder)]
-        uploaded = await upload(settings, console, clock, folder, inside, files.name)
+        inside = dict.fromkeys(path for path in files.files if path.resolve().is_relative_to(folder))
+        uploaded = await upload(settings, console, clock, artifact_files(folder, inside), files.name)
         _logger.info("Uploaded %s: %s", uploaded.name, uploaded.url)
     except (ArtifactUploadError, UnsafePathError, CloudError, ValueError, OSError) as error:
         _logger.warning("The artifact was not uploaded: %s", error)

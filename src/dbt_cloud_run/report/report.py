@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dbt_cloud_run.model import Asset, Outcome
+from dbt_cloud_run.assets.asset import Asset
+from dbt_cloud_run.model import Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
