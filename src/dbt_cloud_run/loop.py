@@ -276,7 +276,7 @@ async def _plan(story: Story, means: Means, *, goes_back: bool, take_all: bool) 
 
 
 def _is_time_over(means: Means, seconds: float = 0.0) -> bool:
-    """Whether timeout-minutes is over in so many seconds."""
+    """Whether timeout-minutes is over in `seconds` from now."""
     overall = means.limits.overall
     return overall is not None and means.reader.clock.monotonic() + seconds >= overall
 

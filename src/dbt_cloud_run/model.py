@@ -208,7 +208,7 @@ class StepResults:
     indirect_selection: str | None = None  # args: as it was in force, also where the command does not say so
     resource_types: tuple[str, ...] = ()
     exclude_resource_types: tuple[str, ...] = ()
-    full_refresh: bool | None = None  # args.full_refresh; None where the engine does not tell
+    full_refresh: bool | None = None  # args.full_refresh; None where the engine does not report it
     favor_state: bool | None = None  # args.favor_state
 
 

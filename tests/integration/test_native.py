@@ -53,7 +53,7 @@ def test_a_reason_that_does_not_pass_is_asked_for_once(reason: str) -> None:
 @pytest.mark.parametrize("reason", ["A_REASON_OF_TOMORROW", None])
 def test_any_other_reason_is_asked_for_again(reason: str | None) -> None:
     found, server, clock = refusal({"can_retry": False, "retry_not_supported_reason": reason})
-    assert found == (reason or "dbt Cloud gives no reason")
+    assert found == (reason or "dbt Cloud names no reason")
     assert len(server.requests) == LOOKS
     assert clock.sleeps == [PAUSE] * (LOOKS - 1)
 

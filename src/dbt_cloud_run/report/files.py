@@ -1,6 +1,6 @@
 """The files that the action itself writes: assets, result, summary, and the run results of all attempts as one.
 
-Every file appears whole or not at all, and without the secrets that somebody's text may quote.
+Every file appears whole or not at all, and without the secrets that a text from elsewhere may quote.
 """
 
 from __future__ import annotations
