@@ -70,7 +70,7 @@ class Rejected(CloudError):
 
 
 class Redirected(CloudError):
-    """A 3xx. Redirects are never followed: the token would go to a host that nobody has named."""
+    """A 3xx. Redirects are never followed: the token would go to a host that no input names."""
 
 
 class RateLimited(CloudError):
@@ -96,7 +96,7 @@ class UntrustedCertificate(WrongHost):
 
 
 class Ambiguous(CloudError):
-    """No answer, or one that does not tell: timeout, reset, 408, 5xx. A write may have taken effect."""
+    """No answer, or one that does not show what happened: timeout, reset, 408, 5xx. A write may have taken effect."""
 
     is_transient = True
 

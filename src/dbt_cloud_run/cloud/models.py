@@ -86,7 +86,7 @@ Ints = Annotated[tuple[int, ...] | None, BeforeValidator(_items), _Lenient]
 
 
 class CloudModel(BaseModel):
-    """Base of all: immutable, and deaf to what it does not know."""
+    """Base of all: immutable; unknown fields are ignored."""
 
     # The first answer is soon enough to build what reads it: by then the first request is on its way.
     model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=(), defer_build=True)
@@ -227,7 +227,7 @@ class Job(CloudModel):
 
 
 class Actor(CloudModel):
-    """Who did something, as far as the audit tells."""
+    """Who did something, as far as the audit says."""
 
     id: Annotated[str | None, BeforeValidator(lambda value: None if value is None else str(value))] = None
     type: Text = None
@@ -302,7 +302,7 @@ class Run(CloudModel):
         word = _WORDS.get((self.status_humanized or "").strip().lower())
         if word is not None and word is not RunState.SKIPPED:
             return word
-        if self.is_complete:  # it has ended, and nobody says that it succeeded
+        if self.is_complete:  # it has ended, and nothing says that it succeeded
             return RunState.ERROR
         return RunState.RUNNING if self.is_running or self.in_progress else RunState.UNKNOWN
 

@@ -125,7 +125,7 @@ class Transport:
         ):
             self._see(response)
             content = await _read(response, request)
-        _tell(request, params, response, began)
+        _log_request(request, params, response, began)
         with self._scrubbed():
             return unwrap(response.status_code, response.headers, content, request=request, host=self.host)
 
@@ -151,7 +151,7 @@ class Transport:
                             response.status_code, response.headers, content, request=request, host=self.host
                         )
             yield response, self._pieces(response)
-        _tell(request, params, response, began)
+        _log_request(request, params, response, began)
 
     async def _pieces(self, response: httpx.Response) -> AsyncIterator[bytes]:
         """The body as it comes. Raises `TimeoutError` where it comes too slowly: a silence is httpx's own business."""
@@ -217,7 +217,7 @@ class Transport:
             raise
 
 
-def _tell(request: str, params: Mapping[str, str] | None, response: httpx.Response, began: float) -> None:
+def _log_request(request: str, params: Mapping[str, str] | None, response: httpx.Response, began: float) -> None:
     asked = " ".join(f"{name}={value}" for name, value in (params or {}).items())
     took = time.monotonic() - began
     _logger.debug("%s %s: HTTP %s after %.2f s", request, asked, response.status_code, took)

@@ -21,7 +21,7 @@ _SAY_FAILURE = ("error", "fail", "partial", "abort", "kill", "timed out", "cance
 
 @lru_cache(maxsize=1024)  # there are few words, and many nodes
 def judged(status: str, step: RunState) -> Kind:
-    """As `statuses.kind`; but a word that nobody knows is no failure where dbt called the step a success."""
+    """As `statuses.kind`; but an unknown word is no failure where dbt called the step a success."""
     found = kind(status)
     if found is not Kind.FAILED or step is not RunState.SUCCESS:
         return found

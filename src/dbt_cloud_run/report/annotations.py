@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MESSAGE_LIMIT = 3_800
 """Characters; the platform cuts a message at 4,096."""
 
-# Every repetition has a bound: a message may be long, and is somebody else's.
+# Every repetition has a bound: a message may be long, and is not ours.
 _PATH = r"(?P<path>[\w./ -]{1,300}\.(?:sql|py|ya?ml|csv|md))"
 _KIND = r"[A-Z][A-Za-z ]{0,40} Error"
 _HEADER = re.compile(rf"\A{_KIND} in \w{{1,60}} [^\n(]{{0,600}}\({_PATH}\)")

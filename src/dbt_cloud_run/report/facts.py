@@ -102,7 +102,7 @@ class Facts:
         return Counter(self.kinds.values())
 
     def info(self, unique_id: str) -> NodeInfo:
-        """The manifest's view of a node, or what its unique id (`<type>.<package>.<name>…`) tells."""
+        """The manifest's view of a node, or what its unique id (`<type>.<package>.<name>…`) shows."""
         found = self.data.nodes.get(unique_id) or _named_by_id(unique_id)
         name = self.shown_name(unique_id, found.name)
         return found if name == found.name else replace(found, name=name)

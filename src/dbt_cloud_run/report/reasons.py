@@ -6,11 +6,13 @@ import signal
 from typing import TYPE_CHECKING
 
 from dbt_cloud_run.dbt.console_log import failure_lines
+from dbt_cloud_run.invariants import Invariant
 from dbt_cloud_run.ledger.judgement import failed_without_nodes, is_failed_set_up
-from dbt_cloud_run.model import CancelledBy, Ending, FateKind, Invariant
+from dbt_cloud_run.model import CancelledBy, Ending, FateKind
 
 if TYPE_CHECKING:
-    from dbt_cloud_run.model import Attempt, Contradiction, Fate, Interruption, LimitReached, Outcome
+    from dbt_cloud_run.invariants import Contradiction
+    from dbt_cloud_run.model import Attempt, Fate, Interruption, LimitReached, Outcome
 
 _MOST_NODES = 5
 _MOST_LINES = 5
@@ -115,7 +117,8 @@ def fate_words(fate: Fate, *, has_post_step: bool = False) -> str:
     """What became of a run. `has_post_step`: the step ends now, and its post step continues with the run."""
     run = f"Run {fate.run_id}" if fate.run_id is not None else "The run"
     if fate.kind is FateKind.LEFT_ALONE:
-        return f"{run} goes on in dbt Cloud: {fate.why}."
+        perhaps = "" if fate.run_id is not None else " if it was started, which is not known"
+        return f"{run} goes on in dbt Cloud{perhaps}: {fate.why}."
     if fate.kind is FateKind.CANCELLED:
         return f"{run} was cancelled, and dbt Cloud reports that it has ended."
     if fate.kind is FateKind.HAD_ENDED:

@@ -20,7 +20,7 @@ from dbt_cloud_run.report.wording import ICONS, RECOVERED_ICON, UNKNOWN, duratio
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from dbt_cloud_run.model import Asset
+    from dbt_cloud_run.assets.asset import Asset
     from dbt_cloud_run.report.detail import Detail
     from dbt_cloud_run.report.facts import Facts
 
