@@ -68,7 +68,9 @@ def test_a_late_duplicate_of_one_request_is_no_run_of_the_chain() -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [ours(8, ERROR), ours(8, RUNNING, attempt=2, root=5), ours(8, RUNNING, attempt=2)], ids=str
+    "other",
+    [ours(8, ERROR), ours(8, RUNNING, attempt=2, root=5), ours(8, RUNNING, attempt=2)],
+    ids=["two first runs", "a retry by a sibling", "a run by a sibling"],
 )
 def test_two_steps_with_one_key_cannot_be_told_apart(other: Run) -> None:
     with pytest.raises(AmbiguousChainError):
