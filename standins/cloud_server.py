@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -30,7 +31,7 @@ from pydantic import SecretStr
 from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.errors import Interrupted
 
-TOKEN = "dbtc_s3cr3t+/token"  # noqa: S105 - of this server alone
+TOKEN = "dbtc_s3cr3t+/token"
 ACCOUNT = 1
 JOB = 7
 PIECE = 1 << 18  # bytes of a file that are written at once
@@ -103,6 +104,7 @@ class CloudServer:
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self.port = 0
+        self.now: Callable[[], datetime] | None = lambda: datetime.now(UTC)  # its `Date`; None: it has none
 
     async def __aenter__(self) -> Self:
         await self.listen()
@@ -122,10 +124,13 @@ class CloudServer:
             self._server.close()
         for writer in list(self._writers):
             writer.transport.abort()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
         await asyncio.sleep(0.01)
 
     def client(self, clock: FakeClock, **options: Any) -> CloudClient:
-        """A client of this server, impatient unless told otherwise."""
+        """A client of this server, impatient unless told otherwise. Both have the same time."""
+        self.now = clock.utcnow
         options = {"connect_timeout": 1.0, "read_timeout": 0.2, **options}
         return CloudClient(f"http://127.0.0.1:{self.port}", ACCOUNT, SecretStr(TOKEN), clock, **options)
 
@@ -174,10 +179,11 @@ class CloudServer:
             if isinstance(found, Path):
                 await _send_file(writer, found, gzipped=gzipped)
             else:
-                writer.write(_response(status, found, gzipped=gzipped))
+                writer.write(self._response(status, found, gzipped=gzipped))
             await writer.drain()
             return True
-        status, found = self._handle(request) if fault.took_effect or fault.kind == "cut" else (200, b"")
+        is_real = fault.took_effect or fault.kind in ("cut", "trickle")
+        status, found = self._handle(request) if is_real else (200, b"")
         content = found.read_bytes() if isinstance(found, Path) else found
         if fault.kind == "reset":
             _reset(writer)
@@ -185,14 +191,12 @@ class CloudServer:
         if fault.kind == "silence":
             await asyncio.sleep(3)
             return False
-        if fault.kind == "dribble":
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-            while not writer.transport.is_closing():
-                writer.write(b" ")
-                await asyncio.sleep(0.05)
+        if fault.kind in ("dribble", "trickle"):
+            endless = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b" " * 100_000
+            await _trickle(self._response(status, content) if fault.kind == "trickle" else endless, writer)
             return False
         if fault.kind == "cut":
-            whole = _response(status, content)
+            whole = self._response(status, content)
             writer.write(whole[: len(whole) - max(len(whole) // 8, 3)])
             await writer.drain()
             return False
@@ -204,11 +208,23 @@ class CloudServer:
         }
         if isinstance(fault.kind, int):
             error = {"status": {"code": fault.kind, "user_message": "Scripted."}, "data": f"token {TOKEN}"}
-            writer.write(_response(fault.kind, json.dumps(error).encode(), headers=fault.headers))
+            writer.write(self._response(fault.kind, json.dumps(error).encode(), headers=fault.headers))
         else:
-            writer.write(_response(status, bodies[fault.kind], headers=fault.headers))
+            writer.write(self._response(status, bodies[fault.kind], headers=fault.headers))
         await writer.drain()
         return True
+
+    def _response(
+        self, status: int, content: bytes, *, headers: dict[str, str] | None = None, gzipped: bool = False
+    ) -> bytes:
+        lines = [f"HTTP/1.1 {status} Scripted", "Content-Type: application/json"]
+        if self.now is not None:
+            lines.append(f"Date: {format_datetime(self.now(), usegmt=True)}")
+        if gzipped and len(content) > 1000:
+            content = gzip.compress(content)
+            lines.append("Content-Encoding: gzip")
+        lines += [f"Content-Length: {len(content)}", *(f"{name}: {value}" for name, value in (headers or {}).items())]
+        return "\r\n".join([*lines, "", ""]).encode() + content
 
     def _handle(self, request: Request) -> tuple[int, bytes | Path]:
         path = request.path.removeprefix(f"/api/v2/accounts/{ACCOUNT}")
@@ -217,6 +233,8 @@ class CloudServer:
             return enveloped({**self.add_run(job_definition_id=int(match[1]), trigger=body), **self.answer_of_trigger})
         if match := re.fullmatch(r"/runs/(\d+)/retry/", path):
             return enveloped(self.add_run(retrying_run_id=int(match[1])))
+        if match := re.fullmatch(r"/runs/(\d+)/artifacts/", path):
+            return enveloped(sorted({name for run, name, _ in self.files if run == int(match[1])}))
         if match := re.fullmatch(r"/runs/(\d+)/artifacts/(.+)", path):
             step = request.query.get("step")
             file = self.files.get((int(match[1]), unquote(match[2]), int(step) if step else None))
@@ -250,13 +268,15 @@ def enveloped(data: object) -> tuple[int, bytes]:
     return 200, json.dumps({"data": data, "status": {"code": 200, "is_success": True}}).encode()
 
 
-def _response(status: int, content: bytes, *, headers: dict[str, str] | None = None, gzipped: bool = False) -> bytes:
-    lines = [f"HTTP/1.1 {status} Scripted", "Content-Type: application/json"]
-    if gzipped and len(content) > 1000:
-        content = gzip.compress(content)
-        lines.append("Content-Encoding: gzip")
-    lines += [f"Content-Length: {len(content)}", *(f"{name}: {value}" for name, value in (headers or {}).items())]
-    return "\r\n".join([*lines, "", ""]).encode() + content
+async def _trickle(answer: bytes, writer: asyncio.StreamWriter) -> None:
+    """The head, and then a byte every now and then, as long as the client takes it."""
+    head = answer.index(b"\r\n\r\n") + 4
+    writer.write(answer[:head])
+    for at in range(head, len(answer)):
+        if writer.transport.is_closing():
+            return
+        writer.write(answer[at : at + 1])
+        await asyncio.sleep(0.05)
 
 
 async def _send_file(writer: asyncio.StreamWriter, file: Path, *, gzipped: bool) -> None:

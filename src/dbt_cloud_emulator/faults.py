@@ -14,7 +14,9 @@ HTML = (
     "<!DOCTYPE html><html><head><title>{status}</title></head><body><h1>{status}</h1><p>edge proxy</p></body></html>\n"
 )
 
-Effect = Literal["status", "reset", "close", "truncated", "html", "empty", "data_null", "patch", "redirect", "pass"]
+Effect = Literal[
+    "status", "reset", "close", "truncated", "html", "empty", "data_null", "patch", "redirect", "pass", "trickle"
+]
 
 
 def _is_pattern(text: str) -> str:
@@ -31,8 +33,8 @@ Pattern = Annotated[str, AfterValidator(_is_pattern)]
 class Fault(BaseModel):
     """One fault. The first one that matches a request and is not used up decides.
 
-    `took_effect`: the request is carried out, and only its answer is lost or replaced. `truncated`, `data_null` and
-    `patch` spoil the real answer, so there it always is.
+    `took_effect`: the request is carried out, and only its answer is lost or replaced. `truncated`, `trickle`,
+    `data_null` and `patch` spoil the real answer, so there it always is.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -44,7 +46,8 @@ class Fault(BaseModel):
     after: int = Field(0, ge=0, description="so many matching requests are let through first")
     times: int | None = Field(1, ge=1, description="how many are hit; null: for ever")
     seconds: float | None = Field(None, gt=0, description="how long it lasts from its first hit; null: as `times` says")
-    effect: Effect = Field("status", description="pass: nothing but the delay")
+    effect: Effect = Field("status", description="pass: nothing but the delay; trickle: a byte every now and then")
+    pause: float = Field(0.1, gt=0, description="for trickle: seconds between two bytes of the body")
     took_effect: bool = False
     delay: float = Field(0, ge=0, description="seconds before the answer; a large number never answers")
     status: int = Field(500, ge=200, le=599, description="for status, html, empty and redirect")

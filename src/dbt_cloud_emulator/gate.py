@@ -65,7 +65,7 @@ class Gate:
     async def _spoil(
         self, fault: Fault, scope: Scope, body: bytes, receive: Receive, send: Send, answer: _Answer
     ) -> None:
-        real = fault.effect in ("truncated", "data_null", "patch", "pass")
+        real = fault.effect in ("truncated", "trickle", "data_null", "patch", "pass")
         held = _Answer()
         if fault.took_effect and not real:
             await self._app(scope, _replay(body, receive), held.holding)
@@ -78,6 +78,8 @@ class Gate:
         elif fault.effect == "truncated":
             answer.status = held.status
             await _truncate(held, scope, receive, send)
+        elif fault.effect == "trickle":
+            await _trickle(held, fault.pause, receive, answer.passing(send))
         elif fault.effect in ("data_null", "patch"):
             body = _nulled(held.body) if fault.effect == "data_null" else _patched(held.body, fault.patch)
             await _send(answer.passing(send), held.status or 200, {"content-type": "application/json"}, body)
@@ -198,6 +200,18 @@ async def _truncate(held: _Answer, scope: Scope, receive: Receive, send: Send) -
     await send({**start, "headers": headers})
     await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
     await _drop(scope, receive, reset=False)
+
+
+async def _trickle(held: _Answer, pause: float, receive: Receive, send: Send) -> None:
+    """The whole answer, so slowly that nobody waits for its end."""
+    start = next(m for m in held.messages if m["type"] == "http.response.start")
+    await send(start)
+    body = held.body
+    for at in range(len(body)):
+        await send({"type": "http.response.body", "body": body[at : at + 1], "more_body": True})
+        if not await _patience(pause, receive):
+            return
+    await send({"type": "http.response.body", "body": b""})
 
 
 def _nulled(body: bytes) -> bytes:

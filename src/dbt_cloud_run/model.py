@@ -146,6 +146,33 @@ class Contradiction:
     commits: tuple[str, str] | None = None
 
 
+class CancelledBy(StrEnum):
+    """Who cancelled a run in dbt Cloud, each as the end of a sentence that begins `Run 7 was cancelled`."""
+
+    ACTOR = "by a person or through the API"
+    STARTER = "with the token that started it"
+    NEWER_RUN = "by dbt Cloud for a newer run"
+    CAPACITY = "by dbt Cloud, for want of capacity"
+    HEARTBEAT = "by dbt Cloud, which had lost contact with it"
+    TIME_LIMIT = "by dbt Cloud at its own time limit"
+    UNKNOWN = "in dbt Cloud, which does not say by whom"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancellation:
+    """Who cancelled a run, as far as dbt Cloud says so. `newer_run_id` and `is_for_commit` belong to `NEWER_RUN`."""
+
+    by: CancelledBy
+    actor: str | None = None  # a name, untrusted; empty where the audit has an actor without one
+    newer_run_id: int | None = None
+    is_for_commit: bool = False
+
+    @property
+    def is_by_another(self) -> bool:
+        """Whether an actor cancelled it who did not start it."""
+        return self.by is CancelledBy.ACTOR
+
+
 class UnknownKind(StrEnum):
     """What could not be read of a run that has ended."""
 
@@ -230,6 +257,7 @@ class StepResults:
     exclude_resource_types: tuple[str, ...] = ()
     full_refresh: bool | None = None  # args.full_refresh; None where the engine does not tell
     favor_state: bool | None = None  # args.favor_state
+    lost_rows: int = 0  # rows that name no node, so that what they say is lost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,7 +322,7 @@ class Attempt:
     warnings: tuple[str, ...] = ()  # artifacts that are missing, late or not trusted
     unknown: tuple[Unknown, ...] = ()  # what should be there and could not be read
     is_unread: bool = False  # some artifact could not be read for a reason that may pass
-    cancelled_by_another: bool | None = None  # than who started it; None where the audit does not say
+    cancellation: Cancellation | None = None  # of a run that dbt Cloud calls cancelled
 
 
 class StepAction(StrEnum):

@@ -264,7 +264,7 @@ def _publication(step: Step, outcome: Outcome) -> Publication:
     story, folder = step.story, step.folder
     report = build_report(
         outcome,
-        story.manifest,
+        story.manifests,
         step.settings,
         subject=story.subject or step.settings.github.subject,
         checkout=find_checkout(step.settings) if story.attempts else None,

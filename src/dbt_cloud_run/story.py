@@ -14,7 +14,7 @@ from dbt_cloud_run.model import Attempt, Ending, Interruption, LimitReached, Out
 from dbt_cloud_run.start.once import StartRequest
 
 if TYPE_CHECKING:
-    from dbt_cloud_run.dbt.artifacts import Manifest
+    from dbt_cloud_run.dbt.manifests import Manifests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class Story:
 
     limit: LimitReached | None = None
     notes: tuple[str, ...] = ()
-    manifest: Manifest | None = None
+    manifests: Manifests | None = None
 
     files: Mapping[Path, Path | None] = field(default_factory=dict)
     """What was written in the workspace, each with the place where the same lies compressed."""

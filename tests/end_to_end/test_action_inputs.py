@@ -13,11 +13,11 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from standins.emulator import RunningEmulator
 from tests.support.action import ActionJob, FinishedStep, RunningStep
 from tests.support.action_project import BROKEN_RUN, FLAKY_BUILD, action_world, job, recorded, write_action_project
 from tests.support.comments_service import TOKEN as GITHUB_TOKEN
 from tests.support.comments_service import CommentsService
-from tests.support.emulator import RunningEmulator
 
 from dbt_cloud_run.settings.inputs import INPUTS
 from dbt_cloud_run.start.tag import parse_tag

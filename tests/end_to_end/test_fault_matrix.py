@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.support.emulator import RunningEmulator, running_emulator
+from standins.emulator import RunningEmulator, running_emulator
 from tests.support.fault_matrix import (
     FAULTS,
     FOREVER,
@@ -32,6 +32,7 @@ from tests.support.replayed import configuration, job_id
 
 ACCOUNTS = 12  # so many cells are played at a time, each in an account of its own
 READ_TIMEOUT = 0.5  # of a request that is never answered
+CONNECT_TIMEOUT = 1.0  # of one whose answer trickles: an answer as a whole may take this and two reads
 SLOW_RUN = 0.25  # seconds that a run takes of which only the last look sees the end
 
 
@@ -91,7 +92,8 @@ class Stage:
                 "retry-on": "any",
                 **row.inputs,
             },
-            read_timeout=READ_TIMEOUT if cell.fault.name.startswith("timeout") else 30.0,
+            read_timeout=READ_TIMEOUT if cell.fault.name.startswith(("timeout", "trickles")) else 30.0,
+            connect_timeout=CONNECT_TIMEOUT if cell.fault.name == "trickles" else 5.0,
             is_refused=refusals,
         )
         step = await job.play(event=row.event)
@@ -149,7 +151,7 @@ CHOSEN = [
     Cell(row, next(fault for fault in FAULTS if fault.name == name), times)
     for row in ROWS
     if row.job != "slow"
-    for name, times in (("reset after", ONCE), ("503", 2), ("429", ONCE), ("refused", FOREVER))
+    for name, times in (("reset after", ONCE), ("503", 2), ("429", ONCE), ("trickles", ONCE), ("refused", FOREVER))
 ]
 
 

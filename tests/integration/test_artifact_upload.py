@@ -357,7 +357,7 @@ def test_files_that_cannot_be_read_are_left_out_with_a_note(upload: Upload, serv
         odd("b.json", '/a"b:c.json'),
     ]
     uploaded = upload()
-    assert set(entries(service.artifacts[uploaded.name].blob)) == {"same", "a_b_c.json"}
+    assert set(entries(service.artifacts[uploaded.name].blob)) == {"same", "a_b_c-e57f3958.json"}
     assert len(upload.notes) == 5
 
 

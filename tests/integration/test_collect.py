@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from dbt_cloud_run.collect.downloads import CANCELLED_GRACE
 from dbt_cloud_run.model import Attempt, Ending
 
 RUN = 500
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DONE = "Done. PASS=1 WARN=0 ERROR=1"
 BUILD = "dbt build"
 
@@ -67,6 +68,7 @@ class World:
         self.requests: list[tuple[str, str]] = []
         self.written: set[str] = set()
         self.manifest_name: str | None = None
+        self.date: Callable[[], datetime] | None = None  # the server's, if it is not the clock's
 
     def add(self, path: str, step: int, content: bytes) -> None:
         self.files[RUN, path, step] = content
@@ -76,6 +78,9 @@ class World:
             async with CloudServer() as server, server.client(self.clock) as client:
                 server.files = self.files
                 server.add_run(**{**run, "cause": ""})
+                server.now = self.date or server.now
+                await client.get_run(RUN)  # as whoever saw it end has done
+                server.requests.clear()
                 self.prepare(server)
                 usual: dict[str, Any] = {"patterns": ("manifest.json", "run_results.json"), "step_artifacts": "results"}
                 keeping = Keeping(kept=self.kept, scratch=self.scratch, **(usual | options))
@@ -375,3 +380,98 @@ def test_a_path_that_leads_elsewhere_is_left_out(world: World, tmp_path: Path) -
     attempt = world.collect(run_of(made_step(4, BUILD)), patterns=("manifest.json", "x/../../../evil.json"))
     assert any("left out" in warning for warning in attempt.warnings)
     assert not list(tmp_path.rglob("evil.json"))
+
+
+GITS = (".git/config", "a/.git/hooks/pre-commit", ".GIT/config", ".github/workflows/x.yml", "x/.GitHub/y", ".git")
+LIKE_GITS = (".git ./config", "git~1/config", ".g\u200cit/config", ".git::$INDEX_ALLOCATION/x")  # on other systems
+TAKEN = ("run_results.json/x", "manifest.json/a/b", "assets.json", "assets.json/x", "result.json", "summary.md")
+
+
+@pytest.mark.parametrize("path", [*GITS, *LIKE_GITS])
+def test_what_git_or_github_would_run_is_left_out(world: World, path: str) -> None:
+    world.add("manifest.json", 4, manifest())
+    world.add("run_results.json", 4, results())
+    world.add(path, 4, b"[core]")
+    world.files[RUN, path, None] = b"[core]"
+    attempt = world.collect(run_of(made_step(4, BUILD)), patterns=("**",), step_artifacts="all")
+    assert any("left out" in warning for warning in attempt.warnings)
+    assert {file.name for file in world.kept.rglob("*") if file.is_file()} == {"manifest.json", "run_results.json"}
+
+
+@pytest.mark.parametrize("path", [*TAKEN, "junit.xml", "runs/500/step-4/run_results.json", "runs/x"])
+def test_no_artifact_takes_the_place_of_a_file_that_is_made_here(world: World, path: str) -> None:
+    world.add("manifest.json", 4, manifest())
+    world.add("run_results.json", 4, results())
+    world.files[RUN, path, None] = b"{}"
+    attempt = world.collect(run_of(made_step(4, BUILD)), patterns=("manifest.json", "run_results.json", "**"))
+    assert any("left out" in warning and path.split("/")[0] in warning for warning in attempt.warnings)
+    assert world.written == {"manifest.json", "runs/500/step-4/run_results.json"}
+    assert (world.kept / "runs/500/step-4/run_results.json").read_bytes() == results()
+    assert not (world.kept / "run_results.json").exists()
+
+
+# -- this machine's clock
+
+
+@pytest.mark.parametrize("hours", [-1, 0, 1])
+def test_this_machine_s_clock_decides_nothing(world: World, monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
+    """The artifacts are six seconds late, and the server's time is an hour before or after the one here."""
+    there = FakeClock().utcnow() + timedelta(seconds=1000)
+    monkeypatch.setattr(world.clock, "utcnow", lambda: there + timedelta(hours=hours, seconds=world.clock.now - 1000))
+    world.add("manifest.json", 4, manifest())
+
+    def prepare(server: CloudServer) -> None:
+        def saved_after_six_seconds() -> None:
+            if world.clock.now >= 1006:
+                server.runs[0]["artifacts_saved"] = True
+                world.add("run_results.json", 4, results())
+
+        world.clock.on_sleep = saved_after_six_seconds
+
+    world.prepare = prepare
+    world.date = lambda: there + timedelta(seconds=world.clock.now - 1000)
+    ended = there.isoformat()
+    attempt = world.collect(run_of(made_step(4, BUILD), artifacts_saved=False, finished_at=ended))
+    assert statuses(attempt) == [{"model.p.a": "success"}]
+    assert attempt.warnings == ()
+    assert world.clock.now < 1010
+    assert len(world.clock.sleeps) == 5
+
+
+@pytest.mark.parametrize("hours", [-1, 0, 1])
+def test_how_long_ago_a_run_ended_is_known_by_the_server_s_time(
+    world: World, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    monkeypatch.setattr(FakeClock, "utcnow", lambda _: NOW + timedelta(hours=hours))
+    world.date = lambda: NOW
+    ended = (NOW - timedelta(hours=2)).isoformat()
+    world.collect(run_of(made_step(4, BUILD), artifacts_saved=False, finished_at=ended))
+    assert world.clock.sleeps == []
+
+
+# -- limits
+
+
+def test_a_file_that_exceeds_its_limit_costs_that_file(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dbt_cloud_run.cloud.inflating.LARGEST_BODY", 5000)
+    world.add("manifest.json", 4, manifest())
+    world.add("run_results.json", 4, results())
+    world.files[RUN, "compiled/large.sql", None] = b"select 1" * 2000
+    patterns = ("manifest.json", "run_results.json", "compiled/*")
+    attempt = world.collect(run_of(made_step(4, BUILD)), patterns=patterns, are_patterns_given=False)
+    assert [warning for warning in attempt.warnings if "compiled/large.sql" in warning and "GiB" in warning]
+    assert len(attempt.warnings) == 1
+    assert statuses(attempt) == [{"model.p.a": "success"}]
+    assert world.written == {"manifest.json", "runs/500/step-4/run_results.json"}
+
+
+def test_what_there_is_no_time_for_is_one_warning(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dbt_cloud_run.collect.allowance.LONGEST", -1.0)
+    for number in range(40):
+        world.files[RUN, f"compiled/{number}.sql", None] = b"select 1"
+    world.add("run_results.json", 4, results())
+    attempt = world.collect(run_of(made_step(4, BUILD)), patterns=("manifest.json", "compiled/*"))
+    assert len(attempt.warnings) == 1
+    assert "took too long" in attempt.warnings[0]
+    assert "and 37 more" in attempt.warnings[0]
+    assert statuses(attempt) == [None]

@@ -6,6 +6,8 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
@@ -30,7 +32,7 @@ from dbt_cloud_run.errors import ConfigError, Interrupted
 from dbt_cloud_run.network.certificates import tls_context
 
 FOREVER = float("inf")
-FAULTS = ("reset", "silence", 408, 429, 500, 502, 503, 504, "html", "truncated", "empty", "null", "cut")
+FAULTS = ("reset", "silence", 408, 429, 500, 502, 503, 504, "html", "truncated", "empty", "null", "cut", "trickle")
 OF_THE_BODY = ("html", "truncated", "empty", "null")  # a file's content is judged by who decodes it
 ARTIFACT = b'{"metadata": {}, "results": [' + b'{"unique_id": "model.shop.orders"},' * 5000 + b"{}]}"
 READS = {"poll": r"/runs/\d+/$", "list": r"/runs/$", "download": r"/artifacts/run_results.json$"}
@@ -85,7 +87,7 @@ def test_a_read_outlives_every_passing_fault(scene: Play, what: str, times: floa
         headers = {"Retry-After": "3"} if kind == 429 else {}
         scene.server.fault("GET", READS[what], Fault(kind, times=times, headers=headers))
         # A fault for ever is waited for until the deadline; a short one where real time passes.
-        seconds = 180.0 if kind != "silence" else 5.0
+        seconds = 180.0 if kind not in ("silence", "trickle") else 5.0
         if times == FOREVER:
             with pytest.raises(Unreachable) as caught:
                 await scene.read(what, seconds)
@@ -209,6 +211,68 @@ def test_a_limit_longer_than_the_deadline_ends_with_a_clear_error(scene: Play) -
             await scene.read("list", 90.0)
         assert scene.clock.sleeps == []
         assert scene.server.count("GET", READS["list"]) == 0
+
+    scene(body)
+
+
+@pytest.mark.parametrize("value", ["3600", "999999999", "9" * 40, "Fri, 31 Dec 2099 23:59:59 GMT"])
+@pytest.mark.parametrize("status", [429, 503])
+def test_no_answer_keeps_a_run_unseen_for_more_than_some_minutes(scene: Play, status: int, value: str) -> None:
+    async def body(scene: Scene) -> None:
+        scene.server.fault("GET", READS["poll"], Fault(status, headers={"Retry-After": value}))
+        assert await scene.read("poll", None)
+        assert sum(scene.clock.sleeps) <= 300
+
+    scene(body)
+
+
+@pytest.mark.parametrize("hours", [-1, 0, 1])
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_date_to_wait_for_is_read_by_the_server_s_own_clock(scene: Play, status: int, hours: int) -> None:
+    async def body(scene: Scene) -> None:
+        there = scene.clock.utcnow() + timedelta(hours=hours)
+        scene.server.now = lambda: there
+        until = format_datetime(there + timedelta(seconds=120), usegmt=True)
+        scene.server.fault("GET", READS["poll"], Fault(status, headers={"Retry-After": until}))
+        assert await scene.read("poll", None)
+        assert sum(scene.clock.sleeps) == pytest.approx(120, abs=1)
+
+    scene(body)
+
+
+def test_the_server_s_time_goes_on_between_its_answers(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        assert scene.client.server_now() is None
+        scene.server.now = None
+        await scene.read("poll")
+        assert scene.client.server_now() is None
+        scene.server.now = lambda: datetime(2030, 1, 1, tzinfo=UTC)
+        await scene.read("download")
+        await scene.clock.sleep(90)
+        assert scene.client.server_now() == datetime(2030, 1, 1, 0, 1, 30, tzinfo=UTC)
+
+    scene(body)
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "n" * 228, "ä" * 120, "\U0001f600" * 63])
+def test_a_file_may_have_the_longest_name_that_there_is(scene: Play, name: str) -> None:
+    async def body(scene: Scene) -> None:
+        scene.server.files[scene.run_id, name, None] = b"select 1"
+        file = await scene.client.download(scene.run_id, name, scene.folder / name)
+        assert file is not None
+        assert (scene.folder / name).read_bytes() == b"select 1"
+
+    scene(body)
+
+
+def test_half_a_pair_of_surrogates_is_replaced(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        run = scene.server.runs[0]
+        run["status_message"] = "broken \ud83d, whole \U0001f600"
+        run["git_branch"] = "\udc00"
+        found = await scene.client.get_run(scene.run_id)
+        assert found.status_message == "broken \ufffd, whole \U0001f600"
+        assert found.git_branch == "\ufffd"
 
     scene(body)
 

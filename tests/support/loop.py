@@ -70,10 +70,11 @@ class PlayedStep:
 
 @dataclass
 class LoopJob(ActionJob):
-    """A job whose steps are played in this process. `read_timeout` is that of one request, in real seconds."""
+    """A job whose steps are played in this process. The timeouts are those of one request, in real seconds."""
 
     factor: float = 1000.0
     read_timeout: float = 20.0
+    connect_timeout: float = 5.0
     is_refused: Callable[[httpx.Request], bool] | None = None
     _plays: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -122,7 +123,9 @@ class LoopJob(ActionJob):
     def _client(self, *arguments: Any) -> CloudClient:
         """As impatient as the job says, and refused by the kernel where it says so."""
         transport = Refusing(self.is_refused) if self.is_refused is not None else None
-        return CloudClient(*arguments, connect_timeout=5.0, read_timeout=self.read_timeout, transport=transport)
+        return CloudClient(
+            *arguments, connect_timeout=self.connect_timeout, read_timeout=self.read_timeout, transport=transport
+        )
 
 
 async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:

@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from tests.support.notes import kept_notes
 
 from dbt_cloud_run.github.artifacts.archive import ArtifactFile, Stopped, write_archive
 
@@ -69,3 +70,18 @@ def test_a_full_disk_is_an_error_of_the_target(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(os.urandom(3_000_000))
     with Path("/dev/full").open("wb", buffering=0) as target, pytest.raises(OSError, match="space"):
         write_archive([ArtifactFile(tmp_path / "x", "x")], target, stop=threading.Event())
+
+
+def test_a_name_that_is_not_allowed_never_takes_the_place_of_one_that_is(tmp_path: Path) -> None:
+    names = ["a:b.sql", "a?b.sql", "a_b.sql", "x:y/c", "x_y/c"]
+    for number, name in enumerate(names):
+        (tmp_path / str(number)).write_text(name)
+    with kept_notes() as notes, (tmp_path / "zip").open("wb") as target:
+        files = (ArtifactFile(tmp_path / str(number), name) for number, name in enumerate(names))
+        write_archive(files, target, stop=threading.Event())
+    with zipfile.ZipFile(tmp_path / "zip") as archive:
+        held = {name: archive.read(name).decode() for name in archive.namelist()}
+    assert held["a_b.sql"] == "a_b.sql"
+    assert held["x_y/c"] == "x_y/c"
+    assert sorted(held.values()) == sorted(names)
+    assert notes == []

@@ -52,7 +52,15 @@ def test_the_stream_is_taken_as_it_is_between_other_entries(tmp_path: Path, name
         subprocess.run([unzip, "-tq", str(tmp_path / "zip")], check=True, capture_output=True)  # noqa: S603
 
 
-@pytest.mark.parametrize("made", [b"", b"not gzip at all, but long enough", gzip.compress(b"of another size", mtime=0)])
+OTHERS = {
+    "empty": b"",
+    "not gzip": b"not gzip at all, but long enough",
+    "of another size": gzip.compress(b"of another size", mtime=0),
+    "of the same size": gzip.compress(CONTENT.replace(b"orders", b"ORDERS"), mtime=0),
+}
+
+
+@pytest.mark.parametrize("made", OTHERS.values(), ids=OTHERS)
 def test_what_does_not_fit_is_compressed_anew(tmp_path: Path, made: bytes) -> None:
     (tmp_path / "m").write_bytes(CONTENT)
     (tmp_path / "m.gz").write_bytes(made)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,8 +12,8 @@ from hypothesis import strategies as st
 from dbt_cloud_run.cloud.answers import MAX_WORDS, error_for, retry_after, server_words, unwrap
 from dbt_cloud_run.cloud.errors import Ambiguous, CloudError, RateLimited, Rejected, Unreadable
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-HERE: Any = {"request": "GET /x/", "host": "h.example", "now": NOW}
+DATE = "Thu, 01 Jan 2026 00:00:00 GMT"
+HERE: Any = {"request": "GET /x/", "host": "h.example"}
 
 
 @pytest.mark.parametrize(
@@ -34,12 +33,17 @@ HERE: Any = {"request": "GET /x/", "host": "h.example", "now": NOW}
     ],
 )
 def test_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> None:
-    assert retry_after(headers, NOW) == seconds
+    assert retry_after({"date": DATE, **headers}) == seconds
+
+
+@pytest.mark.parametrize("date", ["", "soon", "99 Foo 2026"])
+def test_a_date_to_wait_for_says_nothing_without_the_server_s_own_time(date: str) -> None:
+    assert retry_after({"date": date, "retry-after": "Thu, 01 Jan 2026 00:02:00 GMT"}) is None
 
 
 @given(st.text(max_size=60))
 def test_any_header_is_read_without_a_crash(value: str) -> None:
-    wait = retry_after({"retry-after": value}, NOW)
+    wait = retry_after({"date": DATE, "retry-after": value})
     assert wait is None or 0 <= wait <= 86400
 
 

@@ -36,6 +36,18 @@ def test_names_that_lead_elsewhere_are_refused(workspace: Path, name: str) -> No
         inside_workspace(workspace, name)
 
 
+@pytest.mark.parametrize("name", [".git/config", "x/.GitHub/workflows/a.yml", ".github", "a/.git", ".Git./x"])
+def test_git_s_own_folders_are_refused_to_others_and_not_to_the_workflow(workspace: Path, name: str) -> None:
+    with pytest.raises(UnsafePathError, match="Git"):
+        safe_relative(name)
+    assert inside_workspace(workspace, name) == workspace / name
+
+
+@pytest.mark.parametrize("name", [".gitignore", ".git-folder/x", "git/x", ".github.md", "a.git/x"])
+def test_names_that_only_resemble_them_pass(name: str) -> None:
+    assert str(safe_relative(name)) == name
+
+
 @given(st.lists(st.sampled_from(["a", ".", "..", "/", "\\", " ", "\x00", "é", "~"]), max_size=12).map("".join))
 def test_whatever_is_let_through_stays_below(name: str) -> None:
     try:

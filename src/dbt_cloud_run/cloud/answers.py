@@ -28,18 +28,27 @@ _RETRY_AFTER_HEADERS = ("retry-after", "x-rate-limit-retry-after-seconds")
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 
 
-def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """How long the server wants us to wait, in seconds, whether given so or as an HTTP date; None if it is silent."""
+def http_date(value: str) -> datetime | None:
+    """The time that a header such as `Date` names, aware; None for anything else."""
+    try:
+        date = parsedate_to_datetime(value)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return date.replace(tzinfo=UTC) if date.tzinfo is None else date
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """How long the server wants us to wait, in seconds; None if it does not say.
+
+    A date is compared with the answer's own `Date`, never with this machine's clock; without that it says nothing.
+    """
     for name in _RETRY_AFTER_HEADERS:
         value = headers.get(name, "").strip()
-        if re.fullmatch(r"\d{1,12}(\.\d+)?", value):
+        if re.fullmatch(r"[0-9]{1,12}(\.[0-9]+)?", value):
             return min(float(value), _MAX_RETRY_AFTER)
-        try:
-            date = parsedate_to_datetime(value)
-        except (ValueError, TypeError, IndexError, OverflowError):
-            continue
-        date = date.replace(tzinfo=UTC) if date.tzinfo is None else date
-        return min(max((date - now).total_seconds(), 0.0), _MAX_RETRY_AFTER)
+        until, now = http_date(value), http_date(headers.get("date", ""))
+        if until is not None and now is not None:
+            return min(max((until - now).total_seconds(), 0.0), _MAX_RETRY_AFTER)
     return None
 
 
@@ -50,9 +59,20 @@ def _shorten(text: str) -> str:
 
 def _loads(body: bytes) -> Any:
     try:
-        return json.loads(body)
+        return _encodable(json.loads(body))
     except (ValueError, RecursionError):
         return None
+
+
+def _encodable(value: Any) -> Any:
+    """The same, with half surrogate pairs replaced: JSON can hold them, and no file, log or request can."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_encodable(item) for item in value]
+    if isinstance(value, dict):
+        return {_encodable(name): _encodable(item) for name, item in value.items()}
+    return value
 
 
 def server_words(body: bytes) -> str:
@@ -74,13 +94,11 @@ def server_words(body: bytes) -> str:
     return _shorten(text)
 
 
-def error_for(
-    status: int, headers: Mapping[str, str], body: bytes, *, request: str, host: str, now: datetime
-) -> CloudError:
+def error_for(status: int, headers: Mapping[str, str], body: bytes, *, request: str, host: str) -> CloudError:
     """The error that an answer of other than 2xx is. `request` names the request for people, such as `GET /api/…`."""
     words = server_words(body)
     answered = f"dbt Cloud answered {status} to {request}" + (f": {words.rstrip('.')}." if words else ".")
-    wait = retry_after(headers, now)
+    wait = retry_after(headers)
     if 300 <= status < 400:
         target = urlsplit(headers.get("location", "")).hostname or "no named host"
         return Redirected(
@@ -116,10 +134,10 @@ _ADVICE_404 = (
 )
 
 
-def unwrap(status: int, headers: Mapping[str, str], body: bytes, *, request: str, host: str, now: datetime) -> Any:
+def unwrap(status: int, headers: Mapping[str, str], body: bytes, *, request: str, host: str) -> Any:
     """The `data` of an answer's envelope, possibly None. Raises the error that the answer is, `Unreadable` included."""
     if not 200 <= status < 300:
-        raise error_for(status, headers, body, request=request, host=host, now=now)
+        raise error_for(status, headers, body, request=request, host=host)
     content = _loads(body)
     if not isinstance(content, dict) or "data" not in content:
         what = "an empty body" if not body.strip() else "a body that is not the API's JSON"
@@ -127,5 +145,5 @@ def unwrap(status: int, headers: Mapping[str, str], body: bytes, *, request: str
     envelope = content.get("status")
     code = envelope.get("code") if isinstance(envelope, dict) else None
     if isinstance(code, int) and code >= 400:
-        raise error_for(code, headers, body, request=request, host=host, now=now)
+        raise error_for(code, headers, body, request=request, host=host)
     return content["data"]

@@ -2,58 +2,73 @@
 
 from __future__ import annotations
 
-import zlib
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
-import httpx
-
-_GZIP = 16 + zlib.MAX_WBITS  # with its header and its checksum, which are checked
-_PIECE = 256 * 1024  # bytes taken from the wire at once
+from dbt_cloud_run.cloud.inflating import Inflating
 
 
-async def write_body(response: httpx.Response, file: BinaryIO, packed: Path | None) -> tuple[int, bool]:
-    """Write the body unpacked to `file`; gives its size in bytes, and whether `packed` now holds it as it came.
+class Meter(Protocol):
+    """Counts what a download takes, and may end it by raising."""
 
-    Only a body that is a single gzip member is kept packed. Raises `httpx.DecodingError` for one that is damaged or cut
-    short, and what reading the response raises.
+    def arrived(self, count: int) -> None:
+        """So many bytes came from the wire."""
+        ...
+
+    def stored(self, count: int) -> None:
+        """So many bytes are written to disk."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenBody:
+    """Sizes in bytes, as written and as transferred; and whether the body is kept packed as well."""
+
+    size: int
+    wire_bytes: int
+    is_packed: bool
+
+
+async def write_body(
+    pieces: AsyncIterator[bytes],
+    encoding: str,
+    file: BinaryIO,
+    *,
+    packed: Path | None = None,
+    meter: Meter | None = None,
+) -> WrittenBody:
+    """Write the body that comes in `pieces` to `file`, unpacked; and to `packed` as it comes, if that is gzip.
+
+    Only a body that is a single gzip member stays packed. Raises `httpx.DecodingError` for one that is damaged or cut
+    short, `TooLarge`, what the meter raises, and what reading the pieces raises.
     """
-    if packed is None or response.headers.get("content-encoding", "").strip().lower() not in ("gzip", "x-gzip"):
-        size = 0
-        async for piece in response.aiter_bytes():
-            size += file.write(piece)
-        return size, False
-    with packed.open("wb") as kept:
-        unpacking = _Unpacking(file)
-        async for piece in response.aiter_raw(_PIECE):
-            kept.write(piece)
-            unpacking.take(piece)
-    unpacking.finish()
-    return unpacking.size, unpacking.members == 1
+    inflating = Inflating(encoding)
+    packed = packed if inflating.is_gzip else None
+    try:
+        with contextlib.ExitStack() as stack:
+            kept = stack.enter_context(packed.open("wb")) if packed is not None else None
+            async for piece in pieces:
+                if meter is not None:
+                    meter.arrived(len(piece))
+                if kept is not None:
+                    _store(piece, kept, meter)
+                for chunk in inflating.feed(piece):
+                    _store(chunk, file, meter)
+        inflating.finish()
+        is_packed = packed is not None and inflating.members == 1
+    except BaseException:
+        is_packed = False
+        raise
+    finally:
+        if packed is not None and not is_packed:
+            packed.unlink(missing_ok=True)
+    return WrittenBody(inflating.size, inflating.wire, is_packed)
 
 
-class _Unpacking:
-    """gzip, which may have several members, to a file."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._stream = zlib.decompressobj(_GZIP)
-        self._has_begun = False
-        self.size = 0
-        self.members = 0
-
-    def take(self, piece: bytes) -> None:
-        try:
-            while piece:
-                if self._stream.eof:
-                    self._stream, self._has_begun = zlib.decompressobj(_GZIP), False
-                self.size += self._file.write(self._stream.decompress(piece))
-                self.members += not self._has_begun
-                self._has_begun = True
-                piece = self._stream.unused_data
-        except zlib.error as error:
-            raise httpx.DecodingError(f"the gzip data cannot be read: {error}") from error
-
-    def finish(self) -> None:
-        if self._has_begun and not self._stream.eof:
-            raise httpx.DecodingError("the gzip data ends too early")
+def _store(data: bytes, file: BinaryIO, meter: Meter | None) -> None:
+    if meter is not None:
+        meter.stored(len(data))
+    file.write(data)

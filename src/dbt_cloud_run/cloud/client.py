@@ -11,6 +11,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -20,10 +21,10 @@ import httpx
 from pydantic import SecretStr, ValidationError
 
 from dbt_cloud_run.clock import Clock
-from dbt_cloud_run.cloud.body import write_body
+from dbt_cloud_run.cloud.body import Meter, write_body
 from dbt_cloud_run.cloud.errors import NotFound, Rejected, Unreadable
 from dbt_cloud_run.cloud.models import CloudModel, Job, Named, Run
-from dbt_cloud_run.cloud.transport import Transport
+from dbt_cloud_run.cloud.transport import Transport, encoding_of
 
 PAGE = 100  # the most that the platform gives at once
 _Model = TypeVar("_Model", bound=CloudModel)
@@ -59,7 +60,7 @@ class CloudClient:
         self._transport = Transport(
             base_url,
             token,
-            clock.utcnow,
+            clock.monotonic,
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,
             transport=transport,
@@ -77,6 +78,10 @@ class CloudClient:
     def host(self) -> str:
         """The host that is spoken to, for people."""
         return self._transport.host
+
+    def server_now(self) -> datetime | None:
+        """dbt Cloud's own time, to compare with the times that it names; None as long as no answer has told it."""
+        return self._transport.server_now()
 
     async def get_run(self, run_id: int, include: Iterable[str] = ()) -> Run:
         """One run; `include` names related objects such as `run_steps`, `trigger`, `job`, `environment`, `audit`."""
@@ -166,22 +171,24 @@ class CloudClient:
         step: int | None = None,
         packed: Path | None = None,
         check: Callable[[Path], None] | None = None,
+        meter: Meter | None = None,
     ) -> DownloadedFile | None:
         """Stream one artifact to `dest`, whose folder exists; None where there is none (404).
 
         `step` is a step's index; without it the platform serves the last step's. `dest` appears, and replaces what was
         there, only when the transfer is complete and `check` raises nothing about the file; without a check it may be
-        empty, or not be JSON. `packed` receives the body as it came, if that is gzip. Raises the disk's `OSError`, too.
+        empty, or not be JSON. `packed` receives the body as it came, if that is gzip; `meter` may end the download.
+        Raises the disk's `OSError`, too.
         """
         if any(part in ("", ".", "..") for part in path.split("/")):
             raise Rejected(f"{path!r} is no path of an artifact.")
         url = f"{self._account}/runs/{run_id}/artifacts/{quote(path, safe='/')}"
         params = {} if step is None else {"step": str(step)}
-        part = dest.with_name(f".{dest.name[:100]}.{os.urandom(6).hex()}.part")
+        part = dest.with_name(f".{os.urandom(8).hex()}.part")  # short: the name itself may be as long as names can be
         try:
-            async with self._transport.stream(url, params=params) as response:
+            async with self._transport.stream(url, params=params) as (response, pieces):
                 with part.open("xb") as file:
-                    size, is_packed = await write_body(response, file, packed)
+                    body = await write_body(pieces, encoding_of(response), file, packed=packed, meter=meter)
             if check is not None:
                 await asyncio.to_thread(check, part)
             part.replace(dest)
@@ -192,10 +199,10 @@ class CloudClient:
                 part.unlink()
         return DownloadedFile(
             dest,
-            size,
-            response.num_bytes_downloaded,
+            body.size,
+            body.wire_bytes,
             response.headers.get("content-type", ""),
-            packed if is_packed else None,
+            packed if body.is_packed else None,
         )
 
 

@@ -12,7 +12,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WrapValidator
 
-from dbt_cloud_run.model import RunState, TriggerOverrides
+from dbt_cloud_run.cloud.cancellation import cancellation_of
+from dbt_cloud_run.model import Cancellation, CancelledBy, RunState, TriggerOverrides
 
 _STATES = {
     1: RunState.QUEUED,
@@ -27,17 +28,6 @@ WHOLE_RUN = ("run_steps", "trigger", "job", "environment", "audit")
 """The related objects of a run that are asked for (`include_related`) where all of it is needed."""
 
 _DURATION = re.compile(r"(?:(\d{1,6}) days?,? )?(\d{1,7}):([0-5]?\d):([0-5]?\d(?:\.\d+)?)")
-# The platform's wording for a run that made way for a newer commit is documented nowhere, so several are understood.
-_SUPERSEDED = re.compile(
-    r"supersed"
-    r"|\bstale\b"
-    r"|\b(?:newer|new|later|latest|more recent|subsequent)\s+(?:\w+\s+){0,2}(?:commit|push|run|build)"
-    r"|\b(?:commit|push|build)s?\b.{0,40}\b(?:newer|later|more recent)",
-    re.IGNORECASE | re.DOTALL,
-)
-_TIMED_OUT = re.compile(
-    r"timed[ -]?out|exceeded (?:the|its) (?:configured )?(?:timeout|time limit|duration)", re.IGNORECASE
-)
 
 
 def parse_time(value: object) -> datetime | None:
@@ -307,33 +297,40 @@ class Run(CloudModel):
         return RunState.RUNNING if self.is_running or self.in_progress else RunState.UNKNOWN
 
     @property
+    def cancellation(self) -> Cancellation | None:
+        """Who cancelled the run, as far as dbt Cloud says so; None for a run that was not cancelled."""
+        if self.state is not RunState.CANCELLED:
+            return None
+        event = self.audit.cancellation if self.audit else None
+        actor = event.actor if event else None
+        starter = self.audit.trigger.actor if self.audit and self.audit.trigger else None
+        is_starter = None
+        if actor is not None and starter is not None and actor.id is not None and starter.id is not None:
+            is_starter = (actor.type, actor.id) == (starter.type, starter.id)
+        # An actor of whom nothing is known is none: a field may be there and empty.
+        is_named = actor is not None and (actor.id is not None or bool(actor.name))
+        name = (actor.name or "") if actor is not None and is_named else None
+        return cancellation_of(self.status_message, name, is_starter=is_starter)
+
+    @property
     def timed_out(self) -> bool:
         """Ended by dbt Cloud's own time limit, which it reports as cancelled."""
-        return self.state is RunState.CANCELLED and bool(_TIMED_OUT.search(self.status_message or ""))
+        return self.cancellation is not None and self.cancellation.by is CancelledBy.TIME_LIMIT
 
     @property
     def superseded(self) -> bool:
-        """Cancelled by dbt Cloud for a newer commit, going by the status message."""
-        return (
-            self.state is RunState.CANCELLED
-            and not self.timed_out
-            and bool(_SUPERSEDED.search(self.status_message or ""))
-        )
+        """Cancelled by dbt Cloud for a newer run, going by the status message."""
+        return self.cancellation is not None and self.cancellation.by is CancelledBy.NEWER_RUN
 
     @property
-    def canceller(self) -> Actor | None:
-        """Who cancelled the run, where the audit was asked for and says so."""
-        event = self.audit.cancellation if self.audit else None
-        return event.actor if event else None
+    def has_begun_steps(self) -> bool:
+        """Whether any step can have begun: the run has a start, or a step that is listed."""
+        return self.started_at is not None or bool(self.run_steps)
 
     @property
-    def cancelled_by_another(self) -> bool | None:
-        """Whether somebody else cancelled it than triggered it; None where the audit does not say."""
-        canceller = self.canceller
-        starter = self.audit.trigger.actor if self.audit and self.audit.trigger else None
-        if canceller is None or starter is None or canceller.id is None or starter.id is None:
-            return None
-        return (canceller.type, canceller.id) != (starter.type, starter.id)
+    def has_ended_after_steps(self) -> bool:
+        """Whether it has ended, and steps of it can have begun; a run that succeeded or failed has had some."""
+        return self.state.is_terminal and (self.state is not RunState.CANCELLED or self.has_begun_steps)
 
     @property
     def overrides(self) -> TriggerOverrides:

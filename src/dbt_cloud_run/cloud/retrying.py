@@ -13,7 +13,15 @@ from typing import NoReturn, TypeVar
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from dbt_cloud_run.clock import Clock
-from dbt_cloud_run.cloud.errors import CloudError, NotFound, RateLimited, Unreachable, WrongHost
+from dbt_cloud_run.cloud.errors import (
+    CloudError,
+    Forbidden,
+    NotFound,
+    RateLimited,
+    Unauthorized,
+    Unreachable,
+    WrongHost,
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -22,8 +30,11 @@ WRONG_HOST_BUDGET = 20.0  # seconds for a host that is most likely misspelt, as 
 ARTIFACT_BUDGET = 90.0  # seconds for artifacts, from the end of the run
 NEW_RUN_GRACE = 60.0  # seconds in which a new run may still be answered with 404
 COOLDOWN = 300.0  # seconds that a 429 without `Retry-After` costs, as the platform documents it
+LONGEST_COOLDOWN = 300.0  # seconds that any answer can keep us still: what is asked about goes on in the meantime
 _LONGEST_BACKOFF = 30.0
 _LONGEST_TAUGHT_INTERVAL = 60.0
+
+REFUSALS_REPEATED = 3  # times that a 401 or 403 is asked again after the same token was accepted
 
 T = TypeVar("T")
 
@@ -34,8 +45,8 @@ def backoff(attempt: int) -> float:
 
 
 def cooldown(error: CloudError) -> float:
-    """Seconds to keep still after a 429, or another answer that names a time."""
-    return COOLDOWN if error.retry_after is None else error.retry_after
+    """Seconds to keep still after a 429, or another answer that names a time: never more than `LONGEST_COOLDOWN`."""
+    return COOLDOWN if error.retry_after is None else min(error.retry_after, LONGEST_COOLDOWN)
 
 
 class RateLimit:
@@ -63,6 +74,7 @@ class Reader:
         self.clock = clock
         self.rate_limit = RateLimit(clock)
         self.has_contact = False  # whether anything has ever been answered
+        self.has_succeeded = False  # whether the token has ever been accepted
 
     def within(self, seconds: float, limit: float | None = None) -> float:
         """The deadline, on the monotonic clock, that ends so many seconds from now, or at `limit` if that is sooner."""
@@ -103,6 +115,7 @@ class _Read:
         self._tolerate_404_until = float("-inf") if tolerate_404_until is None else tolerate_404_until
         self._tolerated = tolerated
         self._started = reader.clock.monotonic()
+        self._refusals = 0
 
     async def run(self, call: Callable[[], Awaitable[T]]) -> T:
         async def attempt() -> T:
@@ -114,7 +127,7 @@ class _Read:
                 if isinstance(error, RateLimited):
                     self._rate_limit.observe(error)
                 raise
-            self._reader.has_contact = True
+            self._reader.has_contact = self._reader.has_succeeded = True
             return result
 
         retrying = AsyncRetrying(
@@ -135,11 +148,16 @@ class _Read:
                 "Run fewer workflows against this account at a time.",
             )
         if pause > 0:
+            _logger.info("dbt Cloud's rate limit holds for %.0f s more: waiting.", pause)
             await self._clock.sleep(pause)
 
     def _may_repeat(self, error: BaseException) -> bool:
         if isinstance(error, NotFound):
             return self._clock.monotonic() < self._tolerate_404_until
+        if isinstance(error, Unauthorized | Forbidden):
+            # The same token worked before: one such answer in the middle can pass.
+            self._refusals += 1
+            return self._reader.has_succeeded and self._refusals <= REFUSALS_REPEATED
         return isinstance(error, CloudError) and (error.is_transient or isinstance(error, self._tolerated))
 
     def _wait(self, state: RetryCallState) -> float:
@@ -165,11 +183,14 @@ class _Read:
 
     def _give_up(self, state: RetryCallState) -> NoReturn:
         error = _error(state)
+        if isinstance(error, Unauthorized | Forbidden):
+            raise error
         spent = self._clock.monotonic() - self._started
         times = "once" if state.attempt_number == 1 else f"{state.attempt_number} times in {spent:.0f} s"
         why = ""
         if state.upcoming_sleep and isinstance(error, RateLimited):
-            why = f" The wait of {state.upcoming_sleep:.0f} s that it demands is longer than the time left."
+            demanded = max(error.retry_after or 0.0, state.upcoming_sleep)
+            why = f" The wait of {demanded:.0f} s that it demands is longer than the time left."
         raise Unreachable(
             f"dbt Cloud could not be read, tried {times}. The last answer: {error.message}{why}",
             error.advice or "If dbt Cloud has no incident, check the runner's network.",

@@ -10,7 +10,7 @@ import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -18,7 +18,8 @@ import httpx
 from pydantic import SecretStr
 
 from dbt_cloud_run import __version__
-from dbt_cloud_run.cloud.answers import error_for, unwrap
+from dbt_cloud_run.cloud.abridging import Abridging
+from dbt_cloud_run.cloud.answers import error_for, http_date, unwrap
 from dbt_cloud_run.cloud.errors import (
     Ambiguous,
     CloudError,
@@ -28,6 +29,7 @@ from dbt_cloud_run.cloud.errors import (
     UntrustedCertificate,
     WrongHost,
 )
+from dbt_cloud_run.cloud.inflating import Inflating
 from dbt_cloud_run.errors import ConfigError
 from dbt_cloud_run.network.certificates import tls_context
 from dbt_cloud_run.network.proxies import proxy_for
@@ -35,7 +37,10 @@ from dbt_cloud_run.redaction import forms, redact
 
 _logger = logging.getLogger(__name__)  # shown where the runner asks for debug lines; no header is logged
 
-MAX_JSON_BYTES = 64 * 1024 * 1024  # of an answer that is read into memory; artifacts go to disk
+MAX_JSON_BYTES = 64 * 1024 * 1024  # kept in memory of an answer that is JSON; artifacts go to disk
+MAX_ERROR_BYTES = 1024 * 1024  # read of an answer that is an error
+UNQUESTIONED_JSON = 256 * 1024 * 1024  # as `UNQUESTIONED`: more, since what is not kept takes no memory
+SLOWEST = 1024.0  # bytes a second, over the time of one read: a body that comes more slowly never ends
 _KEEP_ALIVE_SECONDS = 90.0  # longer than the longest interval between two polls
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _NOT_RECEIVED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
@@ -52,7 +57,7 @@ class Transport:
         self,
         base_url: str,
         token: SecretStr,
-        now: Callable[[], datetime],
+        monotonic: Callable[[], float],
         *,
         connect_timeout: float,
         read_timeout: float,
@@ -69,13 +74,19 @@ class Transport:
                 "`api-token` has characters that no dbt Cloud token has.",
                 "Copy it again, without quotes or line breaks.",
             )
-        self._now = now
+        self._monotonic = monotonic
+        self._seen: tuple[datetime, float] | None = None  # the server's time, and ours then
         self._secret = secret
+        self._read_timeout = read_timeout
         self._total_timeout = connect_timeout + 2 * read_timeout
         try:
             self._http = httpx.AsyncClient(
                 base_url=f"{parts.scheme}://{parts.netloc}",
-                headers={"Authorization": f"Token {secret}", "User-Agent": f"dbt-cloud-run/{__version__}"},
+                headers={
+                    "Authorization": f"Token {secret}",
+                    "User-Agent": f"dbt-cloud-run/{__version__}",
+                    "Accept-Encoding": "gzip",  # what is inflated within bounds here, and httpx would not
+                },
                 timeout=httpx.Timeout(read_timeout, connect=connect_timeout),
                 limits=httpx.Limits(max_connections=16, keepalive_expiry=_KEEP_ALIVE_SECONDS),
                 # A context without any CA: nothing is verified over plain http, and nothing else may be spoken.
@@ -92,6 +103,13 @@ class Transport:
         """Close the session."""
         await self._http.aclose()
 
+    def server_now(self) -> datetime | None:
+        """The server's own time, by its last answer; None as long as none has named it."""
+        if self._seen is None:
+            return None
+        date, at = self._seen
+        return date + timedelta(seconds=max(self._monotonic() - at, 0.0))
+
     async def call(
         self, method: str, path: str, *, params: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None
     ) -> Any:
@@ -104,34 +122,52 @@ class Transport:
                 method, path, params=params, json=body, headers={"Accept": "application/json"}
             ) as response,
         ):
+            self._see(response)
             content = await _read(response, request)
         _tell(request, params, response, began)
         with self._scrubbed():
-            return unwrap(
-                response.status_code, response.headers, content, request=request, host=self.host, now=self._now()
-            )
+            return unwrap(response.status_code, response.headers, content, request=request, host=self.host)
 
     @contextlib.asynccontextmanager
-    async def stream(self, path: str, *, params: Mapping[str, str] | None = None) -> AsyncIterator[httpx.Response]:
-        """GET something that is read piece by piece. Raises `CloudError`s, also when it breaks off half-way."""
+    async def stream(
+        self, path: str, *, params: Mapping[str, str] | None = None
+    ) -> AsyncIterator[tuple[httpx.Response, AsyncIterator[bytes]]]:
+        """GET something that is read piece by piece: the answer, and its body as it comes, compressed or not.
+
+        Raises `CloudError`s, also when it breaks off half-way or hardly moves.
+        """
         request, began = f"GET {path}", time.monotonic()
-        async with (
-            self._failures(request),
-            self._http.stream("GET", path, params=params, headers={"Accept": "*/*"}) as response,
-        ):
-            if not 200 <= response.status_code < 300:
-                content = await _read(response, request)
-                with self._scrubbed():
-                    raise error_for(
-                        response.status_code,
-                        response.headers,
-                        content,
-                        request=request,
-                        host=self.host,
-                        now=self._now(),
-                    )
-            yield response
+        async with self._failures(request), contextlib.AsyncExitStack() as stack:
+            async with asyncio.timeout(self._total_timeout):
+                response = await stack.enter_async_context(
+                    self._http.stream("GET", path, params=params, headers={"Accept": "*/*"})
+                )
+                self._see(response)
+                if not 200 <= response.status_code < 300:
+                    content = await _read(response, request)
+                    with self._scrubbed():
+                        raise error_for(
+                            response.status_code, response.headers, content, request=request, host=self.host
+                        )
+            yield response, self._pieces(response)
         _tell(request, params, response, began)
+
+    async def _pieces(self, response: httpx.Response) -> AsyncIterator[bytes]:
+        """The body as it comes. Raises `TimeoutError` where it comes too slowly: a silence is httpx's own business."""
+        since, count = time.monotonic(), 0
+        async for piece in _raw(response):
+            yield piece
+            count += len(piece)
+            window = time.monotonic() - since
+            if window >= self._read_timeout:
+                if count < SLOWEST * window:
+                    raise TimeoutError
+                since, count = time.monotonic(), 0
+
+    def _see(self, response: httpx.Response) -> None:
+        date = http_date(response.headers.get("date", ""))
+        if date is not None:
+            self._seen = date, self._monotonic()
 
     @contextlib.asynccontextmanager
     async def _failures(self, request: str) -> AsyncIterator[None]:
@@ -195,12 +231,33 @@ def _is_wrong_host(error: BaseException | None) -> bool:
     return error is not None and not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError)
 
 
+def encoding_of(response: httpx.Response) -> str:
+    """The encoding in which `Transport.stream` hands out the body."""
+    # A transport that makes whole answers, without a connection, has decoded them.
+    return "" if response.is_stream_consumed else response.headers.get("content-encoding", "")
+
+
+async def _raw(response: httpx.Response) -> AsyncIterator[bytes]:
+    if response.is_stream_consumed:
+        yield response.content
+        return
+    async for piece in response.aiter_raw():
+        yield piece
+
+
 async def _read(response: httpx.Response, request: str) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    async for part in response.aiter_bytes():
-        size += len(part)
-        if size > MAX_JSON_BYTES:
-            raise TooLarge(f"The answer to {request} is larger than {MAX_JSON_BYTES // 2**20} MiB.")
-        parts.append(part)
-    return b"".join(parts)
+    """The body of an answer that is JSON, with its long strings cut to their end; of an error, only how it begins."""
+    is_error = not 200 <= response.status_code < 300
+    inflating = Inflating(encoding_of(response), unquestioned=UNQUESTIONED_JSON)
+    kept = Abridging(MAX_JSON_BYTES)
+    async for piece in _raw(response):
+        for chunk in inflating.feed(piece):
+            kept.feed(chunk)
+            if is_error and kept.size > MAX_ERROR_BYTES:
+                return kept.finish()
+            if kept.size > MAX_JSON_BYTES:
+                raise TooLarge(
+                    f"The answer to {request} is larger than {MAX_JSON_BYTES // 2**20} MiB, without its logs."
+                )
+    inflating.finish()
+    return kept.finish()

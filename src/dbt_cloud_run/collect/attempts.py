@@ -49,7 +49,7 @@ def attempt_of(
         queued_seconds=queued_seconds(run),
         retried_natively=run.retrying_run_id is not None,
         warnings=warnings,
-        cancelled_by_another=run.cancelled_by_another,
+        cancellation=run.cancellation,
     )
 
 

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
+import logging
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from dbt_cloud_run.cloud.client import CloudClient, DownloadedFile
-from dbt_cloud_run.cloud.errors import CloudError, NotFound, Unreachable, Unreadable
+from dbt_cloud_run.cloud.errors import CloudError, NotFound, TooLarge, Unreachable, Unreadable
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import ARTIFACT_BUDGET, Reader
+from dbt_cloud_run.collect.allowance import Allowance, Overdue
 from dbt_cloud_run.github.files import UnsafePathError, require_inside, safe_relative
 from dbt_cloud_run.model import RunState
 
+_logger = logging.getLogger(__name__)
+
 AT_ONCE = 4
+_NAMED = 5  # files in the warning about those that there was no time for
 _EDGE = 1024  # bytes
 _BROKEN = (b"{", b"[", b"<")  # how JSON that is cut short, and a proxy's page, begin
 _BLANK = b" \t\r\n\xef\xbb\xbf"  # with the mark of the byte order
+UNEXPECTED_GRACE = 5.0  # seconds in which a run may still report artifacts that no step of it can have left
+_LONGEST_SILENCE = 10.0  # seconds
 CANCELLED_GRACE = 15.0  # seconds in which artifacts of a cancelled run may still appear
+_MADE_HERE = ("assets.json", "junit.xml", "result.json", "summary.md")  # at the top of the folder, by this action
+_AT_TOP = ("run_results.json", "manifest.json", "catalog.json", "sources.json", *_MADE_HERE)  # files, never folders
+_STEPS = "runs"  # the folder of the steps' own artifacts
 
 
 @dataclass(slots=True)
@@ -43,10 +54,14 @@ class Downloads:
     _deadline: float = field(init=False)
     _late_until: float = field(init=False)
     _slots: asyncio.Semaphore = field(init=False)
+    _allowance: Allowance = field(init=False)
+    _left_out: list[str] = field(default_factory=list)  # there was no time for them
 
     def __post_init__(self) -> None:
         now = self.reader.clock.monotonic()
-        ago = (self.reader.clock.utcnow() - self.run.finished_at).total_seconds() if self.run.finished_at else 0.0
+        # dbt Cloud's times are compared with its own clock alone: where it does not say, the run has ended just now.
+        server_now, ended = self.client.server_now(), self.run.finished_at
+        ago = (server_now - ended).total_seconds() if server_now and ended else 0.0
         limit = ARTIFACT_BUDGET
         if not self.run.state.is_terminal:  # we are out of time, and it goes on: what is there now is all
             limit = 0.0
@@ -55,13 +70,23 @@ class Downloads:
         self._deadline = now + ARTIFACT_BUDGET
         self._late_until = now + min(max(limit - ago, 0.0), limit)
         self._slots = asyncio.Semaphore(AT_ONCE)
+        self._allowance = Allowance(self.reader.clock)
 
-    async def until_saved(self) -> None:
-        """Wait until the run says that its artifacts are saved, as long as they may still be saving."""
-        pause = 0.5
-        while not self.run.artifacts_saved and self.reader.clock.monotonic() < self._late_until:
+    async def until_saved(self, *, are_expected: bool = True) -> None:
+        """Wait until the run reports that its artifacts are saved, as long as they may still be saving.
+
+        `are_expected`: a step has run that leaves artifacts. Without one, seconds are enough.
+        """
+        until = self._late_until
+        if not are_expected:
+            until = min(until, self.reader.clock.monotonic() + UNEXPECTED_GRACE)
+        pause, is_said = 0.5, False
+        while not self.run.artifacts_saved and (left := until - self.reader.clock.monotonic()) > 0:
+            if left > _LONGEST_SILENCE and not is_said:
+                _logger.info("Waiting for up to %.0f s until dbt Cloud has saved the artifacts.", left)
+                is_said = True
             limited = max(pause, self.reader.rate_limit.minimum_interval)
-            await self.reader.clock.sleep(min(limited, max(self._late_until - self.reader.clock.monotonic(), 0.0)))
+            await self.reader.clock.sleep(min(limited, left))
             pause = min(pause * 1.6, 10.0)
             try:
                 latest = await self.reader.read(lambda: self.client.get_run(self.run.id), deadline=self._deadline)
@@ -80,6 +105,8 @@ class Downloads:
         what = f"{path} of run {self.run.id}{'' if step is None else f', step {step},'}"
         try:
             safe_relative(path)
+            if target == self.kept / path:
+                require_free(path)
             if target.is_relative_to(self.kept):
                 require_inside(self.kept, target)
             async with self._slots:
@@ -88,9 +115,13 @@ class Downloads:
         except UnsafePathError as error:
             self.warnings.append(f"An artifact of run {self.run.id} is left out: {error}.")
             return spare is not None and await self.file(path, spare, step, expected=expected)
+        except Overdue:
+            self._leave_out(what)
+            return False
         except CloudError as error:
             is_absent = isinstance(error, NotFound) or isinstance(error.__cause__, NotFound)
             self.is_unread |= isinstance(error, Unreachable) and not isinstance(error.__cause__, NotFound | Unreadable)
+            self.is_unread |= isinstance(error, TooLarge)
             if expected or not is_absent:
                 why = "is missing" if is_absent else f"could not be downloaded: {error.message}"
                 self.warnings.append(f"{what} {why}.".replace("..", "."))
@@ -105,7 +136,9 @@ class Downloads:
         return True
 
     async def _read(self, path: str, target: Path, step: int | None, what: str, *, expected: bool) -> DownloadedFile:
-        packed = self.packing / f"{self.run.id}-{step}-{path.replace('/', '-')[:100]}.gz" if self.packing else None
+        # By a hash, so that no two share a name, however long they are and whatever they are made of.
+        name = hashlib.sha256(f"{self.run.id}/{step}/{path}".encode()).hexdigest()
+        packed = self.packing / f"{name}.gz" if self.packing else None
 
         def check(file: Path) -> None:
             if file.stat().st_size == 0:
@@ -118,13 +151,29 @@ class Downloads:
                 raise NotFound(f"There is no {what}.")
 
         async def once() -> DownloadedFile:
-            file = await self.client.download(self.run.id, path, target, step=step, packed=packed, check=check)
+            with self._allowance.begin() as usage:
+                file = await self.client.download(
+                    self.run.id, path, target, step=step, packed=packed, check=check, meter=usage
+                )
             if file is None:
                 raise NotFound(f"There is no {what}.")
             return file
 
         tolerated = self._late_until if expected else None
         return await self.reader.read(once, deadline=self._deadline, tolerate_404_until=tolerated)
+
+    def _leave_out(self, what: str) -> None:
+        """One warning for all that there was no time for, however many they are."""
+        self.is_unread = True
+        if self._left_out:
+            self.warnings.remove(self._overdue())
+        self._left_out.append(what)
+        self.warnings.append(self._overdue())
+
+    def _overdue(self) -> str:
+        named = "; ".join(self._left_out[:_NAMED])
+        more = f" and {len(self._left_out) - _NAMED} more" if len(self._left_out) > _NAMED else ""
+        return f"Downloading the artifacts of run {self.run.id} took too long. Left out: {named}{more}."
 
     def discard(self, path: str, step: int | None) -> None:
         """What was downloaded turned out not to be what its name says: it is not kept."""
@@ -140,6 +189,17 @@ class Downloads:
         except CloudError as error:
             self.warnings.append(f"The artifacts of run {self.run.id} could not be listed: {error.message}")
             return ()
+
+
+def require_free(path: str) -> None:
+    """See to it that an artifact at the top of the folder takes the place of no file that the contract puts there.
+
+    Raises:
+        UnsafePathError: it does.
+    """
+    first, *rest = PurePosixPath(path).parts
+    if first == _STEPS or (first in _AT_TOP if rest else first in _MADE_HERE):
+        raise UnsafePathError(f"{path[:200]!r} would take the place of {first}, which this action makes itself")
 
 
 def _edges(file: Path) -> bytes:

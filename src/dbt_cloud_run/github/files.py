@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import unicodedata
 from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -19,11 +20,26 @@ class UnsafePathError(ValueError):
 
 
 def safe_relative(name: str) -> PurePosixPath:
-    """A name that somebody else gave (the API, an archive) as a relative path that only goes down.
+    """A name that the API or an archive made as a relative path that only goes down, and not into Git's own folders.
 
     Raises:
-        UnsafePathError: it is empty, absolute, too long, or holds `..`, a backslash or control characters.
+        UnsafePathError: it is empty, absolute, too long, or holds `..`, `.git`, `.github`, a backslash or control
+            characters.
     """
+    path = _relative(name)
+    if any(_is_gits(part) for part in path.parts):
+        raise UnsafePathError(f"{name[:200]!r} would change what Git or GitHub runs")
+    return path
+
+
+def _is_gits(part: str) -> bool:
+    """Whether some file system takes this name for `.git` or `.github` (as Git itself checks: `protectNTFS`)."""
+    plain = unicodedata.normalize("NFKC", part).casefold()
+    plain = "".join(character for character in plain if unicodedata.category(character) != "Cf")
+    return plain.partition(":")[0].rstrip(" .") in (".git", ".github", "git~1", "github~1")
+
+
+def _relative(name: str) -> PurePosixPath:
     shown = repr(name[:200])
     if not name or name.startswith("/") or "\\" in name or _CONTROL.search(name):
         raise UnsafePathError(f"{shown} is no relative path with forward slashes")
@@ -50,7 +66,7 @@ def inside_workspace(workspace: Path, relative: str | PurePosixPath) -> Path:
     root = Path(os.path.realpath(workspace))
     if str(PurePosixPath(relative)) == "." and str(relative):
         return root
-    path = safe_relative(str(relative))
+    path = _relative(str(relative))
     real = Path(os.path.realpath(root / path))
     if not real.is_relative_to(root):
         raise UnsafePathError(f"'{path}' leads out of the workspace through a symbolic link")

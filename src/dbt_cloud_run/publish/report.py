@@ -22,6 +22,7 @@ from dbt_cloud_run.settings.settings import Settings
 
 if TYPE_CHECKING:
     from dbt_cloud_run.dbt.artifacts import Manifest
+    from dbt_cloud_run.dbt.manifests import Manifests
 
 _logger = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ COMPOSED = (ASSETS, RESULT, SUMMARY)
 
 def build_report(
     outcome: Outcome,
-    manifest: Manifest | None,
+    manifests: Manifests | None,
     settings: Settings,
     *,
     subject: Subject,
@@ -44,6 +45,7 @@ def build_report(
 
     Without a `checkout`, nothing is linked or annotated.
     """
+    manifest = manifests.newest if manifests else None
     last = outcome.last
     report = Report(
         outcome=outcome,
@@ -64,8 +66,8 @@ def build_report(
         notice = other_commit(subject, repository.sha) if is_here and is_own else ""
         return replace(
             report,
-            assets=materializations(outcome.ledger, manifest, repository),
-            nodes=NodeInfos(manifest, repository) if manifest else {},
+            assets=materializations(outcome.ledger, manifests, repository),
+            nodes=NodeInfos(manifests, repository) if manifests else {},
             edges=edges_of(manifest) if manifest else {},
             commit_url=_commit_url(settings, repository, subject, is_here=is_here, is_own=is_own),
             notices=(notice,) if notice else (),

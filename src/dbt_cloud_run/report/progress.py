@@ -24,7 +24,7 @@ _NODE_LINE = re.compile(
     r"^(?:.*\]: |\S+ +| *)(?P<number>\d{1,7}) of (?P<total>\d{1,7}) (?P<word>[A-Z]\S*) (?!.*\bhook: )(?P<rest>.*)"
 )
 _NEW_INVOCATION = re.compile(r"Running with dbt|\bConcurrency: \d+ threads")
-_DOTS = re.compile(r"\s*\.{2,}.*|\s*\[[^\]]*\]\s*$")
+_DOTS = re.compile(r"(?<!\s)\s*\.{2,}.*|(?<!\s)\s*\[[^\]]*\]\s*$")
 _RUNNING_SHOWN = 3
 _NAME_SEEN = 500  # characters of a line in which a node's name is sought
 

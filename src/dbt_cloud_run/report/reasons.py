@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-from dbt_cloud_run.model import Ending, FateKind, Invariant
+from dbt_cloud_run.model import CancelledBy, Ending, FateKind, Invariant
 
 if TYPE_CHECKING:
     from dbt_cloud_run.model import Attempt, Contradiction, Fate, Interruption, LimitReached, Outcome
@@ -32,12 +32,28 @@ def reason(outcome: Outcome) -> tuple[str, str]:
 def _ending(last: Attempt, ending: Ending) -> str:
     words = {
         Ending.ERROR: f"Run {last.run_id} failed.",
-        Ending.CANCELLED: f"Run {last.run_id} was cancelled in dbt Cloud.",
-        Ending.SUPERSEDED: f"Run {last.run_id} was cancelled by dbt Cloud for a newer commit.",
+        Ending.CANCELLED: _cancelled(last),
+        Ending.SUPERSEDED: _superseded(last),
         Ending.TIMED_OUT: f"Run {last.run_id} reached dbt Cloud's own time limit.",
     }
     said = f" dbt Cloud's message: {last.status_message}" if last.status_message else ""
     return words[ending] + said if ending in words else ""
+
+
+def _cancelled(last: Attempt) -> str:
+    """Who cancelled a run, as far as it is known."""
+    cancellation = last.cancellation
+    by = cancellation.by if cancellation else CancelledBy.UNKNOWN
+    name = f" ({cancellation.actor})" if cancellation and cancellation.actor else ""
+    return f"Run {last.run_id} was cancelled {by.value}{name}."
+
+
+def _superseded(last: Attempt) -> str:
+    cancellation = last.cancellation
+    newer = cancellation.newer_run_id if cancellation else None
+    which = f"run {newer}" if newer else "a newer run"
+    of_commit = " of a newer commit" if cancellation and cancellation.is_for_commit else ""
+    return f"Run {last.run_id} was superseded: dbt Cloud runs {which}{of_commit} instead."
 
 
 def _contradiction(found: Contradiction, outcome: Outcome) -> tuple[str, str]:

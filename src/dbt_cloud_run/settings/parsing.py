@@ -148,6 +148,8 @@ def base_url(text: str) -> str:
         raise BadValueError(f"must have two slashes after https:, or no scheme at all, {example}")
     if not separator:
         scheme, rest = "https", text
+    if rest.lstrip("/").partition("/")[0].lower() in ("https:", "http:"):
+        raise BadValueError(f"must have https:// once, {example}")
     scheme = scheme.lower()
     if not text.isascii() or not text.isprintable() or "%" in rest.partition("/")[0] or " " in text:
         raise BadValueError(f"must be a host name or an access URL, {example}")

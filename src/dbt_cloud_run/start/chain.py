@@ -39,7 +39,8 @@ class Chain:
     def needs_retry(self) -> bool:
         """Whether it has ended, and not well. A run that was cancelled by another person is left at that."""
         last = self.last
-        if not last.state.is_terminal or last.superseded or last.cancelled_by_another:
+        cancellation = last.cancellation
+        if not last.state.is_terminal or last.superseded or (cancellation and cancellation.is_by_another):
             return False
         return last.state is not RunState.SUCCESS or self.is_partial
 

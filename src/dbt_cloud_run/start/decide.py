@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from dbt_cloud_run.cloud.client import CloudClient
-from dbt_cloud_run.cloud.errors import CloudError
+from dbt_cloud_run.cloud.errors import CloudError, Forbidden, Unreachable
 from dbt_cloud_run.cloud.models import WHOLE_RUN, Job, Run
 from dbt_cloud_run.cloud.retrying import READ_BUDGET, Reader
 from dbt_cloud_run.errors import ConfigError
@@ -28,6 +28,9 @@ from dbt_cloud_run.start.tag import RunKey, Tag, cause_text, run_key
 from dbt_cloud_run.waiting.polling import usual_durations
 
 _logger = logging.getLogger(__name__)
+
+OPTIONAL_LIST_BUDGET = 20.0
+"""Seconds for the list of the job's runs where the job can be triggered without it."""
 
 _WARNING_BUDGET = 5.0
 """Seconds for a read that only a warning depends on."""
@@ -51,8 +54,8 @@ class Decision:
     cause: str
     # Of the first trigger: every retry sends them again.
     overrides: TriggerOverrides
-    # The highest id of a run of the job before this step's own; 0 for a job that has never run.
-    baseline_id: int = 0
+    # The highest id of a run of the job before this step's own; 0 for a job that has never run, None if not known.
+    baseline_id: int | None = 0
     # Seconds that comparable runs took lately, newest first.
     history: tuple[float, ...] = ()
     # With ATTACH: the run.
@@ -74,7 +77,7 @@ class Decision:
         """The request that starts the first run."""
         return self.request(self.tag, self.overrides, self.baseline_id)
 
-    def request(self, tag: Tag, overrides: TriggerOverrides, baseline_id: int) -> NewRun:
+    def request(self, tag: Tag, overrides: TriggerOverrides, baseline_id: int | None) -> NewRun:
         """A request for a run of this job."""
         body = {"cause": cause_text(tag, self.cause), **overrides.body()}
         return NewRun(job_id=self.job_id, baseline_id=baseline_id, tag=tag, body=body)
@@ -85,11 +88,11 @@ async def decide(settings: Settings, client: CloudClient, reader: Reader, *, dea
     if settings.run_id is not None:
         return await _attach_by_id(settings, client, reader, settings.run_id, deadline)
     job_id = settings.job_id or await _job_id_by_name(settings, client, reader, deadline)
-    is_rerun = settings.github.run_attempt > 1 and settings.resume != "off"
-    recent, job = await asyncio.gather(
-        _recent_runs(client, reader, job_id, deadline, with_audit=is_rerun),
+    listed, job = await asyncio.gather(
+        _listed_runs(settings, client, reader, job_id, deadline),
         _job(settings, client, reader, job_id, deadline),
     )
+    recent = listed or ()
     subject = await _subject(settings, reader, job)
     overrides = _overrides(settings, job_id, job, subject)
     decision = Decision(
@@ -98,7 +101,7 @@ async def decide(settings: Settings, client: CloudClient, reader: Reader, *, dea
         tag=Tag.new(_key(settings, job_id, overrides), settings.github.run_attempt),
         cause=settings.cause,
         overrides=overrides,
-        baseline_id=max((run.id for run in recent), default=0),
+        baseline_id=None if listed is None else max((run.id for run in recent), default=0),
         history=usual_durations(recent, overrides),
         subject=subject,
     )
@@ -114,6 +117,35 @@ async def _recent_runs(
         lambda: client.list_runs(job_id, include=include), deadline=reader.within(READ_BUDGET, deadline)
     )
     return tuple(sorted(runs, key=lambda run: run.id, reverse=True))
+
+
+async def _listed_runs(
+    settings: Settings, client: CloudClient, reader: Reader, job_id: int, deadline: float | None
+) -> tuple[Run, ...] | None:
+    """The job's newest runs; None where they cannot be listed, and no input needs them."""
+    needing = _input_that_needs_the_list(settings)
+    budget = READ_BUDGET if needing else OPTIONAL_LIST_BUDGET
+    limit = reader.within(budget, deadline)
+    try:
+        return await _recent_runs(client, reader, job_id, limit, with_audit=needing == "resume")
+    except (Unreachable, Forbidden) as error:
+        if needing:
+            advice = f"`{needing}` needs the list of the job's runs. {error.advice}".strip()
+            raise type(error)(error.message, advice, status=error.status) from error
+        _logger.warning(
+            "The runs of job %s could not be listed, so the job is triggered without them: a trigger whose answer is "
+            "lost is not sent again, and how long the job usually takes is not known. %s",
+            job_id,
+            error.message,
+        )
+        return None
+
+
+def _input_that_needs_the_list(settings: Settings) -> str | None:
+    """The input for which the runs that exist already decide what this step does; None if there is none."""
+    if settings.reuse != "never":
+        return "reuse"
+    return "resume" if settings.github.run_attempt > 1 and settings.resume != "off" else None
 
 
 def _resumed(settings: Settings, decision: Decision, recent: tuple[Run, ...]) -> Decision | None:

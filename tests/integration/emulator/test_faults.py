@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
+from standins.emulator import RunningEmulator, running_emulator
 from tests.support.dbt_project import write_tiny_project
 from tests.support.emulated_jobs import JOB
-from tests.support.emulator import RunningEmulator, running_emulator
 
 SPOILED = [
     ({"effect": "status", "status": 503}, 503, False),
@@ -49,6 +49,7 @@ def test_an_answer_that_is_replaced(
         ({"effect": "reset", "took_effect": True}, httpx.ReadError, True),
         ({"effect": "close", "took_effect": True}, httpx.RemoteProtocolError, True),
         ({"effect": "truncated"}, httpx.RemoteProtocolError, True),
+        ({"effect": "trickle", "pause": 60}, httpx.ReadTimeout, True),
         ({"effect": "pass", "delay": 60}, httpx.ReadTimeout, False),
         ({"effect": "status", "status": 200, "delay": 60, "took_effect": True}, httpx.ReadTimeout, True),
     ],

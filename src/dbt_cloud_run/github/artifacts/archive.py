@@ -32,7 +32,7 @@ class ArtifactFile:
     """A file on disk, and its path in the artifact, relative and with `/`.
 
     `packed` is the same content as one gzip member, if there is that: its data is taken as it is, since zip files and
-    gzip share their compression. A file of another size is not what it was, and is compressed anew.
+    gzip share their compression. A file of another size or checksum is not what it was, and is compressed itself.
     """
 
     path: Path
@@ -62,7 +62,7 @@ def write_archive(files: Iterable[ArtifactFile], target: BinaryIO, *, stop: thre
     names: set[str] = set()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
         for file in sorted(files, key=_by_name) if isinstance(files, Sequence) else files:
-            name = _FORBIDDEN.sub("_", file.arcname).lstrip("/")
+            name = _entry_name(file.arcname)
             if name in names or ".." in name.split("/"):
                 _logger.info("%s is not in the artifact: its name is taken or not allowed there.", file.arcname)
             elif _write_entry(archive, file, name, stop):
@@ -70,6 +70,15 @@ def write_archive(files: Iterable[ArtifactFile], target: BinaryIO, *, stop: thre
             else:
                 _logger.info("%s is not in the artifact: it cannot be read as a regular file.", file.arcname)
     return Archive(size=sink.size, sha256=sink.digest.hexdigest(), files=len(names))
+
+
+def _entry_name(arcname: str) -> str:
+    """The name within the artifact; one that had forbidden characters is marked, so that it is no other file's."""
+    name = _FORBIDDEN.sub("_", arcname).lstrip("/")
+    if name == arcname:
+        return name
+    stem, dot, suffix = name.rpartition(".") if "." in name.rpartition("/")[2] else (name, "", "")
+    return f"{stem}-{hashlib.sha256(arcname.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}{dot}{suffix}"
 
 
 def _by_name(file: ArtifactFile) -> str:
@@ -91,7 +100,7 @@ def _write_entry(archive: zipfile.ZipFile, file: ArtifactFile, name: str, stop: 
         info.compress_type = zipfile.ZIP_DEFLATED
         info.external_attr = (status.st_mode & 0xFFFF) << 16
         info.file_size = status.st_size
-        if file.packed is not None and write_packed(archive, info, file.packed, stop):
+        if file.packed is not None and write_packed(archive, info, file.packed, source, stop):
             return True
         # The size is not known for certain before the end, and a stream cannot go back to correct its header.
         with archive.open(info, "w", force_zip64=info.file_size > zipfile.ZIP64_LIMIT // 2) as entry:

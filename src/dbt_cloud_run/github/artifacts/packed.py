@@ -6,6 +6,7 @@ import os
 import struct
 import threading
 import zipfile
+import zlib
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -18,10 +19,13 @@ class Stopped(Exception):  # noqa: N818 - it is no error: nobody wants the resul
     """`stop` was set while the zip file was being written."""
 
 
-def write_packed(archive: zipfile.ZipFile, info: zipfile.ZipInfo, packed: Path, stop: threading.Event) -> bool:
+def write_packed(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, packed: Path, file: BinaryIO, stop: threading.Event
+) -> bool:
     """Append the content of a gzip file with a single member as the entry `info`, whose `file_size` is known.
 
-    False, and nothing is written, if the file is none such or is about other content of another size. Raises `Stopped`.
+    `file` is what the entry has to hold. False, and nothing is written, if `packed` is none such or is about other
+    content: its checksum is compared with that of `file`, which then stands where it stood. Raises `Stopped`.
     """
     target = archive.fp
     try:
@@ -34,7 +38,7 @@ def write_packed(archive: zipfile.ZipFile, info: zipfile.ZipInfo, packed: Path, 
             return False
         source.seek(end)
         info.CRC, size = struct.unpack("<LL", source.read(_TRAILER))
-        if size != info.file_size % 2**32:
+        if size != info.file_size % 2**32 or _checksum(file, stop) != info.CRC:
             return False
         source.seek(begin)
         info.compress_size = end - begin
@@ -53,6 +57,17 @@ def write_packed(archive: zipfile.ZipFile, info: zipfile.ZipInfo, packed: Path, 
     archive.NameToInfo[info.filename] = info
     archive.start_dir = target.tell()  # where the next entry, or the directory, begins
     return True
+
+
+def _checksum(file: BinaryIO, stop: threading.Event) -> int:
+    """The CRC-32 of what is left of `file`, which is put back to where it stood."""
+    begin, checksum = file.tell(), 0
+    while chunk := file.read(_CHUNK):
+        if stop.is_set():
+            raise Stopped
+        checksum = zlib.crc32(chunk, checksum)
+    file.seek(begin)
+    return checksum
 
 
 def _bounds(source: BinaryIO) -> tuple[int, int]:
