@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from standins.emulator import RunningEmulator
 from standins.runner import POST, STEP
 from tests.support.action import ActionJob, inputs_for
-from tests.support.emulator import RunningEmulator
 from tests.support.replayed import job_id
 
 OWNER = 1001
