@@ -26,16 +26,13 @@ signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 gc.set_threshold(500_000, 50, 1_000)
 # Pydantic would look through every package for plugins.
 os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
-try:
-    from dbt_cloud_run.network.certificates import read_ahead
+from dbt_cloud_run.network.certificates import read_ahead  # noqa: E402 - with the settings above
 
-    read_ahead(os.environ)
-    from dbt_cloud_run.main import main
+read_ahead(os.environ)
 
-    status = main(os.environ)
-except KeyboardInterrupt:
-    # The event loop leaves Python's own handler behind when it closes.
-    status = 130
+from dbt_cloud_run.main import main  # noqa: E402 - the certificates are read meanwhile
+
+status = main(os.environ)
 try:
     sys.stdout.flush()
 finally:

@@ -16,10 +16,6 @@ for _signum in _SIGNALS:
     signal.signal(_signum, _stop)
 signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
-try:
-    from dbt_cloud_run.post import main
+from dbt_cloud_run.post import main  # noqa: E402 - the handlers come first
 
-    status = main(os.environ)
-except KeyboardInterrupt:
-    status = 130
-sys.exit(status)
+sys.exit(main(os.environ))

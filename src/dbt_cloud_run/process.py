@@ -9,6 +9,7 @@ import signal
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import FrameType
 
 from dbt_cloud_run.clock import SystemClock
 from dbt_cloud_run.github.console import Console
@@ -75,18 +76,26 @@ def own_workspace(settings: Settings, environ: Mapping[str, str]) -> None:
         _logger.debug("%d files and folders of root's in %s now belong to the owner of the workspace", mended, folder)
     there = next((path for path in (folder, *folder.parents) if path.exists()), workspace)
     named = (environ.get(name, "") for name in (*RUNNER_FILES, "RUNNER_TEMP"))
-    is_owner = act_as_owner(workspace, must_write=[there, *map(Path, filter(None, named))])
+    is_owner = act_as_owner(
+        workspace,
+        must_write=[there, *map(Path, filter(None, named))],
+        # Much is imported only when it is needed.
+        must_read=[Path(__file__), Path(os.__file__)],
+    )
     _logger.debug("Files are written as %s", "the owner of the workspace" if is_owner else "the user of the container")
 
 
 def handle_signals(clock: SystemClock) -> None:
-    """Let SIGINT and SIGTERM end every wait on `clock`; a second signal ends the process at once."""
+    """Let SIGINT and SIGTERM end every wait on `clock`; a second signal ends the process at once.
+
+    The event loop's own handlers would go with the loop, and a signal after it would be lost, or a traceback.
+    """
     loop = asyncio.get_running_loop()
 
-    def received(signum: int) -> None:
-        if clock.signum:
+    def received(signum: int, _: FrameType | None) -> None:
+        if clock.signum or loop.is_closed():
             os._exit(128 + signum)
-        clock.interrupt(signum)
+        loop.call_soon_threadsafe(clock.interrupt, signum)
 
     for signum in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(signum, received, signum)
+        signal.signal(signum, received)

@@ -100,7 +100,7 @@ class SavedState:
             target=text(TARGET),
             job_id=_number(text(JOB)),
             run_id=_number(text(RUN)),
-            address=text(ADDRESS) if text(ADDRESS).startswith("https://") else "",
+            address=text(ADDRESS) if re.match(r"https?://", text(ADDRESS)) else "",
             may_cancel=text(CANCEL) != "false",
             proof=text(PROOF),
             request=load_request(text(PENDING)),

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from standins.emulator import RunningEmulator
 from tests.support.action import ActionJob, FinishedStep
 from tests.support.action_project import BROKEN_RUN, GREEN_BUILD, action_world, job, recorded
 from tests.support.comments_service import TOKEN, CommentsService
-from tests.support.emulator import RunningEmulator
 
 SNAPSHOT = Path(__file__).resolve().parents[1] / "snapshots" / "comments.md"
 MODELS, TESTS, NIGHTLY = 201, 202, 203

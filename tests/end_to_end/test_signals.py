@@ -278,9 +278,11 @@ def test_a_comment_that_hangs_holds_up_no_signal(scene: Scene) -> None:
         step, seconds = running.stop()
     assert step.status == 130, step.log
     assert seconds < WITHIN
-    assert step.outputs["artifact-id"], "the artifact was uploaded before the signal"
     assert step.outputs["status"] == "success"
     assert step.summary.count("run-ids") <= 1
+    # The comment comes before the upload, which is left to the post step.
+    assert step.outputs["artifact-id"] == ""
+    assert saved_state(step)["files"]
 
 
 # -- what is left alone

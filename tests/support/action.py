@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import os
 import signal
 import subprocess
 import time
@@ -152,6 +153,7 @@ class ActionJob:
     variables: Mapping[str, str] = field(default_factory=dict)  # of every step's environment
     before: ClassVar[tuple[str, ...]] = ()  # the words of the command before Python's own
     interpreter: tuple[str, ...] = ()  # the words that start the script, if not Python's own
+    owner: int | None = None  # the runner's user, if it is another one than ours: its files belong to it
     made: ClassVar[type[RunningStep]] = RunningStep
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _started: list[RunningStep] = field(default_factory=list)
@@ -204,6 +206,9 @@ class ActionJob:
             (files / name).touch()
         event_name, payload = event or ("workflow_dispatch", {})
         (files / "event.json").write_text(json.dumps(payload), encoding="utf-8")
+        if self.owner is not None:
+            for path in (files, *files.iterdir()):
+                os.chown(path, self.owner, self.owner)
         given = input_variables({**self.inputs, **(inputs or {})})
         with (files / "log").open("wb") as log:
             process = subprocess.Popen(  # noqa: S603 - our own script

@@ -18,12 +18,13 @@ from typing import Final
 _UNCHANGED: Final = 0xFFFFFFFF  # no valid id: nothing is set, and the answer is the id as it is
 
 
-def act_as_owner(workspace: Path, *, must_write: Iterable[Path] = ()) -> bool:
+def act_as_owner(workspace: Path, *, must_write: Iterable[Path] = (), must_read: Iterable[Path] = ()) -> bool:
     """From now on make and open files as the owner of the workspace, in this thread and those that it starts.
 
     Call it before there are other threads. Nothing changes, and the answer is False, where we are not root, where root
     owns the workspace, where the system does not allow it, or where that owner could not write one of `must_write`
-    (files or folders, such as those of the runner): then `hand_over` has to do it at the end.
+    (files or folders, such as those of the runner) or read one of `must_read` (such as modules that are imported
+    later): then the files have to be given away at the end.
     """
     try:
         owner = Path(os.path.realpath(workspace)).stat()
@@ -31,7 +32,11 @@ def act_as_owner(workspace: Path, *, must_write: Iterable[Path] = ()) -> bool:
         return False
     if os.geteuid() != 0 or owner.st_uid == 0:
         return False
-    if _set(owner.st_uid, owner.st_gid) and all(_is_writable(path) for path in must_write):
+    if (
+        _set(owner.st_uid, owner.st_gid)
+        and all(_is_writable(path) for path in must_write)
+        and all(_is_readable(path) for path in must_read)
+    ):
         return True
     act_as_oneself()
     return False
@@ -86,6 +91,14 @@ def _set(uid: int, gid: int) -> bool:
         # Another system than Linux.
         return False
     return now == (uid, gid)
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        os.close(os.open(path, os.O_RDONLY))
+    except OSError:
+        return False
+    return True
 
 
 def _is_writable(path: Path) -> bool:
