@@ -9,7 +9,7 @@ SCRIPTS := .ci/run tools/setup tools/lock tools/e2e/run tools/e2e/engine tools/e
 
 MUTANTS ?=
 
-.PHONY: help setup demo test test-slow test-all mutants check format e2e bench preview lock clean
+.PHONY: help setup demo test test-slow test-all mutants check format e2e bench preview lock clients clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -60,6 +60,9 @@ bench: setup ## measure, and say where the results are
 
 preview: setup ## pictures of the summary, made in a browser
 	@tools/preview/run
+
+clients: setup ## point ten clients of other projects at the emulator, and print their calls
+	@$(PY) tests/manual/clients.py
 
 lock: ## write requirements/*.txt anew from pyproject.toml
 	@tools/lock

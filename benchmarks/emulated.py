@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
-import ssl
-import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from standins.emulator import RunningEmulator, running_emulator
 from standins.results_service import ResultsService
 from standins.runner import Runner
 
@@ -34,63 +30,40 @@ INTERVALS = {"prefect-dbt": 10, "dbtc": 10, "airflow": 60}  # the peers' own def
 
 @dataclass(frozen=True)
 class Emulator:
-    """A running emulator."""
+    """A running emulator, over https."""
 
-    url: str
-    authority: str
+    running: RunningEmulator
+
+    @property
+    def url(self) -> str:
+        return self.running.base_url
+
+    @property
+    def authority(self) -> str:
+        return str(self.running.ca_file)
 
     @property
     def host(self) -> str:
-        return self.url.removeprefix("https://")
-
-    def get(self, path: str, body: bytes | None = None) -> Any:
-        """The answer to a GET, or with a body to a POST."""
-        context = ssl.create_default_context(cafile=self.authority)
-        headers = {"Authorization": f"Token {DEMO_TOKEN}", "Content-Type": "application/json"}
-        request = urllib.request.Request(f"{self.url}{path}", body, headers)  # noqa: S310 - our own server
-        with urllib.request.urlopen(request, context=context) as answer:  # noqa: S310
-            return json.load(answer)
+        return self.running.host
 
     def trigger(self, job: int) -> int:
-        """Start a run; gives its id."""
-        number: int = self.get(f"/api/v2/accounts/1/jobs/{job}/run/", b'{"cause": "benchmark"}')["data"]["id"]
-        return number
+        """Start a run; returns its id."""
+        return int(self.running.trigger(job)["id"])
 
     def runs(self) -> list[dict[str, Any]]:
         """Every run, the oldest first, with its steps."""
-        found = sorted(run["id"] for run in self.get("/__emulator__/runs"))
-        whole = (self.get(f"/api/v2/accounts/1/runs/{number}/?include_related=run_steps") for number in found)
-        return [answer["data"] for answer in whole]
+        return [self.running.run(number, "run_steps") for number in sorted(run["id"] for run in self.running.runs())]
 
     def requests(self) -> list[dict[str, Any]]:
         """The requests so far."""
-        log: list[dict[str, Any]] = self.get("/__emulator__/requests")
-        return log
+        return self.running.requests()
 
 
 @contextmanager
 def emulator(folder: Path, config: Mapping[str, Any] | None = None, replay: Path | None = None) -> Iterator[Emulator]:
     """Start one, over https; its state goes to `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-u", "-m", "dbt_cloud_emulator", "--tls", "--state", str(folder / "state")]
-    if config is not None:
-        (folder / "config.json").write_text(json.dumps(config))
-        command += ["--config", str(folder / "config.json")]
-    if replay is not None:
-        command += ["--replay", str(replay)]
-    with (
-        (folder / "log").open("w") as log,
-        subprocess.Popen(  # noqa: S603 - our own
-            command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT, env=environment()
-        ) as process,
-    ):
-        assert process.stdout is not None
-        try:
-            if not (found := re.search(r"listening on (\S+)", process.stdout.readline())):
-                raise MeasurementError(f"the emulator did not start: {(folder / 'log').read_text()[-2000:]}")
-            yield Emulator(found[1], process.stdout.readline().partition(": ")[2].strip())
-        finally:
-            process.terminate()
+    with running_emulator(config=config, state=folder / "state", tls=True, replay=replay, strict=False) as running:
+        yield Emulator(running)
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def measure(commands: list[str], way: str) -> Work:
 def _run_fully(emulated: Emulator) -> None:
     for _ in range(4):
         number = emulated.trigger(1)
-        while not (run := emulated.get(f"/api/v2/accounts/1/runs/{number}/")["data"])["is_complete"]:
+        while not (run := emulated.running.run(number, ""))["is_complete"]:
             time.sleep(0.2)
         if run["status"] == SUCCESS:
             return
@@ -87,12 +87,11 @@ def _rows(emulated: Emulator, run: dict[str, Any]) -> list[dict[str, Any]]:
     for step in run["run_steps"]:
         if "`dbt " not in step["name"] or "`dbt deps" in step["name"] or step["status"] not in (SUCCESS, 20):
             continue
-        try:
-            results = emulated.get(
-                f"/api/v2/accounts/1/runs/{run['id']}/artifacts/run_results.json?step={step['index']}"
-            )
-        except OSError:
+        path = f"runs/{run['id']}/artifacts/run_results.json"
+        answer = emulated.running.api("GET", path, params={"step": step["index"]})
+        if not answer.is_success:
             continue
+        results = answer.json()
         if results["metadata"]["invocation_id"] not in seen:
             seen.add(results["metadata"]["invocation_id"])
             rows += results["results"]

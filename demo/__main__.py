@@ -9,14 +9,12 @@ cloud.getdbt.com), the same happens against the real account.
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
+from standins.emulator import running_emulator
 from standins.results_service import ResultsService
 from standins.runner import POST, ROOT, STEP, Runner
 
@@ -35,7 +33,8 @@ def main() -> int:
     if real:
         print(f"Running job {real['job-id']} of the real account {real['account-id']}.", flush=True)
         return _play(real)
-    with _emulator() as url:
+    with running_emulator(state=FOLDER / "emulator", strict=False) as emulator:
+        url = emulator.base_url
         print(f"dbt Cloud is emulated at {url}, with real dbt and DuckDB underneath.", flush=True)
         return _play(
             {"api-token": DEMO_TOKEN, "account-id": "1", "job-id": NIGHTLY_JOB, "host": url, "retry-delay": "1"}
@@ -86,26 +85,6 @@ def _real_account() -> dict[str, str]:
     names = ("api-token", "account-id", "job-id", "host")
     found = {name: os.environ.get(f"DBT_CLOUD_{name.replace('-', '_').upper()}", "") for name in names}
     return found if all(found[name] for name in names[:3]) else {}
-
-
-@contextmanager
-def _emulator() -> Iterator[str]:
-    """Start the emulator, yield its URL, and end it."""
-    log = FOLDER / "emulator.log"
-    command = [sys.executable, "-u", "-m", "dbt_cloud_emulator", "--port", "0", "--state", str(FOLDER / "emulator")]
-    with (
-        log.open("w") as errors,
-        subprocess.Popen(  # noqa: S603 - our own module
-            command, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True, cwd=ROOT
-        ) as process,
-    ):
-        try:
-            line = next((line for line in process.stdout or () if "listening on" in line), "")
-            if not (found := re.search(r"listening on (\S+)", line)):
-                sys.exit(f"The emulator did not start; {os.path.relpath(log)} says why.")
-            yield found[1]
-        finally:
-            process.terminate()
 
 
 def _title(text: str) -> None:

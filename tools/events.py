@@ -126,16 +126,16 @@ COLUMNS: Final[tuple[tuple[str, Mode], ...]] = (
 
 def cell(scenario: Scenario, job_type: str, mode: Mode, *, has_token: bool) -> Cell:
     """What happens on an event, with nothing given but `pull-request`, and a `pr-comment: true`."""
-    subject, why = scenario.subject, ""
-    if needs_head(subject, job_type, mode):
-        subject, why = _looked_up(subject, scenario, has_token=has_token)
+    subject = scenario.subject
+    if isinstance(subject, PullRequest) and needs_head(subject, job_type, mode):
+        subject = _looked_up(subject, scenario, has_token=has_token)
     try:
-        filled = fill(subject, job_type, mode, TriggerOverrides(), JOB, why_no_head=why)
+        filled = fill(subject, job_type, mode, TriggerOverrides(), JOB)
     except ConfigError as error:
         return Cell(refused=error.message)
     # dbt Cloud builds the commit that it is sent, or else the newest one of the job's branch.
     built = filled.overrides.git_sha or BRANCH
-    place = comment_place(subject, built, why_no_head=why)
+    place = comment_place(subject, built)
     notices = [*filled.warnings, place.warning, other_commit(subject, built)]
     if isinstance(subject, MergeGroup):
         notices.append(place.note)
@@ -148,12 +148,12 @@ def cell(scenario: Scenario, job_type: str, mode: Mode, *, has_token: bool) -> C
     )
 
 
-def _looked_up(subject: Subject, scenario: Scenario, *, has_token: bool) -> tuple[Subject, str]:
+def _looked_up(subject: PullRequest, scenario: Scenario, *, has_token: bool) -> PullRequest:
     if not has_token:
-        return subject, "github-token is empty"
-    if isinstance(scenario.found, str) or not isinstance(subject, PullRequest):
-        return subject, str(scenario.found)
-    return replace(subject, head=scenario.found), ""
+        return replace(subject, why_no_head="github-token is empty")
+    if isinstance(scenario.found, str):
+        return replace(subject, why_no_head=scenario.found)
+    return replace(subject, head=scenario.found)
 
 
 def _sent(overrides: TriggerOverrides) -> str:

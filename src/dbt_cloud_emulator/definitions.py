@@ -29,6 +29,8 @@ NULL_IN_ENVIRONMENTS = (
 NULL_IN_JOBS = (
     *("deferring_environment_id", "deferring_job_definition_id", "job_completion_trigger_condition"),
     *("lifecycle_webhooks_url", "account", "project", "fusion_readiness"),
+    # Not described; dbt-jobs-as-code names them all, and takes no other.
+    *("force_node_selection", "is_fusion_ready_override", "deactivation_reason", "next_run", "next_run_humanized"),
 )
 SCHEDULE = {"cron": "0 * * * *", "date": {"type": "every_day"}, "time": {"type": "every_hour", "interval": 1}}
 
@@ -124,5 +126,7 @@ def job(job: JobConfig, account_id: int, dbt_version: str) -> dict[str, Any]:
         "cost_optimization_features": [],
         "run_failure_count": 0,
         "is_deferrable": False,
+        "is_system": False,
+        "cron_humanized": "Every hour",
         **TIMES,
     }

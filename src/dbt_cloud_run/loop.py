@@ -13,14 +13,18 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from dbt_cloud_run.cloud.client import CloudClient
-from dbt_cloud_run.cloud.errors import CloudError, RetryRefused, Unreadable
-from dbt_cloud_run.cloud.models import WHOLE_RUN, Run
-from dbt_cloud_run.cloud.retrying import NEW_RUN_GRACE, READ_BUDGET, Reader
+from dbt_cloud_run.cloud.errors import CloudError, RetryRefused
+from dbt_cloud_run.cloud.models import Run
+from dbt_cloud_run.cloud.retrying import READ_BUDGET, Reader
 from dbt_cloud_run.collect.attempts import attempt_of, ending_of
 from dbt_cloud_run.collect.collect import Collected, Keeping, collect
+from dbt_cloud_run.dbt.artifacts import Manifest
+from dbt_cloud_run.dbt.manifests import Manifests
 from dbt_cloud_run.errors import Interrupted
 from dbt_cloud_run.model import (
     Attempt,
+    Cancellation,
+    CancelledBy,
     Ending,
     Fate,
     FateKind,
@@ -34,16 +38,20 @@ from dbt_cloud_run.model import (
 )
 from dbt_cloud_run.retry.plan import commands_from_failure, plan_retry
 from dbt_cloud_run.settings.settings import Settings
-from dbt_cloud_run.start.chain import tag_of
+from dbt_cloud_run.start.chain import is_partial_after
 from dbt_cloud_run.start.decide import Decision
 from dbt_cloud_run.start.native import native_refusal
 from dbt_cloud_run.start.once import NativeRetry, NewRun, start_once
 from dbt_cloud_run.story import Story
 from dbt_cloud_run.waiting.cancel import cancel_with_fate
 from dbt_cloud_run.waiting.polling import PollSchedule
+from dbt_cloud_run.waiting.steps import late_steps, read_whole
 from dbt_cloud_run.waiting.wait import Limits, looks
 
 _logger = logging.getLogger(__name__)
+
+_NO_CAPACITY = "dbt Cloud cancelled the run for want of capacity before any step began: all of it runs once more"
+OUT_OF_TIME = f"{Limit.TOTAL.value} leaves no time for a retry"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,14 +75,16 @@ async def attempts_of(story: Story, decision: Decision, means: Means) -> AsyncGe
             story,
             current=decision.run,
             is_ours=decision.is_ours,
-            is_of_earlier_attempt=decision.is_of_earlier_attempt(decision.run),
+            is_of_earlier_attempt=decision.is_continued,
             is_partial=_is_partial(decision.run, story),
         )
         yield story
-    elif story.current is None:
-        async for newer in _retried(story, decision, means, take_all=decision.takes_every_failure):
+    elif not decision.is_new:
+        # A person had the workflow run again: every failure is retried this once.
+        async for newer in _retried(story, decision, means, take_all=True):
             yield (story := newer)
-    while story.current is not None and means.settings.wait:
+    # Without waiting, a run that has ended is read all the same, and nothing is retried.
+    while story.current is not None and (means.settings.wait or story.current.state.is_terminal):
         is_whole = False
         async with aclosing(_waited(story, decision, means)) as waits:
             async for newer, newer_is_whole in waits:
@@ -82,7 +92,7 @@ async def attempts_of(story: Story, decision: Decision, means: Means) -> AsyncGe
                 yield (story := newer)
         story = await _read(story, means, is_whole=is_whole)
         yield story
-        if story.limit is None:
+        if story.limit is None and means.settings.wait:
             async for newer in _retried(story, decision, means):
                 yield (story := newer)
 
@@ -96,7 +106,8 @@ async def _waited(story: Story, decision: Decision, means: Means) -> AsyncGenera
     schedule = PollSchedule(decision.history, means.settings.poll_interval)
     if story.retries:
         schedule = schedule.without_history()
-    stream = looks(story.current, client=means.client, reader=means.reader, schedule=schedule, limits=means.limits)
+    limits = _limits(story, means)
+    stream = looks(story.current, client=means.client, reader=means.reader, schedule=schedule, limits=limits)
     async with aclosing(stream):
         async for look in stream:
             story = replace(story, current=look.run)
@@ -104,6 +115,14 @@ async def _waited(story: Story, decision: Decision, means: Means) -> AsyncGenera
             if look.limit is not None:
                 run, limit = await _end_at_limit(look.run, look.limit, story, means)
                 yield replace(story, current=run, limit=limit), False
+
+
+def _limits(story: Story, means: Means) -> Limits:
+    """The limits of this wait: after a lack of capacity, the time in the queue counts on."""
+    limits, last = means.limits, story.attempts[-1] if story.attempts else None
+    if limits.queue is None or last is None or not _lacked_capacity(last):
+        return limits
+    return replace(limits, queue=max(limits.queue - (last.queued_seconds or 0.0), 0.0))
 
 
 async def _end_at_limit(run: Run, limit: Limit, story: Story, means: Means) -> tuple[Run, LimitReached]:
@@ -123,9 +142,9 @@ async def _end_at_limit(run: Run, limit: Limit, story: Story, means: Means) -> t
 async def _read(story: Story, means: Means, *, is_earlier: bool = False, is_whole: bool = False) -> Story:
     """The story with the current run as its newest attempt."""
     assert story.current is not None  # noqa: S101 - the caller reads only a run
-    run, steps_unknown = story.current, None
-    if not is_whole or story.limit is not None:
-        run, steps_unknown = await _whole(run, means)
+    run, unread = story.current, None
+    if not is_whole or story.limit is not None or late_steps(run) is not None:
+        run, unread = await read_whole(run, means.client, means.reader)
     ending = _ending(run, story.limit)
     collected = await _collected(run, story, ending, means)
     if collected.attempt.is_unread and _may_be_retried(story, ending, means):
@@ -136,35 +155,26 @@ async def _read(story: Story, means: Means, *, is_earlier: bool = False, is_whol
         is_partial=story.is_partial,
         asked=_asked(collected.attempt, run, story),
     )
-    if steps_unknown is not None:
-        attempt = replace(attempt, unknown=(steps_unknown, *attempt.unknown))
-        story = story.with_note(f"The steps of run {run.id} could not be read: {steps_unknown.why}")
+    if unread is not None:
+        note = f"The steps of run {run.id} could not be read: {unread.rstrip('.')}."
+        _logger.info("%s", note)
+        story = story.with_note(note)
     return replace(
         story,
         attempts=(*story.attempts, attempt),
         current=None,
         is_of_earlier_attempt=False,
-        manifest=collected.manifest or story.manifest,
+        manifests=_manifests(story, collected),
         files={**story.files, **collected.files},
     )
 
 
-async def _whole(run: Run, means: Means) -> tuple[Run, Unknown | None]:
-    """The run with its steps and relations; as it is known, and that they are not, where dbt Cloud does not answer."""
-
-    async def once() -> Run:
-        latest = await means.client.get_run(run.id, WHOLE_RUN)
-        # An end stays an end: this answer is stale.
-        if run.state.is_terminal and not latest.state.is_terminal:
-            raise Unreadable(f"dbt Cloud has reported that run {run.id} ended, and now calls it {latest.state.value}.")
-        return latest
-
-    deadline, new_until = means.reader.within(READ_BUDGET), means.reader.within(NEW_RUN_GRACE)
-    try:
-        return await means.reader.read(once, deadline=deadline, tolerate_404_until=new_until), None
-    except CloudError as error:
-        _logger.info("The steps of run %s could not be read: %s", run.id, error.message)
-        return run, Unknown(kind=UnknownKind.STEPS, why=error.message)
+def _manifests(story: Story, collected: Collected) -> Manifests:
+    """The manifests of all attempts so far. An earlier attempt's stays the newest where this run made none."""
+    known = story.manifests or Manifests()
+    run_id = collected.attempt.run_id
+    by_step = {(run_id, index): manifest for index, manifest in collected.step_manifests.items()}
+    return Manifests(collected.manifest or known.newest, {**known.by_step, **by_step})
 
 
 def _ending(run: Run, limit: LimitReached | None) -> Ending:
@@ -192,8 +202,8 @@ def _may_be_retried(story: Story, ending: Ending, means: Means) -> bool:
 
 async def _collected_again(run: Run, story: Story, ending: Ending, means: Means) -> Collected | None:
     """A second look before a retry is planned: without its results, all of the run would have to be repeated."""
-    pause, overall = means.reader.rate_limit.pause(), means.limits.overall
-    if overall is not None and means.reader.clock.monotonic() + pause >= overall:
+    pause = means.reader.rate_limit.pause()
+    if _is_time_over(means, pause):
         return None
     _logger.info("What run %s left is read once more%s.", run.id, f" in {pause:.0f} s" if pause else "")
     await means.reader.clock.sleep(pause)
@@ -209,12 +219,7 @@ def _asked(attempt: Attempt, run: Run, story: Story) -> tuple[str, ...]:
 
 
 def _is_partial(run: Run, story: Story) -> bool:
-    """Whether an existing run is a retry of this step that was not asked for everything that had failed before it."""
-    # dbt Cloud's own retry takes all of the run that it retries, and no more.
-    if run.retrying_run_id is not None:
-        return bool(story.attempts) and story.attempts[-1].is_partial
-    tag = tag_of(run)
-    return tag is not None and tag.is_partial and tag.key.step == story.step_key
+    return is_partial_after(run, bool(story.attempts) and story.attempts[-1].is_partial)
 
 
 # -- retrying
@@ -228,7 +233,10 @@ async def _retried(story: Story, decision: Decision, means: Means, *, take_all: 
     has_ended_well = last.ending is Ending.SUCCESS and not goes_back
     if has_ended_well or story.retries >= means.settings.targeted_retries:
         return
-    plan = await _plan(story, means, goes_back=goes_back, take_all=take_all or goes_back)
+    if _lacked_capacity(last):
+        story, plan = await _plan_after_lack_of_capacity(story, means)
+    else:
+        plan = await _plan(story, means, goes_back=goes_back, take_all=take_all or goes_back)
     story = _with_plan(story, plan)
     yield story
     if not plan.commands:
@@ -236,18 +244,21 @@ async def _retried(story: Story, decision: Decision, means: Means, *, take_all: 
     if delay := retry_delay(means.settings, story.retries):
         _logger.info("Waiting %g s before the retry.", delay)
         await means.reader.clock.sleep(delay)
-    story = replace(story, retries=story.retries + 1)
-    if means.settings.retry_strategy == "native":
+    if means.settings.retry_strategy == "native" and not _lacked_capacity(last):
         async for newer in _retried_natively(story, decision, plan, means, goes_back=goes_back):
             yield (story := newer)
         if story.current is not None:
+            return
+        if _is_time_over(means):
+            _logger.info("No retry: %s", OUT_OF_TIME)
+            yield _with_plan(story, _stopped(story.attempts[-1].plan or plan))
             return
     is_partial = plan.is_partial or (last.is_partial and not goes_back)
     request = _request(story, decision, plan, is_partial=is_partial)
     story = replace(story, request=request)
     yield story
     run = await start_once(request, means.client, means.reader, deadline=means.limits.overall)
-    yield replace(story, request=None, current=run, is_ours=True, is_partial=is_partial)
+    yield _started(story, run, is_partial=is_partial)
 
 
 async def _plan(story: Story, means: Means, *, goes_back: bool, take_all: bool) -> RetryPlan:
@@ -256,24 +267,77 @@ async def _plan(story: Story, means: Means, *, goes_back: bool, take_all: bool) 
     last = len(attempts) - 1
     whole = [number for number, attempt in enumerate(attempts) if not attempt.is_partial]
     base = whole[-1] if goes_back and whole else last
-    was_cancelled_here = attempts[-1].from_earlier_workflow_run and not attempts[-1].cancelled_by_another
+    cancellation = attempts[-1].cancellation
+    is_by_another = cancellation is not None and cancellation.is_by_another
+    was_cancelled_here = attempts[-1].from_earlier_workflow_run and not is_by_another
     plan = await asyncio.to_thread(
         plan_retry,
         attempts[base],
-        story.manifest,
+        story.manifests.newest if story.manifests else None,
         retry_on=means.settings.retry_on,
         take_all=take_all,
         cancelled_here=was_cancelled_here or base != last,
         earlier=attempts[:base],
         later=attempts[base + 1 :],
+        manifests=_of_run(story.manifests, attempts[base].run_id),
     )
     if not whole:
         # The chain is longer than the list of the newest runs: what was left out is not known.
         plan = replace(plan, is_partial=True)
-    overall, delay = means.limits.overall, retry_delay(means.settings, story.retries)
-    if plan.commands and overall is not None and means.reader.clock.monotonic() + delay >= overall:
-        plan = replace(plan, commands=(), stop_reason="timeout-minutes leaves no time for a retry")
-    return plan
+    is_late = bool(plan.commands) and _is_time_over(means, retry_delay(means.settings, story.retries))
+    return _stopped(plan) if is_late else plan
+
+
+def _is_time_over(means: Means, seconds: float = 0.0) -> bool:
+    """Whether timeout-minutes is over in `seconds` from now."""
+    overall = means.limits.overall
+    return overall is not None and means.reader.clock.monotonic() + seconds >= overall
+
+
+def _stopped(plan: RetryPlan) -> RetryPlan:
+    return replace(plan, commands=(), stop_reason=OUT_OF_TIME)
+
+
+def _started(story: Story, run: Run, *, is_partial: bool) -> Story:
+    """The story with a retry as its current run."""
+    is_ours, retries = True, story.retries + 1
+    return replace(story, request=None, current=run, is_ours=is_ours, is_partial=is_partial, retries=retries)
+
+
+def _lacked_capacity(attempt: Attempt) -> bool:
+    """Whether dbt Cloud says that it cancelled the run for want of capacity, before any step began."""
+    cancellation = attempt.cancellation
+    is_cancelled = cancellation is not None and cancellation.by is CancelledBy.CAPACITY
+    return is_cancelled and attempt.started_at is None and not attempt.steps
+
+
+async def _plan_after_lack_of_capacity(story: Story, means: Means) -> tuple[Story, RetryPlan]:
+    """All of it once more, unless it was that already, or a newer run of the job does its work."""
+    *before, last = story.attempts
+    if any(_lacked_capacity(attempt) for attempt in before):
+        return story, RetryPlan(stop_reason="dbt Cloud had no capacity for it a second time")
+    if not last.asked:
+        return story, RetryPlan(stop_reason="it is not known which commands the run was asked for")
+    try:
+        runs = await means.reader.read(
+            lambda: means.client.list_runs(last.job_id, id_gt=last.run_id, order_by="id"),
+            deadline=means.reader.within(READ_BUDGET, means.limits.overall),
+        )
+    except CloudError as error:
+        reason = f"it could not be read whether a newer run of the job does its work: {error.message}"
+        return story, RetryPlan(stop_reason=reason)
+    newer = next((run for run in runs if run.id > last.run_id and not run.state.is_terminal), None)
+    if newer is not None:
+        cancellation = Cancellation(by=CancelledBy.NEWER_RUN, newer_run_id=newer.id)
+        superseded = replace(last, ending=Ending.SUPERSEDED, cancellation=cancellation)
+        story = replace(story, attempts=(*before, superseded))
+        return story, RetryPlan(stop_reason=f"run {newer.id} of the job is active, and does its work")
+    return story, RetryPlan(commands=last.asked, is_whole=True, notes=(_NO_CAPACITY,))
+
+
+def _of_run(manifests: Manifests | None, run_id: int) -> dict[int, Manifest]:
+    found = manifests.by_step if manifests else {}
+    return {index: manifest for (run, index), manifest in found.items() if run == run_id}
 
 
 async def _retried_natively(
@@ -299,7 +363,8 @@ async def _retried_natively(
         yield replace(_without_native(story, plan, error.message), request=None)
         return
     story = _with_plan(story, replace(plan, strategy="native"))
-    yield replace(story, request=None, current=run, is_ours=True, is_partial=story.attempts[-1].is_partial)
+    # dbt Cloud retries all that the run was asked for, and no more.
+    yield _started(story, run, is_partial=story.attempts[-1].is_partial)
 
 
 def _without_native(story: Story, plan: RetryPlan, refusal: str) -> Story:
@@ -315,7 +380,7 @@ def _request(story: Story, decision: Decision, plan: RetryPlan, *, is_partial: b
     return decision.request(
         decision.tag.for_retry(root, is_partial=is_partial),
         overrides_for_retry(decision.overrides, first_sha, plan),
-        max(decision.baseline_id, *(attempt.run_id for attempt in story.attempts)),
+        max(decision.baseline_id or 0, *(attempt.run_id for attempt in story.attempts)),
     )
 
 

@@ -13,10 +13,11 @@ from functools import partial
 from pathlib import Path
 
 from dbt_cloud_run.clock import SystemClock
-from dbt_cloud_run.errors import InvalidInputsError
+from dbt_cloud_run.errors import ConfigError, InvalidInputsError
 from dbt_cloud_run.github.console import Console
+from dbt_cloud_run.github.runner_files import require_runner_files
 from dbt_cloud_run.model import Ending, FailureKind, Outcome, StepError
-from dbt_cloud_run.process import handle_signals, run_process
+from dbt_cloud_run.process import handle_signals, own_workspace, run_process
 from dbt_cloud_run.settings.settings import WHY_MISSING, Settings
 from dbt_cloud_run.step import EXIT_FAILURE, run_step
 
@@ -38,6 +39,13 @@ def _run(environ: Mapping[str, str], console: Console) -> int:
         _logger.warning("%s", warning)
     if settings.api_token is None:
         return _skip(console, settings)
+    try:
+        require_runner_files(environ)
+    except ConfigError as error:
+        # Neither outputs nor the summary can be written: the log has it alone.
+        _logger.error("%s", error, extra={"title": "dbt Cloud"})
+        return EXIT_FAILURE
+    own_workspace(settings, environ)
     return asyncio.run(_run_step(settings, console))
 
 
@@ -99,4 +107,4 @@ def _publish_early(console: Console, outcome: Outcome, *, with_summary: bool) ->
         for name, value in build_outputs(report).items():
             console.set_output(name, value)
         if with_summary:
-            console.append_summary(render_summary(report, summary_budget(console.summary_size())))
+            console.write_summary(render_summary(report, summary_budget(console.summary_size())))

@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections import ChainMap
+from collections.abc import Mapping, MutableMapping
 from functools import partial
+from typing import cast
 
 from dbt_cloud_run.clock import SystemClock
 from dbt_cloud_run.cloud.client import CloudClient
@@ -18,8 +20,10 @@ from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import NEW_RUN_GRACE, Reader
 from dbt_cloud_run.errors import ActionError, Interrupted, InvalidInputsError
 from dbt_cloud_run.github.console import Console
-from dbt_cloud_run.process import handle_signals, run_process
+from dbt_cloud_run.process import handle_signals, own_workspace, run_process
+from dbt_cloud_run.settings.inputs import missing_inputs
 from dbt_cloud_run.settings.settings import Settings
+from dbt_cloud_run.start.heads import head_of
 from dbt_cloud_run.start.once import StartRequest, find_started
 from dbt_cloud_run.state import SavedFiles, SavedState
 from dbt_cloud_run.waiting.cancel import cancel
@@ -30,6 +34,7 @@ LOOK_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Seconds between the looks for the run of a request that was not answered: a minute for it to appear."""
 
 BUDGET = 60.0
+COMMENT_BUDGET = 30.0
 LAST_WORD = 2.0
 """Seconds for one request after a signal."""
 
@@ -42,29 +47,76 @@ def main(environ: Mapping[str, str]) -> int:
 def _run(environ: Mapping[str, str], console: Console) -> int:
     saved = SavedState.from_environ(environ)
     is_over = bool(saved.ended) or (saved.run_id is None and saved.request is None)
-    if is_over and (saved.files is None or saved.is_published):
+    # A step that was not published has left its comment as it was.
+    may_be_stale = bool(saved.target) and not saved.is_published
+    if is_over and saved.is_published:
+        return 0
+    if not saved.target:
+        return 0
+    settings = _settings(environ, saved)
+    if settings is not None:
+        own_workspace(settings, environ)
+    if settings is None or settings.api_token is None:
+        if not is_over and saved.may_cancel:
+            _warn_of_missing_token(saved)
+        return 0
+    if saved.target != f"{settings.base_url} {settings.account_id}":
         return 0
     try:
-        settings = Settings.from_environ(environ)
-    except InvalidInputsError as error:
-        _logger.debug("The inputs of the post step are not valid: %s", error)
-        return 0
-    if settings.api_token is None or saved.target != f"{settings.base_url} {settings.account_id}":
-        return 0
-    try:
-        asyncio.run(_clean_up(settings, console, saved, is_over=is_over))
+        asyncio.run(_clean_up(settings, console, saved, is_over=is_over, may_be_stale=may_be_stale))
     except Interrupted:
         _logger.warning("The post step received a signal before it was done.")
     return 0
 
 
-async def _clean_up(settings: Settings, console: Console, saved: SavedState, *, is_over: bool) -> None:
+def _settings(environ: Mapping[str, str], saved: SavedState) -> Settings | None:
+    """The inputs. Those of a nested composite action can be empty here: then the state says what they were."""
+    missing = missing_inputs(saved.inputs, environ)
+    try:
+        return Settings.from_environ(ChainMap(missing, cast("MutableMapping[str, str]", environ)))
+    except InvalidInputsError as error:
+        _logger.debug("The inputs of the post step are not valid: %s", error)
+        return None
+
+
+def _warn_of_missing_token(saved: SavedState) -> None:
+    run = f"run {saved.run_id}" if saved.run_id is not None else "a run that was about to be started"
+    where = f": {saved.address}" if saved.address else "."
+    _logger.warning(
+        "Whether %s is still active in dbt Cloud is not known, because api-token is missing in the post step. Look for "
+        "it there, and cancel it if nothing waits for it%s",
+        run,
+        where,
+    )
+
+
+async def _clean_up(
+    settings: Settings, console: Console, saved: SavedState, *, is_over: bool, may_be_stale: bool
+) -> None:
     clock = SystemClock()
     handle_signals(clock)
-    if not is_over and settings.cancel_run and settings.wait:
+    if not is_over and saved.may_cancel and settings.cancel_run and settings.wait:
         await _leave_no_run(settings, clock, saved)
+    if may_be_stale and settings.pr_comment != "false":
+        await _mark_stale(settings, clock, saved)
     if saved.files is not None and not saved.is_published and settings.upload_artifact:
         await _upload(settings, console, clock, saved.files)
+
+
+async def _mark_stale(settings: Settings, clock: SystemClock, saved: SavedState) -> None:
+    """The step was ended before it could report: a green comment of an earlier commit does not pass for one of this."""
+    from dbt_cloud_run.publish.comment import mark_stale_comment
+
+    why = "the step was ended before it had a result"
+    subject = await head_of(settings.github.subject, settings, clock)
+    marking = asyncio.to_thread(mark_stale_comment, settings, subject, saved.job_id, why)
+    try:
+        async with asyncio.timeout(COMMENT_BUDGET):
+            warnings = await marking
+    except TimeoutError:
+        warnings = ["Whether the comment on the pull request is of an earlier commit was not said there in time."]
+    for warning in warnings:
+        _logger.warning("%s", warning)
 
 
 async def _leave_no_run(settings: Settings, clock: SystemClock, saved: SavedState) -> None:
@@ -121,15 +173,16 @@ async def _appeared(client: CloudClient, reader: Reader, request: StartRequest) 
 
 
 async def _upload(settings: Settings, console: Console, clock: SystemClock, files: SavedFiles) -> None:
+    from dbt_cloud_run.github.artifacts.limits import POST_STEP_LIMITS
     from dbt_cloud_run.github.artifacts.upload import ArtifactUploadError
     from dbt_cloud_run.github.files import UnsafePathError, inside_workspace
-    from dbt_cloud_run.publish.upload import upload
+    from dbt_cloud_run.publish.upload import artifact_files, upload
 
     try:
         workspace = settings.github.workspace
         folder = inside_workspace(workspace, files.folder.relative_to(workspace.resolve()).as_posix())
-        inside = [path for path in files.files if path.resolve().is_relative_to(folder)]
-        uploaded = await upload(settings, console, clock, folder, inside, files.name)
+        inside = dict.fromkeys(path for path in files.files if path.resolve().is_relative_to(folder))
+        uploaded = await upload(settings, console, clock, artifact_files(folder, inside), files.name, POST_STEP_LIMITS)
         _logger.info("Uploaded %s: %s", uploaded.name, uploaded.url)
     except (ArtifactUploadError, UnsafePathError, CloudError, ValueError, OSError) as error:
         _logger.warning("The artifact was not uploaded: %s", error)

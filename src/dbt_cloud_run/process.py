@@ -8,11 +8,17 @@ import os
 import signal
 import traceback
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from dbt_cloud_run.clock import SystemClock
 from dbt_cloud_run.github.console import Console
+from dbt_cloud_run.github.files import inside_workspace
+from dbt_cloud_run.github.leftovers import DEFAULT_FOLDER
 from dbt_cloud_run.github.log import TITLE, log_to
+from dbt_cloud_run.github.ownership import act_as_owner, mend
+from dbt_cloud_run.github.runner_files import RUNNER_FILES
 from dbt_cloud_run.github.streams import one_stream
+from dbt_cloud_run.settings.settings import Settings
 
 _logger = logging.getLogger(__name__)
 
@@ -52,6 +58,25 @@ def report_fault(console: Console, error: Exception) -> str:
     with console.group("Traceback of an internal error"):
         console.relay("".join(traceback.format_exception(error)))
     return f"Internal error in this action ({type(error).__name__}: {error})."
+
+
+def own_workspace(settings: Settings, environ: Mapping[str, str]) -> None:
+    """From now on what is written belongs to the owner of the workspace, so that a step that is killed leaves it so.
+
+    What an older version left as root's in the default folder is mended first. Where the owner could not write all that
+    a step writes, it is given away at the end instead.
+    """
+    workspace = settings.github.workspace
+    try:
+        folder = inside_workspace(workspace, settings.artifacts_path or DEFAULT_FOLDER)
+    except (OSError, ValueError):
+        return
+    if settings.artifacts_path is None and (mended := mend(folder, workspace)):
+        _logger.debug("%d files and folders of root's in %s now belong to the owner of the workspace", mended, folder)
+    there = next((path for path in (folder, *folder.parents) if path.exists()), workspace)
+    named = (environ.get(name, "") for name in (*RUNNER_FILES, "RUNNER_TEMP"))
+    is_owner = act_as_owner(workspace, must_write=[there, *map(Path, filter(None, named))])
+    _logger.debug("Files are written as %s", "the owner of the workspace" if is_owner else "the user of the container")
 
 
 def handle_signals(clock: SystemClock) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from dbt_cloud_run.clock import Clock
 from dbt_cloud_run.cloud.models import Run, RunStep
+from dbt_cloud_run.collect.attempts import LONGEST_LOG
 from dbt_cloud_run.github.console import Console
 from dbt_cloud_run.model import Attempt, RetryPlan, RunState, Step
 
@@ -35,6 +36,7 @@ class RunLog:
     _blocked_by: tuple[int, ...] = ()
     _lengths: dict[int, int] = field(default_factory=dict)  # of each step's log, as it was served
     _number: int = 0
+    _state_said_at: float = 0.0
     _began: float = 0.0  # when the wait for the run began, on the monotonic clock
     _open_step: int | None = None
     _group: ExitStack = field(default_factory=ExitStack)
@@ -43,6 +45,7 @@ class RunLog:
         """An attempt begins."""
         self._state, self._steps, self._shown, self._blocked_by = None, {}, {}, ()
         self._lengths, self._number, self._began = {}, number, self.clock.monotonic()
+        self._state_said_at = 0.0
         self.close()
         self.console.info(f"Attempt {number}: run {run.id} {run.href or ''}".rstrip())
 
@@ -54,7 +57,11 @@ class RunLog:
             if run.state.is_terminal:
                 self.close()
             self._state = run.state
+            self._state_said_at = elapsed
             self.console.info(f"{_since(elapsed)}  run {run.id} is {run.state.value}")
+        elif elapsed - self._state_said_at >= SIGN_OF_LIFE and not any(s.state is RunState.RUNNING for s in run.steps):
+            self._state_said_at = elapsed
+            self.console.info(f"{_since(elapsed)}  run {run.id} is still {run.state.value}")
         blocked_by = tuple(run.blocked_by or ())
         if run.state is RunState.QUEUED and blocked_by and blocked_by != self._blocked_by:
             self._blocked_by = blocked_by
@@ -112,8 +119,6 @@ class RunLog:
 
     def _cut(self, step: Step) -> str:
         """What is missing of a step's log; empty where nothing is."""
-        from dbt_cloud_run.collect.attempts import LONGEST_LOG
-
         if len(step.log) < LONGEST_LOG:
             return ""
         missing = self._lengths.get(step.index, 0) - len(step.log)

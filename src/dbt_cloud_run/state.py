@@ -15,6 +15,7 @@ from dbt_cloud_run.start.once import StartRequest, load_request, save_request
 
 RUN, PROOF, PENDING, ENDED = "run_id", "proof", "pending", "ended"
 FILES, PUBLISHED, TARGET = "files", "published", "target"
+JOB, ADDRESS, CANCEL = "job", "address", "cancel"
 _RETRY_OF = "retry of "
 
 
@@ -28,6 +29,14 @@ class State:
         """Which dbt Cloud account this is about; the post step sends requests to no other."""
         self.console.save_state(TARGET, f"{base_url} {account_id}")
 
+    def may_cancel(self, may: bool) -> None:
+        """Whether a run that is left behind is to be cancelled: the input may be empty in the post step."""
+        self.console.save_state(CANCEL, str(may).lower())
+
+    def job(self, job_id: int) -> None:
+        """The dbt Cloud job, once it is known."""
+        self.console.save_state(JOB, str(job_id))
+
     def request(self, request: StartRequest) -> None:
         """A request that may start a run is about to be sent."""
         self.console.save_state(PENDING, save_request(request))
@@ -38,6 +47,7 @@ class State:
         proof = step_key if run.retrying_run_id is None else f"{_RETRY_OF}{run.retrying_run_id}"
         self.console.save_state(RUN, str(run.id) if is_to_cancel else "")
         self.console.save_state(PROOF, proof)
+        self.console.save_state(ADDRESS, run.href or "")
         self.console.save_state(PENDING, "")
 
     def ended(self, why: str) -> None:
@@ -69,7 +79,10 @@ class SavedState:
     """What the main step left. What is not in our own form counts as absent: a log line can forge state."""
 
     target: str
+    job_id: int | None
     run_id: int | None
+    address: str  # of the run in dbt Cloud; empty where it is not known
+    may_cancel: bool
     proof: str
     request: StartRequest | None  # whose answer the main step did not receive
     ended: str
@@ -83,10 +96,12 @@ class SavedState:
         def text(name: str) -> str:
             return environ.get(f"STATE_{name}", "").strip()
 
-        run_id = text(RUN)
         return cls(
             target=text(TARGET),
-            run_id=int(run_id) if re.fullmatch(r"[1-9][0-9]{0,18}", run_id) else None,
+            job_id=_number(text(JOB)),
+            run_id=_number(text(RUN)),
+            address=text(ADDRESS) if text(ADDRESS).startswith("https://") else "",
+            may_cancel=text(CANCEL) != "false",
             proof=text(PROOF),
             request=load_request(text(PENDING)),
             ended=text(ENDED),
@@ -94,12 +109,23 @@ class SavedState:
             is_published=text(PUBLISHED) == "true",
         )
 
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Inputs by name, as far as the state has them: the runner may hand over none in the post step."""
+        base_url, _, account_id = self.target.partition(" ")
+        found = {"host": base_url, "account-id": account_id, "job-id": str(self.job_id or self.run_id or "")}
+        return {name: text for name, text in found.items() if text}
+
     def proves(self, run: Run) -> bool:
         """Whether a run, which was read with its trigger, shows by itself that this step started it."""
         if self.proof.startswith(_RETRY_OF):
             return run.retrying_run_id is not None and f"{_RETRY_OF}{run.retrying_run_id}" == self.proof
         tag = tag_of(run)
         return tag is not None and tag.key.step == self.proof
+
+
+def _number(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"[1-9][0-9]{0,18}", text) else None
 
 
 def _files(text: str) -> SavedFiles | None:

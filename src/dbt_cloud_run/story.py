@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dbt_cloud_run.cloud.models import Run
+from dbt_cloud_run.collect.attempts import attempt_of, ending_of
+from dbt_cloud_run.github.events import Subject
 from dbt_cloud_run.model import Attempt, Ending, Interruption, LimitReached, Outcome, StepError
 from dbt_cloud_run.start.once import StartRequest
 
 if TYPE_CHECKING:
-    from dbt_cloud_run.dbt.artifacts import Manifest
+    from dbt_cloud_run.dbt.manifests import Manifests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +47,12 @@ class Story:
     retries: int = 0
     """Retries that this step has started."""
 
+    subject: Subject | None = None
+    """What the event is about, with the head of a pull request as far as it was looked up; None: not decided yet."""
+
     limit: LimitReached | None = None
     notes: tuple[str, ...] = ()
-    manifest: Manifest | None = None
+    manifests: Manifests | None = None
 
     files: Mapping[Path, Path | None] = field(default_factory=dict)
     """What was written in the workspace, each with the place where the same lies compressed."""
@@ -82,8 +87,6 @@ def known_attempts(story: Story) -> tuple[Attempt, ...]:
     """The attempts, with the current run as the last one."""
     if story.current is None:
         return story.attempts
-    from dbt_cloud_run.collect.attempts import attempt_of, ending_of
-
     run = story.current
     ending = ending_of(run) if run.state.is_terminal else Ending.QUEUED
     current = attempt_of(run, len(story.attempts) + 1, ending)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.emulator import RunningEmulator, running_emulator
+from standins.emulator import RunningEmulator, running_emulator
 
 
 def _prepared(name: str) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.support.emulator import TOKEN, RunningEmulator
+from standins.emulator import TOKEN, RunningEmulator
 
 pytestmark = pytest.mark.container
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from standins.emulator import TERMINAL, TOKEN, RunningEmulator
 from standins.results_service import ResultsService, runtime_token
 from tests.support.container_step import INTERRUPT_SECONDS, MAIN, POST, TERMINATE_SECONDS, ContainerStep
-from tests.support.emulator import TERMINAL, TOKEN, RunningEmulator
 
 pytestmark = pytest.mark.container
 SLOW = "dbt build --vars '{shop_flaky: false, slow_model: stg_orders, slow_seconds: 120}'"

@@ -10,8 +10,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from standins.emulator import TOKEN, RunningEmulator
 from tests.support.container_step import MAIN, POST
-from tests.support.emulator import TOKEN, RunningEmulator
 
 pytestmark = pytest.mark.container
 ROOT = Path(__file__).resolve().parents[2]

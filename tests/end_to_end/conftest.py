@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.emulator import RunningEmulator, running_emulator
+from standins.emulator import RunningEmulator, running_emulator
 from tests.support.recordings import shop_recordings
 from tests.support.replayed import configuration, slim
 from tests.support.workflow_steps import Steps

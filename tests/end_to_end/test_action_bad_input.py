@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from standins.emulator import RunningEmulator
 from tests.support.action import ActionJob, FinishedStep
 from tests.support.action_project import action_world, job
-from tests.support.emulator import RunningEmulator
 
 BUILD, TWIN, OTHER_TWIN = 11, 12, 13
 JOBS = [

@@ -13,18 +13,18 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from standins.emulator import RunningEmulator
 from tests.support.action import ActionJob, FinishedStep, RunningStep
 from tests.support.action_project import BROKEN_RUN, FLAKY_BUILD, action_world, job, recorded, write_action_project
 from tests.support.comments_service import TOKEN as GITHUB_TOKEN
 from tests.support.comments_service import CommentsService
-from tests.support.emulator import RunningEmulator
 
 from dbt_cloud_run.settings.inputs import INPUTS
 from dbt_cloud_run.start.tag import parse_tag
 
 SHA = "1" * 40
 # A step is named by its dbt job. REPLAYED run what was recorded, QUEUED_JOBS stay in the queue.
-PLAIN, QUIET, LOUD, NATIVE, DELAYED, TAKEN_UP = REPLAYED = tuple(range(101, 107))
+PLAIN, QUIET, LOUD, NATIVE, DELAYED, TAKEN_UP, COMMENTED = REPLAYED = tuple(range(101, 108))
 ANY, TRANSIENT = BROKEN = (111, 112)
 OVERRIDES, PATIENT, QUEUED, REUSED, RERUN, MATRIX = QUEUED_JOBS = tuple(range(121, 127))
 TWIN, STAGING_TWIN, OTHER_TWIN, SKIPPED = range(131, 135)
@@ -64,9 +64,8 @@ STEPS: dict[int, dict[str, str]] = {
         "artifact-retention-days": "5",
         "project-directory": "below",
         "pull-request": "off",
-        "pr-comment": "true",
-        "github-token": GITHUB_TOKEN,
     },
+    COMMENTED: {"git-sha": SHA, "pr-comment": "true", "github-token": GITHUB_TOKEN},
     ANY: {"retry-on": "any", "targeted-retries": "1"},
     TRANSIENT: {},
     NATIVE: {"retry-strategy": "native"},
@@ -90,6 +89,11 @@ PULL_REQUEST = {
     "head": {"sha": SHA, "repo": {"full_name": "org/repo"}},
     "base": {"repo": {"full_name": "org/repo"}},
 }
+ON_PULL_REQUEST: tuple[str, dict[str, Any]] = ("pull_request", {"pull_request": PULL_REQUEST})
+
+
+def pull_request_variables(comments: CommentsService) -> dict[str, str]:
+    return {"GITHUB_API_URL": comments.url, "GITHUB_REPOSITORY": "org/repo"}
 
 
 @dataclass
@@ -123,12 +127,14 @@ class Scenes:
 
 
 def start_all(emulator: RunningEmulator, workflow: ActionJob, comments: CommentsService) -> dict[int, RunningStep]:
-    variables = {"GITHUB_API_URL": comments.url, "GITHUB_REPOSITORY": "org/repo"}
+    variables = pull_request_variables(comments)
     started = {}
     for job_id, inputs in STEPS.items():
-        event = ("pull_request", {"pull_request": PULL_REQUEST}) if job_id == LOUD else None
+        is_of_pull_request = job_id in (LOUD, COMMENTED)
         started[job_id] = workflow.start(
-            {"job-id": str(job_id), **inputs}, event=event, variables=variables if job_id == LOUD else None
+            {"job-id": str(job_id), **inputs},
+            event=ON_PULL_REQUEST if is_of_pull_request else None,
+            variables=variables if is_of_pull_request else None,
         )
     return started
 
@@ -157,6 +163,12 @@ def scenes(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
         started[TAKEN_UP] = workflow.start({"job-id": "", "run-id": str(known_run)})
         for attempt, more in ((1, {}), (2, {"resume": "off"})):
             workflow.run({"job-id": str(RERUN), **GO_ON, **more}, attempt=attempt)
+        started[COMMENTED].finish(240)
+        workflow.run(
+            {"job-id": str(COMMENTED), **STEPS[COMMENTED], "comment-key": "second"},
+            event=ON_PULL_REQUEST,
+            variables=pull_request_variables(comments),
+        )
         for index in ("0", "1"):
             workflow.run({"job-id": str(MATRIX), **GO_ON, "strategy-job-index": index})
         yield Scenes(emulator, comments, cache(lambda job_id: started[job_id].finish(240)), known_run)
@@ -253,8 +265,10 @@ ROWS: dict[str, Proof] = {
     "summary": lambda s: s.step(QUIET).summary == "" and s.step(PLAIN).summary,
     "annotations": lambda s: not annotated_files(s, QUIET) and annotated_files(s, LOUD),
     "project-directory": lambda s: annotated_files(s, LOUD) == ["below/models/flaky.sql"],
-    "pr-comment": lambda s: s.step(LOUD) and "flaky" in s.comments.comments[0].body,
-    "github-token": lambda s: s.step(LOUD) and len(s.comments.comments) == 1,  # who has another token gets a 401
+    "pr-comment": lambda s: "flaky" in s.comments.comments[0].body,
+    # A request with another token gets a 401.
+    "github-token": lambda s: s.comments.comments and not s.step(COMMENTED).warnings,
+    "comment-key": lambda s: len(s.comments.comments) == 2,
     "strategy-job-index": lambda s: len(set(s.tags(MATRIX))) == 2,
 }
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import httpx
 import pytest
+from standins.emulator import RunningEmulator
 from tests.support.action import ActionJob, FinishedStep, RunningStep
 from tests.support.action_project import FLAKY_BUILD, GREEN_BUILD, action_world, job, recorded
-from tests.support.emulator import RunningEmulator
 
 from dbt_cloud_run.start.native import PAUSE as NATIVE_PAUSE
 

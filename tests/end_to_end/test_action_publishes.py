@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from standins.emulator import RunningEmulator, running_emulator
 from standins.results_service import ResultsService
 from tests.support.action import ActionJob, FinishedStep, inputs_for
-from tests.support.emulator import RunningEmulator, running_emulator
 from tests.support.hostile_run import EVIL, NODES, record_hostile_run
 from tests.support.rendering import render
 

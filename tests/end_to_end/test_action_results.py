@@ -10,9 +10,9 @@ from typing import Any
 
 import jsonschema
 import pytest
+from standins.emulator import RunningEmulator
 from tests.support.action import ActionJob, FinishedStep
 from tests.support.action_project import FLAKY_BUILD, action_world, job, variables
-from tests.support.emulator import RunningEmulator
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "run-results-v6.schema.json"
 GREEN, FLAKY, BROKEN, BROKEN_AGAIN, TWO_STEPS, UNPARSABLE, DOCS, CHECKBOX = range(11, 19)

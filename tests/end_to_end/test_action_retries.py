@@ -10,10 +10,10 @@ from typing import Any
 
 import jsonschema
 import pytest
+from standins.emulator import RunningEmulator, running_emulator
 from standins.results_service import ResultsService
 from tests.support.action import ActionJob, inputs_for
 from tests.support.action_project import action_world, commit, job, variables, write_action_project
-from tests.support.emulator import RunningEmulator, running_emulator
 
 pytestmark = pytest.mark.slow
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from standins.emulator import RunningEmulator
 from tests.support.action import ActionJob, FinishedStep
 from tests.support.action_project import FLAKY_BUILD, GREEN_BUILD, action_world, job, recorded
-from tests.support.emulator import RunningEmulator
 
 SHA, OTHER_SHA = "1" * 40, "2" * 40
 # One for each test, so that no test sees another one's runs.

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.support.emulator import RunningEmulator, running_emulator
+from standins.emulator import RunningEmulator, running_emulator
 from tests.support.fault_matrix import (
     FAULTS,
     FOREVER,

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.action import POST, ROOT, STEP
+from standins.runner import POST, STEP
 from tests.support.first_moments import Witness
 from tests.support.pid_one import ContainedJob, PidOne, why_impossible
 
 pytestmark = pytest.mark.skipif(bool(why_impossible()), reason=f"NO SIGNAL IS PROVEN HERE: {why_impossible()}")
+ROOT = Path(__file__).resolve().parents[2]
 PYTHON = "/opt/dbt-cloud-run/venv/bin/python"
 SWEEP = [step * 0.05 for step in range(13)]  # seconds after the start
 

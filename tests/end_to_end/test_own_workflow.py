@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 import yaml
+from standins.emulator import RunningEmulator, running_emulator
 from standins.results_service import ResultsService
 from tests.support.action import ActionJob, FinishedStep
-from tests.support.emulator import RunningEmulator, running_emulator
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOW = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())

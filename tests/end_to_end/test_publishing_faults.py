@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from standins.emulator import RunningEmulator
 from standins.results_service import Fault, ResultsService
 from tests.support.comments_service import CommentsService
-from tests.support.emulator import RunningEmulator
 from tests.support.loop import LoopJob, PlayedStep
 from tests.support.replayed import job_id
 

@@ -162,3 +162,26 @@ def test_a_word_that_nobody_knows_is_no_failure_in_a_step_that_succeeded(tmp_pat
 )
 def test_a_status_is_judged_with_its_step(status: str, state: RunState, kind: Kind) -> None:
     assert judged(status, state) is kind
+
+
+# -- steps that see different projects
+
+
+def test_each_step_s_own_manifest_names_the_assets_of_its_results(tmp_path: Path) -> None:
+    """Two builds with other variables enable other models: all of them are in the warehouse."""
+    models = {mode: [f"model.shop.{mode}_{n}" for n in (1, 2)] for mode in ("a", "b")}
+    steps = [
+        build(
+            [row(model) for model in of_mode],
+            [node(model) for model in of_mode],
+            words=f"dbt build --vars 'mode: {mode}'",
+        )
+        for mode, of_mode in models.items()
+    ]
+    job = {"execute_steps": [f"dbt build --vars 'mode: {mode}'" for mode in models]}
+    step = play(tmp_path, [told(10, *steps)], job=job)
+    assert step.outputs["status"] == "success", step.log
+    assert step.outputs["assets-count"] == "4"
+    assert {name for mode in models for name in (f"{mode}_1", f"{mode}_2")} == {
+        key.rpartition("/")[2] for key in json.loads(step.outputs["assets"])
+    }

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.emulator import RunningEmulator, running_emulator
+from standins.emulator import RunningEmulator, running_emulator
 from tests.support.loop import PlayedStep, until
 from tests.support.replayed import configuration, job_id
 from tests.support.scaled_clock import ScaledClock

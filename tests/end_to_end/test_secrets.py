@@ -17,11 +17,11 @@ from typing import Any, Self
 from urllib.parse import quote, quote_plus
 
 import pytest
+from standins.emulator import RunningEmulator, running_emulator
 from standins.results_service import ResultsService, runtime_token
 from tests.support.action import ActionJob, FinishedStep
 from tests.support.comments_service import TOKEN as COMMENTS_TOKEN
 from tests.support.comments_service import CommentsService
-from tests.support.emulator import RunningEmulator, running_emulator
 from tests.support.replayed import configuration, job_id
 from tests.support.told_cloud import build, node, play, row, told
 

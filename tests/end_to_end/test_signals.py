@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from standins.emulator import RunningEmulator
 from standins.results_service import ResultsService
 from tests.support.action import FinishedStep
-from tests.support.emulator import RunningEmulator
 from tests.support.pid_one import ContainedJob, PidOne, saved_state, silent_server, why_impossible
 from tests.support.replayed import job_id
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.support.emulator import RunningEmulator, running_emulator
+from standins.emulator import RunningEmulator, running_emulator
 from tests.support.fault_matrix import AFTER, FAULTS, ROWS, Cell, Refusals, faults_of
 from tests.support.loop import LoopJob, PlayedStep
 from tests.support.replayed import configuration, job_id

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+from standins.emulator import RunningEmulator, running_emulator
 from standins.runner import ROOT, STEP
 from tests.support.action import ActionJob
-from tests.support.emulator import RunningEmulator, running_emulator
 from tests.support.loop import LoopJob, PlayedStep, until
 from tests.support.replayed import configuration, job_id
 

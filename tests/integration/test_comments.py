@@ -249,9 +249,9 @@ NOTE = (
 def test_a_green_report_of_an_earlier_commit_is_marked_as_such(service: CommentsService) -> None:
     post(service, body="✅ Succeeded")
     assert stale(service) is not None
-    assert bodies(service) == [f"{NOTE}\n✅ Succeeded"]
+    assert bodies(service) == [f"{NOTE}\n\n✅ Succeeded"]
     assert stale(service) is not None  # said once
-    assert bodies(service) == [f"{NOTE}\n✅ Succeeded"]
+    assert bodies(service) == [f"{NOTE}\n\n✅ Succeeded"]
     post(service, about=NEXT, body="✅ Succeeded anew")
     assert bodies(service) == ["✅ Succeeded anew"]
 

@@ -13,7 +13,7 @@ from tests.support.comments_service import TOKEN, CommentsService
 
 from dbt_cloud_run.errors import Interrupted
 from dbt_cloud_run.github.events import Head, PullRequest
-from dbt_cloud_run.github.heads import HeadUnknown, look_up_head
+from dbt_cloud_run.github.heads import look_up_head
 
 SUBJECT = PullRequest(number=5, head=None, is_check=False)
 
@@ -24,16 +24,16 @@ def service() -> Iterator[CommentsService]:
         yield running
 
 
-def look(service: CommentsService, clock: QuickClock | None = None, **changes: Any) -> PullRequest | HeadUnknown:
+def look(service: CommentsService, clock: QuickClock | None = None, **changes: Any) -> PullRequest:
     arguments: dict[str, Any] = {"token": TOKEN, "api_url": service.url, "repository": "org/repo"}
     return asyncio.run(look_up_head(SUBJECT, clock=clock or QuickClock(), **arguments | changes))
 
 
 def why(service: CommentsService, **changes: Any) -> str:
     found = look(service, **changes)
-    assert isinstance(found, HeadUnknown)
-    assert TOKEN not in found.why
-    return found.why
+    assert found.head is None
+    assert TOKEN not in found.why_no_head
+    return found.why_no_head
 
 
 def test_it_is_found(service: CommentsService) -> None:
@@ -46,14 +46,12 @@ def test_it_is_found(service: CommentsService) -> None:
 def test_of_a_fork(service: CommentsService, repo: Any, name: str | None) -> None:
     service.pull_request["head"]["repo"] = repo
     found = look(service)
-    assert isinstance(found, PullRequest)
     assert found.head == Head(sha="f00dcafe", repository=name, is_fork=True)
 
 
 def test_it_may_have_been_closed_since(service: CommentsService) -> None:
     service.pull_request["state"] = "closed"
     found = look(service)
-    assert isinstance(found, PullRequest)
     assert not found.is_open
 
 
@@ -83,7 +81,7 @@ def test_a_refusal_is_in_githubs_own_words(service: CommentsService, status: int
 def test_a_fault_that_may_pass_is_tried_again(service: CommentsService) -> None:
     clock = QuickClock()
     service.statuses["GET"] = [502, 503]
-    assert isinstance(look(service, clock), PullRequest)
+    assert look(service, clock).head is not None
     assert len(clock.waits) == 2
     service.statuses["GET"] = [502, 503, 504]
     assert why(service) == "GitHub answered HTTP 504"

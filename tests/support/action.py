@@ -23,10 +23,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+from standins.emulator import RunningEmulator
 from standins.results_service import ResultsService
 from standins.runner import FILES, POST, STEP, Places, command, environment, input_variables, state_variables
 from standins.runner_log import ParsedCommand, Reading, read_environment_file, read_stream
-from tests.support.emulator import RunningEmulator
 
 SECONDS = 120.0
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from standins.emulator import RunningEmulator, running_emulator
 from standins.results_service import ResultsService
 from tests.support.action import ActionJob, inputs_for
 from tests.support.dbt_project import takes_long, write_tiny_project
-from tests.support.emulator import RunningEmulator, running_emulator
 from tests.support.recordings import project_recordings
 
 # Each run of a flaky model leaves a file beside the checkout, and it fails until there are more of them than `times`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import shutil
@@ -9,6 +10,7 @@ import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import duckdb
 import yaml
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
@@ -22,6 +24,10 @@ PROJECT = Path(dbt_cloud_emulator.__file__).parent / "projects" / "shop"
 
 NEVER_EXECUTED = ("operation.", "model.shop.int_")
 """Hooks run with every command. An ephemeral model is part of others; `--fail-fast` lists it as skipped."""
+
+
+_OF_THE_RUN = frozenset({"dbt_scd_id"})
+"""Columns that are made from the time of the run."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,26 @@ class Shop:
 
     def manifest(self, switches: str) -> Manifest:
         return decode_manifest(self._target(switches) / "manifest.json")
+
+    def contents(self, switches: str) -> dict[str, list[str]]:
+        """The rows of every relation of the project, sorted, without the columns that hold the time of the run."""
+        found: dict[str, list[str]] = {}
+        built = ("model", "seed", "snapshot")
+        names = {node.relation_name for node in self.manifest(switches) if node.resource_type in built}
+        connection = duckdb.connect(str(self._database), read_only=True)
+        try:
+            for name in sorted(filter(None, names)):
+                with contextlib.suppress(duckdb.CatalogException):
+                    relation = connection.sql(f"from {name}")
+                    kept = [
+                        column
+                        for column, kind in zip(relation.columns, relation.types, strict=True)
+                        if "TIMESTAMP" not in str(kind) and column not in _OF_THE_RUN
+                    ]
+                    found[name] = sorted(map(str, relation.select(*kept).fetchall()))
+        finally:
+            connection.close()
+        return found
 
     def _target(self, switches: str) -> Path:
         return self._folder / f"target-{abs(hash(switches))}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,7 +11,7 @@ from pathlib import Path
 from tests.support.engines import Engine
 from tests.support.warehouse import RESET, Fault, Ran, Warehouse, day, ended, today
 
-from dbt_cloud_run.model import RetryPlan
+from dbt_cloud_run.model import RetryPlan, RunState
 from dbt_cloud_run.retry.plan import plan_retry
 
 HOUR = timedelta(hours=1)
@@ -49,12 +50,17 @@ class Case:
     retry_on: str = "transient"
     is_partial: bool = False
     keeps: tuple[Fault, ...] = ()  # what is still so in the retry
+    modified: tuple[str, ...] = ()  # what `state:modified` finds
+    cut_off_at: str = ""  # the run ends by a signal as soon as its log shows this
+    signal_number: int = signal.SIGKILL
     since: tuple[int, int] = (1, 9)
     until: tuple[int, int] = (9, 0)
 
     def applies_to(self, engine: Engine) -> bool:
         needs_clock = self.at is not None or self.again_at is not None
-        return self.since <= engine.version <= self.until and (engine.has_clock or not needs_clock)
+        # The log of the new engine does not show when a model starts.
+        needs_log = bool(self.cut_off_at)
+        return self.since <= engine.version <= self.until and (engine.has_clock or not (needs_clock or needs_log))
 
 
 DEFER = "--defer --favor-state --state {state}"
@@ -126,6 +132,47 @@ CASES: dict[str, Case] = {
     "a child of an appending model": Case(
         "dbt build -s orders+1,journal orders journal_view", (Fault("journal_view"),)
     ),
+    "a selection by state, of an appending model and its child": Case(
+        "dbt build -s state:modified+ --state {state}",
+        (Fault("journal_view"),),
+        before=(("dbt build -s orders --target prod", None), ("dbt run -s journal+ orders others", None)),
+        modified=("orders",),
+    ),
+    "a selection by state, cut off": Case(
+        "dbt build -s state:modified+ --state {state}",
+        (Fault("keyed", "slow"),),
+        before=(("dbt build -s orders others --target prod", None), ("dbt run -s orders others", None)),
+        modified=("orders", "others"),
+        cut_off_at="START sql incremental model main.keyed",
+        signal_number=signal.SIGINT,
+    ),
+    "a selection by state, killed beside an appending model": Case(
+        "dbt build -s state:modified+ --state {state}",
+        (Fault("keyed", "hang"),),
+        before=(("dbt build -s orders others --target prod", None), ("dbt run -s orders others", None)),
+        modified=("orders", "others"),
+        cut_off_at="START sql incremental model main.keyed",
+        is_partial=True,
+    ),
+    "microbatch, first build, killed between its batches": Case(
+        "dbt build -s others daily daily_child",
+        (Fault("daily", "hang", batch=f"{day(-2):%Y%m%d}"),),
+        cut_off_at=f"START batch {day(-2):%Y-%m-%d}",
+        until=(1, 99),
+    ),
+    "microbatch, first build, interrupted between its batches": Case(
+        "dbt build -s others daily daily_child",
+        (Fault("daily", "slow", batch=f"{day(-2):%Y%m%d}"),),
+        cut_off_at=f"START batch {day(-2):%Y-%m-%d}",
+        signal_number=signal.SIGINT,
+        until=(1, 99),
+    ),
+    "an end hook": Case(
+        "dbt build -s orders others journal --vars 'hooks: true'", (Fault("on_run_end"),), retry_on="any"
+    ),
+    "an end hook, and retries of what passes": Case(
+        "dbt build -s orders others journal --vars 'hooks: true'", (Fault("on_run_end"),), is_partial=True
+    ),
     "an ordinary failure": Case("dbt build --exclude daily+ hourly+", (Fault("orders"),)),
     "a keyed model beside it": Case("dbt build -s orders keyed others", (Fault("others"),)),
 }
@@ -148,7 +195,7 @@ class Data:
                 ran = warehouse.run(line, now=now)
                 assert not ran.failed, (line, ran.log[-3000:])
                 if "--target prod" in line:
-                    warehouse.keep_state()
+                    warehouse.keep_state(case.modified)
             warehouse.save(name)
             self._made.add(case.before)
         warehouse.restore(name)
@@ -163,13 +210,17 @@ class Data:
     def fails(self, case: Case) -> Ran:
         line = self.start(case)
         self.warehouse.set_faults(case.faults)
-        ran = self.warehouse.run(line, now=case.at)
-        assert ran.failed, ran.log[-3000:]
+        if case.cut_off_at:
+            ran = self.warehouse.cut_off(line, case.cut_off_at, case.signal_number)
+        else:
+            ran = self.warehouse.run(line, now=case.at)
+        assert ran.failed or case.cut_off_at, ran.log[-3000:]
         self.warehouse.set_faults(case.keeps)
         return ran
 
     def plan(self, case: Case, ran: Ran) -> RetryPlan:
-        return plan_retry(ended(ran), self.warehouse.manifest(), retry_on=case.retry_on)  # type: ignore[arg-type]
+        state = RunState.CANCELLED if case.cut_off_at else RunState.ERROR
+        return plan_retry(ended(ran, state=state), self.warehouse.manifest(), retry_on=case.retry_on)  # type: ignore[arg-type]
 
     def retried(self, case: Case, plan: RetryPlan) -> list[Ran]:
         """The plan's commands, as dbt Cloud runs them: up to the first that fails."""

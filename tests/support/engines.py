@@ -12,12 +12,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from threading import Timer
 from unittest import mock
 
 ROOT = Path(__file__).parents[2]
 FOLDER = Path(os.environ.get("CORPUS_ENGINES") or ROOT / ".engines")
 
 NOW = "CORPUS_NOW"
+_PATIENCE = 45.0  # seconds
+_LONGEST = 240.0
 _PROCESS = Path(__file__).with_name("dbt_process.py")
 
 
@@ -44,6 +47,27 @@ class Engine:
             [*self.command, *words], env=environment, capture_output=True, text=True, check=False, timeout=300
         )
         return done.stdout + done.stderr
+
+    def cut_off(self, words: Sequence[str], shown: str, signal_number: int) -> str:
+        """Run a command line until it prints this, and then end it by the signal, as a time limit does."""
+        command = self.command or (sys.executable, "-P", str(_PROCESS))
+        environment = os.environ | self.environment
+        printed: list[str] = []
+        with subprocess.Popen(  # noqa: S603 - the engines' own programs
+            [*command, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process:
+            patience = Timer(_PATIENCE, process.kill)
+            longest = Timer(_LONGEST, process.kill)
+            longest.start()
+            for line in process.stdout or ():
+                printed.append(line)
+                if shown in line:
+                    process.send_signal(signal_number)
+                    # What does not stop is killed in the end, by dbt Cloud as by this.
+                    patience.start()
+            patience.cancel()
+            longest.cancel()
+        return "".join(printed)
 
 
 def installed() -> Engine:

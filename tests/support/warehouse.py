@@ -106,13 +106,22 @@ class Warehouse:
         results = self._target / "run_results.json"
         if "dbt retry" not in line:
             results.unlink(missing_ok=True)
-        places = {"--project-dir": self._folder / "project", "--profiles-dir": self._folder}
-        places |= {"--target-path": self._target, "--log-path": self._folder / "logs"}
-        words = words_of(line) + [word for option, place in places.items() for word in (option, str(place))]
-        log = self.engine.call(words, self._folder / "logs", now=now)
+        log = self.engine.call(self._words(line), self._folder / "logs", now=now)
         return Ran(line, log, decode_run_results(results)[1] if results.exists() else None)
 
-    def keep_state(self) -> Path:
+    def cut_off(self, line: str, shown: str, signal_number: int) -> Ran:
+        """The run of a command line that is ended as soon as its log shows this."""
+        results = self._target / "run_results.json"
+        results.unlink(missing_ok=True)
+        log = self.engine.cut_off(self._words(line), shown, signal_number)
+        return Ran(line, log, decode_run_results(results)[1] if results.exists() else None)
+
+    def _words(self, line: str) -> list[str]:
+        places = {"--project-dir": self._folder / "project", "--profiles-dir": self._folder}
+        places |= {"--target-path": self._target, "--log-path": self._folder / "logs"}
+        return words_of(line) + [word for option, place in places.items() for word in (option, str(place))]
+
+    def keep_state(self, modified: Sequence[str] = ()) -> Path:
         """The target folder as it is now, for `--state`."""
         state = self._folder / "state"
         shutil.rmtree(state, ignore_errors=True)
@@ -120,6 +129,11 @@ class Warehouse:
         for name in ("manifest.json", "run_results.json"):
             if (self._target / name).exists():
                 shutil.copy(self._target / name, state / name)
+        # For `state:modified`, the state knew other texts of these.
+        content = json.loads((state / "manifest.json").read_text(encoding="utf-8"))
+        for name in modified:
+            content["nodes"][f"model.data.{name}"]["raw_code"] += "-- as it was"
+        (state / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
         return state
 
     def manifest(self) -> Manifest:

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.support.emulator import RunningEmulator
+from standins.emulator import RunningEmulator
 from tests.support.loop import LoopJob, PlayedStep
 from tests.support.replayed import job_id
 

@@ -9,12 +9,14 @@ import msgspec
 import pytest
 from tests.support.attempts import attempt, step
 
+from dbt_cloud_run.assets.asset import Asset
 from dbt_cloud_run.assets.assets import asset_key, materializations
 from dbt_cloud_run.assets.nodes import Repository, display_name, owners_of
 from dbt_cloud_run.assets.nodes import tested_nodes as nodes_tested_by
 from dbt_cloud_run.dbt.artifacts import Manifest, ManifestNode
+from dbt_cloud_run.dbt.manifests import Manifests
 from dbt_cloud_run.ledger.ledger import build_ledger
-from dbt_cloud_run.model import Asset, Attempt, RunState
+from dbt_cloud_run.model import Attempt, RunState
 
 WEB = "https://github.com/acme/shop"
 
@@ -278,3 +280,66 @@ def test_what_a_test_covers() -> None:
     assert covered("test.p.t", attached_node="model.p.a", on=["model.p.a", "model.p.b"]) == ("model.p.a",)
     assert covered("test.p.t", on=["model.p.a", "model.p.a"]) == ("model.p.a",)
     assert covered("model.p.a", on=["model.p.b"]) == ()
+
+
+# -- manifests of single steps
+
+
+def test_each_steps_own_manifest_decides_what_it_built() -> None:
+    """Two builds, with `--vars 'mode: a'` and `--vars 'mode: b'`, which enable other models."""
+    first = manifest(node("model.p.a1"), node("model.p.a2", relation_name='"db"."old"."a2"'))
+    second = manifest(node("model.p.b1", on=["model.p.b2"]), node("model.p.b2"))
+    run = attempt(
+        1,
+        step(4, "dbt build --vars 'mode: a'", {"model.p.a1": "success", "model.p.a2": "success"}),
+        step(5, "dbt build --vars 'mode: b'", {"model.p.b1": "success", "model.p.b2": "success"}),
+    )
+    ledger = build_ledger([run])
+    known = Manifests().with_step(run.run_id, 4, first).with_step(run.run_id, 5, second)
+    found = materializations(ledger, known, repository())
+    assert [asset.key for asset in found] == [
+        "duckdb://db/s/a1",
+        "duckdb://db/old/a2",
+        "duckdb://db/s/b1",
+        "duckdb://db/s/b2",
+    ]
+    assert found[2].upstream == ("duckdb://db/s/b2",)
+    assert [asset.unique_id for asset in materializations(ledger, second, repository())] == ["model.p.b1", "model.p.b2"]
+
+
+def test_a_step_without_a_manifest_of_its_own_is_described_by_the_newest() -> None:
+    newest = manifest(node("model.p.a"))
+    run = attempt(1, step(4, "dbt build", {"model.p.a": "success"}))
+    assert [asset.name for asset in materializations(build_ledger([run]), Manifests(newest), repository())] == ["a"]
+
+
+def test_manifests_of_one_project_are_kept_once() -> None:
+    first = manifest(node("model.p.a"), node("model.p.b"), invocation="i1")
+    again = manifest(node("model.p.a"), node("model.p.b", description="new"), invocation="i2")
+    kept = Manifests().with_step(1, 4, first).with_step(1, 5, again)
+    assert kept.of(1, 5) is again
+    assert again.nodes["model.p.a"] is first.nodes["model.p.a"]
+    assert again.nodes["model.p.b"].description == "new"
+    assert first.nodes["model.p.b"].description is None
+    assert again.sources is first.sources
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "key"),
+    [
+        ("seed", {"database": "db", "schema": "raw"}, "duckdb://db/raw/x"),
+        ("snapshot", {"database": "db", "schema": "hist", "alias": "y"}, "duckdb://db/hist/y"),
+        ("seed", {"database": None, "schema": "raw"}, "duckdb://raw/x"),
+        ("seed", {}, None),
+        ("model", {"database": "db", "schema": "raw"}, None),
+    ],
+)
+def test_seeds_and_snapshots_of_old_versions_have_their_relation_from_its_parts(
+    kind: str, more: dict[str, Any], key: str | None
+) -> None:
+    """dbt 1.0 to 1.3 writes `relation_name: null` for them."""
+    unique_id = f"{kind}.p.x"
+    made = manifest(node(unique_id, relation_name=None, **more), node("model.p.child", on=[unique_id]))
+    found = {asset.unique_id: asset for asset in assets({unique_id: "success", "model.p.child": "success"}, made)}
+    assert (found[unique_id].key if unique_id in found else None) == key
+    assert found["model.p.child"].upstream == ((key,) if key else ())

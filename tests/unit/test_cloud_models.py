@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from dbt_cloud_run.cloud.models import Job, Run, RunStep, Trigger, parse_duration, parse_time
-from dbt_cloud_run.model import RunState, TriggerOverrides
+from dbt_cloud_run.model import CancelledBy, RunState, TriggerOverrides
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -87,7 +87,7 @@ def test_no_field_of_a_run_but_its_id_can_be_wrong(fields: dict[str, Any]) -> No
     assert isinstance(run.asked, tuple)
     assert run.timed_out in (True, False)
     assert run.superseded in (True, False)
-    assert run.cancelled_by_another in (True, False, None)
+    assert (run.cancellation is None) is (run.state is not RunState.CANCELLED)
     assert all(step.index is not None for step in run.steps)
 
 
@@ -110,6 +110,7 @@ def test_a_run_without_an_id_is_none(data: object) -> None:
         ("Run cancelled due to a new commit", False, True),
         ("Stale run was cancelled automatically", False, True),
         ("A more recent run for this pull request has started", False, True),
+        ("This run was cancelled after 10 minutes of inactivity: it timed out", False, False),
         ("Cancelled by user alice@example.com", False, False),
         ("", False, False),
         (None, False, False),
@@ -165,17 +166,44 @@ def test_what_a_run_was_asked_for() -> None:
 @pytest.mark.parametrize(
     ("trigger", "cancellation", "expected"),
     [
-        ({"type": "service_token", "id": "5"}, {"type": "service_token", "id": 5}, False),
-        ({"type": "service_token", "id": "5"}, {"type": "user", "id": "5"}, True),
-        ({"type": "user", "id": "5"}, {"type": "user", "id": "6", "name": "alice"}, True),
-        ({"type": "user", "id": "5"}, None, None),
-        (None, {"type": "user", "id": "5"}, None),
-        ({"type": "user"}, {"type": "user"}, None),
+        ({"type": "service_token", "id": "5"}, {"type": "service_token", "id": 5}, CancelledBy.STARTER),
+        ({"type": "service_token", "id": "5"}, {"type": "user", "id": "5"}, CancelledBy.ACTOR),
+        ({"type": "user", "id": "5"}, {"type": "user", "id": "6", "name": "alice"}, CancelledBy.ACTOR),
+        ({"type": "user", "id": "5"}, None, CancelledBy.UNKNOWN),
+        (None, {"type": "user", "id": "5"}, CancelledBy.ACTOR),
+        ({"type": "user"}, {"type": "user"}, CancelledBy.UNKNOWN),
     ],
 )
-def test_who_cancelled(trigger: object, cancellation: object, expected: bool | None) -> None:
+def test_who_cancelled(trigger: object, cancellation: object, expected: CancelledBy) -> None:
     audit = {"trigger": {"actor": trigger}, "cancellation": {"actor": cancellation}}
-    assert Run.model_validate({"id": 1, "status": 30, "audit": audit}).cancelled_by_another is expected
+    found = Run.model_validate({"id": 1, "status": 30, "audit": audit}).cancellation
+    assert found is not None
+    assert found.by is expected
+
+
+@pytest.mark.parametrize(
+    ("message", "by"),
+    [
+        (
+            "This run was cancelled after waiting 10 minutes to start, due to capacity constraints.",
+            CancelledBy.CAPACITY,
+        ),
+        ("No available workers to run this job", CancelledBy.CAPACITY),
+        ("This run was cancelled after 10 minutes of inactivity: its heartbeat was lost.", CancelledBy.HEARTBEAT),
+        ("This run was cancelled because a more recent run of this job, run 77, was queued.", CancelledBy.NEWER_RUN),
+        ("This run timed out after 5 minutes", CancelledBy.TIME_LIMIT),
+        ("Cancelled", CancelledBy.UNKNOWN),
+        ("None", CancelledBy.UNKNOWN),
+        (None, CancelledBy.UNKNOWN),
+    ],
+)
+def test_dbt_cloud_cancelled_only_where_its_own_wording_says_so(message: str | None, by: CancelledBy) -> None:
+    found = Run(id=1, status=30, status_message=message).cancellation
+    assert found is not None
+    assert found.by is by
+    assert found.newer_run_id == (77 if by is CancelledBy.NEWER_RUN else None)
+    assert not found.is_for_commit
+    assert Run(id=1, status=20, status_message=message).cancellation is None
 
 
 def test_a_job_tells_what_the_platform_adds() -> None:

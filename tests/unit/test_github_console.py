@@ -228,7 +228,7 @@ def test_without_the_runners_files_nothing_is_written_and_no_deprecated_command(
     out, stream = console(GITHUB_OUTPUT=str(tmp_path / "missing"), RUNNER_DEBUG=debug)
     out.set_output("a", "b")
     out.save_state("a", "b")
-    assert out.append_summary("text") is False
+    assert out.write_summary("text") is False
     assert out.summary_size() == 0
     assert {command.name for command in read(stream).commands} <= {"debug"}
     assert len(read(stream).commands) == (3 if debug else 0)
@@ -256,16 +256,34 @@ def test_the_summary_is_appended_in_utf8_with_line_feeds(tmp_path: Path) -> None
     out, _ = console(GITHUB_STEP_SUMMARY=str(path))
     out.mask("dbtc_0123456789")
     assert out.summary_size() == 10
-    assert out.append_summary("Größe\r\n\r\nof dbtc_0123456789 \udc80")
-    assert out.append_summary("end\n\n")
-    assert path.read_bytes().decode() == "# earlier\n\n\nGröße\n\nof *** ?\n\n\nend\n"
+    assert out.write_summary("Größe\r\n\r\nof dbtc_0123456789 \udc80\n\n")
+    assert path.read_bytes().decode() == "# earlier\n\n\nGröße\n\nof *** ?\n"
+
+
+@pytest.mark.parametrize("earlier", ["", "# earlier"])
+@pytest.mark.parametrize("text", ["short", "a much longer text than before"])
+def test_the_summary_is_rewritten_in_its_place(tmp_path: Path, earlier: str, text: str) -> None:
+    path = tmp_path / "summary"
+    path.write_text(earlier)
+    inode = path.stat().st_ino
+    out, _ = console(GITHUB_STEP_SUMMARY=str(path))
+    assert out.write_summary("the first version")
+    assert out.summary_size() == len(earlier)
+    assert out.write_summary(text)
+    assert path.read_text() == f"{earlier}\n\n{text}\n".lstrip("\n")
+    assert path.stat().st_ino == inode
+    # What others have added since stays where it is.
+    with path.open("a") as file:
+        file.write("of others\n")
+    assert out.write_summary("the last version")
+    assert path.read_text() == f"{earlier}\n\n{text}\nof others\n\n\nthe last version\n".lstrip("\n")
 
 
 def test_a_summary_that_the_platform_would_drop_is_not_written(tmp_path: Path) -> None:
     path = tmp_path / "summary"
     path.write_text("x" * 1000)
     out, stream = console(GITHUB_STEP_SUMMARY=str(path))
-    assert out.append_summary("é" * (SUMMARY_LIMIT // 2)) is False
+    assert out.write_summary("é" * (SUMMARY_LIMIT // 2)) is False
     assert path.stat().st_size == 1000
     assert "left out" in read(stream).named("warning")[0].data
 

@@ -58,7 +58,7 @@ def test_a_success_needs_no_reason() -> None:
     [
         (Ending.ERROR, "failed"),
         (Ending.CANCELLED, "was cancelled"),
-        (Ending.SUPERSEDED, "newer commit"),
+        (Ending.SUPERSEDED, "newer run"),
         (Ending.TIMED_OUT, "time limit"),
     ],
 )

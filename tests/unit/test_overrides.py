@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -26,9 +27,8 @@ def filled(
     *,
     job_type: str | None = "ci",
     mode: Any = "auto",
-    why_no_head: str = "",
 ) -> Filled:
-    return fill(subject, job_type, mode, given, 7, why_no_head=why_no_head)
+    return fill(subject, job_type, mode, given, 7)
 
 
 @pytest.mark.parametrize(("mode", "job_type"), [("auto", "ci"), ("on", "ci"), ("on", "scheduled"), ("on", None)])
@@ -74,9 +74,9 @@ def test_a_head_in_a_fork_is_refused_unless_a_commit_is_given(mode: str, is_chec
 
 def test_a_head_that_could_not_be_looked_up_is_refused_with_the_reason() -> None:
     with pytest.raises(ConfigError, match=r"could not be looked up: github-token is empty\. Give") as caught:
-        filled(COMMENTED, why_no_head="github-token is empty")
+        filled(replace(COMMENTED, why_no_head="github-token is empty"))
     assert "pull-requests: read" in caught.value.advice
-    given = filled(COMMENTED, TriggerOverrides(git_sha="given"), why_no_head="no")
+    given = filled(replace(COMMENTED, why_no_head="no"), TriggerOverrides(git_sha="given"))
     assert given.overrides.github_pull_request_id == 42
     assert given.overrides.git_sha == "given"
 

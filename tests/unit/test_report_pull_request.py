@@ -49,7 +49,7 @@ def test_without_a_place_a_line_of_the_log_says_why(subject: Subject, note: str)
 
 
 def test_a_head_that_could_not_be_looked_up_is_warned_of() -> None:
-    place = comment_place(PullRequest(number=42, head=None), HEAD, why_no_head="GitHub answered HTTP 500.")
+    place = comment_place(PullRequest(number=42, head=None, why_no_head="GitHub answered HTTP 500."), HEAD)
     assert place.number is None
     assert place.warning.endswith("could not be looked up: GitHub answered HTTP 500.")
     unreadable = comment_place(Unreadable(event_name="pull_request", missing="has no number"), HEAD)

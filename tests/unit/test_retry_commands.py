@@ -114,10 +114,11 @@ def test_a_command_that_would_be_too_long_is_divided_where_part_of_it_must_not_r
     order = {node: number for number, each in enumerate(runs) for node in each}
     assert order[uid(STG)] <= order[uid(UNIT)] == order[uid(ORDERS)] <= order[uid(NOT_NULL)] <= order[uid(REPORT)]
     assert made.is_partial
-    assert one("dbt build", *rows[:-2], row(DIM2))[0].commands == ("dbt build",)
+    assert one("dbt build", *rows[:-2], row(DIM2))[0].commands == ("dbt build --exclude fqn:shop.marts.dim.v2",)
     monkeypatch.setattr(commands, "MAX_PARTS", 2)
     made, planned = one("dbt build", *rows)
-    assert (made.commands, planned.action, made.is_partial) == (("dbt build",), StepAction.WHOLE, False)
+    assert (made.commands, planned.action) == (("dbt build --exclude fqn:shop.marts.dim.v2",), StepAction.NODES)
+    assert not made.is_partial
 
 
 @pytest.mark.parametrize(
@@ -142,12 +143,12 @@ def test_an_old_dbt_adds_tests_to_a_selection_so_they_are_excluded() -> None:
     )
 
 
-def test_what_an_old_dbt_cannot_be_told_exactly_is_run_as_it_was() -> None:
+def test_of_what_an_old_dbt_cannot_be_told_exactly_the_rest_runs() -> None:
     odd = node("model", "shop", ["marts"], "two words")
     for version, is_named in (("1.4.9", False), ("1.5.0", True)):
         manifest = ours(manifest_of((*ALL, odd)))
         manifest.metadata.dbt_version = version
         run = attempt(("dbt run",), step(4, "dbt run", RunState.ERROR, row(odd, "error", RESET), row(STG)))
         planned = plan_retry(run, manifest).steps[0]
-        assert (planned.new_command == "dbt run") is not is_named
+        assert (planned.new_command == "dbt run --exclude fqn:shop.staging.stg") is not is_named
         assert ("because dbt 1.4 adds tests" in planned.reason) is not is_named

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from tests.support.dbt_graphs import manifest_of, node, ours
 from tests.support.retry_attempts import (
     DASHBOARD,
     DIM1,
@@ -34,6 +35,7 @@ from tests.support.retry_attempts import (
     uid,
 )
 
+from dbt_cloud_run.dbt.artifacts import Manifest
 from dbt_cloud_run.model import Attempt, NodeResult, PlannedStep, RetryPlan, RunState, StepAction
 from dbt_cloud_run.retry.plan import plan_retry
 
@@ -239,7 +241,7 @@ def test_partial_success_of_a_green_step_is_retried_but_its_skipped_rows_are_not
 @pytest.mark.parametrize(
     "command",
     [
-        "dbt build --brand-new-flag x",
+        "dbt build -Z x",
         "dbt clone --state prod",
         "dbt compile -s orders",
         "DBT_X=1 dbt build",
@@ -250,7 +252,7 @@ def test_what_cannot_be_edited_is_rerun_verbatim(command: str) -> None:
     assert (made.commands, planned.action) == ((command,), StepAction.WHOLE)
 
 
-@pytest.mark.parametrize("command", ["dbt build --brand-new-flag x", "dbt clone --state prod"])
+@pytest.mark.parametrize("command", ["dbt build -Z x", "dbt clone --state prod"])
 def test_what_cannot_be_edited_is_rerun_with_its_deterministic_failure(command: str) -> None:
     made, planned = one(command, row(ORDERS, "error", RESET), row(STG, "error", NO_COLUMN))
     assert (made.commands, planned.action, made.is_partial) == ((command,), StepAction.WHOLE, False)
@@ -307,11 +309,29 @@ def test_run_operation_is_repeated_for_any_only() -> None:
     assert plan(run, retry_on="any").commands == (command,)
 
 
-def test_only_an_on_run_end_hook_is_not_retried() -> None:
-    for options in ({}, {"retry_on": "any"}):
-        made, planned = one("dbt build", row(ORDERS), row(END_HOOK, "error", RESET), **options)
-        assert (made.commands, planned.action) == ((), StepAction.DROP)
-        assert "on-run-end" in (made.stop_reason or "")
+@pytest.mark.parametrize("hook", [START_HOOK, END_HOOK])
+def test_a_hook_that_failed_alone_runs_again_with_the_least_that_may_be_repeated(hook: str) -> None:
+    asked = ("dbt build", "dbt run-operation after")
+    slow = replace(row(RAW), execution_seconds=60.0)
+    run = attempt(asked, step(4, "dbt build", FAILED, slow, row(STG), row(NOT_NULL), row(hook, "error", RESET)))
+    made = plan(run)
+    assert (made.commands, made.is_partial) == ((), True)
+    assert "`retry-on: any`" in (made.stop_reason or "")
+    assert "on-run-" in (made.stop_reason or "")
+    made = plan(run, retry_on="any")
+    assert made.commands == ("dbt build --select fqn:shop.staging.stg --indirect-selection empty", asked[1])
+    assert not made.is_partial
+
+
+def test_a_hook_does_not_let_an_appending_model_run_twice() -> None:
+    journal = node("model", "shop", [], "journal", materialized="incremental")
+    run = attempt(("dbt run",), step(4, "dbt run", FAILED, row(journal), row(END_HOOK, "error", RESET)))
+    made = plan_retry(run, ours(manifest_of((journal,))), retry_on="any")
+    assert (made.commands, made.is_partial) == ((), True)
+    assert "no node" in (made.stop_reason or "")
+
+
+def test_a_hook_runs_again_with_the_nodes_that_do() -> None:
     _, planned = one("dbt build", row(ORDERS, "error", RESET), row(END_HOOK, "error", RESET))
     assert names(planned.nodes) == {uid(ORDERS)}
 
@@ -394,7 +414,54 @@ def test_a_node_that_was_skipped_for_an_ephemeral_model_is_not_sent_again() -> N
 
 
 def test_a_text_that_only_speaks_of_macros_is_none() -> None:
-    command = "dbt build --brand-new-flag --vars '{m: run-operation}'"
+    command = "dbt build -Z --vars '{m: run-operation}'"
     assert one(command, row(ORDERS, "error", RESET))[0].commands == (command,)
     for calls in ("dbt run-operation --brand-new-flag x", "dbt build; dbt run-operation x", "dbt run-operation 'x"):
         assert one(calls, row(ORDERS, "error", RESET))[0].commands == ()
+
+
+def with_on_error(version: str) -> tuple[Manifest, list[NodeResult]]:
+    """A model that lets its children run after it has failed: a view, a test of that, and one that appends."""
+    first = node("model", "shop", [], "first", materialized="table")
+    first["config"]["on_error"] = "continue"
+    child = node("model", "shop", [], "child", parents=[first["unique_id"]])
+    appends = node("model", "shop", [], "appends", parents=[child["unique_id"]], materialized="incremental")
+    manifest = ours(manifest_of((first, child, appends)))
+    manifest.metadata.dbt_version = version
+    return manifest, [row(first, "error", RESET), row(child), row(appends)]
+
+
+def test_what_was_built_on_the_old_contents_of_a_failed_model_is_built_again() -> None:
+    manifest, rows = with_on_error("1.12.0")
+    made = plan_retry(attempt(("dbt run",), step(4, "dbt run", FAILED, *rows)), manifest)
+    assert made.commands == ("dbt run --select fqn:shop.child fqn:shop.first",)
+    assert names(made.steps[0].left_out) == {"model.shop.appends"}
+    assert made.is_partial
+    everything = plan_retry(attempt(("dbt run",), step(4, "dbt run", FAILED, *rows)), manifest, retry_on="any")
+    assert everything.commands == ("dbt run --select fqn:shop.appends fqn:shop.child fqn:shop.first",)
+
+
+@pytest.mark.parametrize(("version", "is_retried"), [("1.12.0", True), ("1.11.9", False)])
+def test_what_a_failed_model_does_not_hold_up_is_retried_without_it(version: str, is_retried: bool) -> None:
+    manifest, rows = with_on_error(version)
+    rows = [replace(rows[0], message=NO_COLUMN), replace(rows[1], status="error", message=RESET)]
+    made = plan_retry(attempt(("dbt run",), step(4, "dbt run", FAILED, *rows)), manifest)
+    assert made.commands == ("dbt run --select fqn:shop.child",)
+    rows[1] = replace(rows[1], status="skipped", message=None)
+    made = plan_retry(attempt(("dbt run",), step(4, "dbt run", FAILED, *rows)), manifest)
+    assert bool(made.commands) is is_retried
+
+
+def test_each_steps_own_manifest_names_its_nodes() -> None:
+    """With other `--vars`, a step may have other models than the step after it."""
+    one_mode = node("model", "shop", ["mode_a"], "it")
+    other_mode = node("model", "shop", ["mode_b"], "it")
+    asked = ("dbt run --vars 'mode: a'", "dbt run --vars 'mode: b'")
+    run = attempt(asked, step(4, asked[0], FAILED, row(one_mode, "error", RESET)), step(5, asked[1], SKIPPED))
+    newest = ours(manifest_of((other_mode,)))
+    own = {4: ours(manifest_of((one_mode,)))}
+    assert plan_retry(run, newest, manifests=own).commands == (
+        f"{asked[0]} --select fqn:shop.mode_a.it",
+        asked[1],
+    )
+    assert plan_retry(run, newest).commands == (f"{asked[0]} --select fqn:shop.mode_b.it", asked[1])

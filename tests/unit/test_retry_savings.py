@@ -49,7 +49,7 @@ def test_what_a_plan_saves_is_what_had_succeeded() -> None:
 
 
 def test_a_whole_step_counts_every_node_that_it_is_known_to_run() -> None:
-    command = "dbt build --brand-new-flag"
+    command = "dbt build -Z"
     planned = one(command, row(RAW), row(STG), row(ORDERS, "error", RESET))
     assert (planned.runs_again, len(planned.nodes), planned.saved_nodes) == (3, 1, 0)
     never = plan(attempt(("dbt build", "dbt test"), step(4, "dbt build", FAILED, row(ORDERS, "error", RESET)))).steps[1]

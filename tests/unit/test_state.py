@@ -147,4 +147,4 @@ def test_no_override_and_no_secret_is_in_it(state: State, file: Path) -> None:
     state.target(*BASE)
     state.request(WRITE)
     state.run(ours(), is_to_cancel=True, step_key=TAG.key.step)
-    assert read_environment_file(file).keys() == {"target", "pending", "run_id", "proof"}
+    assert read_environment_file(file).keys() == {"target", "pending", "run_id", "proof", "address"}

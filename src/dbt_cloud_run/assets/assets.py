@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
+from dbt_cloud_run.assets.asset import Asset
 from dbt_cloud_run.assets.nodes import Repository, display_name, owners_of, tested_nodes
 from dbt_cloud_run.dbt.artifacts import Manifest, ManifestNode
+from dbt_cloud_run.dbt.manifests import Manifests
 from dbt_cloud_run.dbt.statuses import BUILDABLE, normalise
-from dbt_cloud_run.model import Asset, BuiltResult, Ledger
+from dbt_cloud_run.model import BuiltResult, Ledger
 
 _NOT_IN_A_KEY = str.maketrans("", "", "\n\r\t\0 #?&%\"'<>[]{}|\\^`")
 _LONGEST_KEY = 512
@@ -22,28 +25,57 @@ def asset_key(adapter_type: str, relation_name: str) -> str:
     return f"{adapter_type}://{path}"[:_LONGEST_KEY]
 
 
-def materializations(ledger: Ledger, manifest: Manifest | None, repository: Repository) -> tuple[Asset, ...]:
+def materializations(
+    ledger: Ledger, manifest: Manifest | Manifests | None, repository: Repository
+) -> tuple[Asset, ...]:
     """One asset for each model, seed and snapshot that some attempt built, that is not ephemeral and has a relation.
 
-    Without a manifest nothing is known of relations or kinds, so there are none. Order: as the ledger's.
+    The manifest of the step that built a node describes it. Without one nothing is known of relations or kinds, so
+    there are none. Order: as the ledger's.
     """
-    adapter = manifest.metadata.adapter_type if manifest else None
-    if manifest is None or not adapter:
-        return ()
-    tests = _test_counts(ledger, manifest)
-    upstream = _upstream_keys(manifest, adapter)
+    known = manifest if isinstance(manifest, Manifests) else Manifests(manifest)
+    projects: dict[int, _Project | None] = {}
     assets: list[Asset] = []
     for outcome in ledger.outcomes.values():
-        node = manifest.nodes.get(outcome.unique_id)
-        if node is None or outcome.built is None or node.resource_type not in BUILDABLE:
+        built = outcome.built
+        own = known.of(built.run_id, built.step_index) if built is not None else None
+        if built is None or own is None:
             continue
-        relation = node.relation_name or outcome.built.result.relation_name
+        if id(own) not in projects:
+            projects[id(own)] = _project(ledger, own)
+        project = projects[id(own)]
+        node = own.nodes.get(outcome.unique_id)
+        if project is None or node is None or node.resource_type not in BUILDABLE:
+            continue
+        relation = relation_of(node) or built.result.relation_name
         if not relation or node.config.materialized == "ephemeral":
             continue
-        assets.append(
-            _asset(node, relation, outcome.built, manifest, repository, upstream(node), tests.get(node.unique_id, {}))
-        )
+        covered = project.tests.get(node.unique_id, {})
+        assets.append(_asset(node, relation, built, own, repository, project.upstream(node), covered))
     return tuple(assets)
+
+
+def relation_of(node: ManifestNode) -> str | None:
+    """The node's relation; of seeds and snapshots of dbt 1.0 to 1.3, which do not name it, from its parts."""
+    if node.relation_name or node.resource_type not in ("seed", "snapshot") or not node.schema:
+        return node.relation_name
+    parts = (node.database, node.schema, node.alias or node.name)
+    return ".".join(f'"{part}"' for part in parts if part)
+
+
+@dataclass(frozen=True, slots=True)
+class _Project:
+    """What is derived from one manifest, once."""
+
+    tests: Mapping[str, Mapping[str, int]]
+    upstream: Callable[[ManifestNode], tuple[str, ...]]
+
+
+def _project(ledger: Ledger, manifest: Manifest) -> _Project | None:
+    adapter = manifest.metadata.adapter_type
+    if not adapter:
+        return None
+    return _Project(_test_counts(ledger, manifest), _upstream_keys(manifest, adapter))
 
 
 def _asset(
@@ -122,7 +154,7 @@ def _upstream_keys(manifest: Manifest, adapter: str) -> Callable[[ManifestNode],
         keys: dict[str, None] = {}
         for parent in parents(node):
             if _has_relation(parent):
-                keys[key(parent.relation_name or "")] = None
+                keys[key(relation_of(parent) or "")] = None
             else:
                 keys.update(dict.fromkeys(traced.get(parent.unique_id, ())))
         return tuple(keys)
@@ -150,4 +182,4 @@ def _upstream_keys(manifest: Manifest, adapter: str) -> Callable[[ManifestNode],
 
 
 def _has_relation(node: ManifestNode) -> bool:
-    return node.config.materialized != "ephemeral" and bool(node.relation_name)
+    return node.config.materialized != "ephemeral" and bool(relation_of(node))

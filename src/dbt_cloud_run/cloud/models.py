@@ -12,7 +12,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WrapValidator
 
-from dbt_cloud_run.model import RunState, TriggerOverrides
+from dbt_cloud_run.cloud.cancellation import cancellation_of
+from dbt_cloud_run.model import Cancellation, CancelledBy, RunState, TriggerOverrides
 
 _STATES = {
     1: RunState.QUEUED,
@@ -23,21 +24,12 @@ _STATES = {
     30: RunState.CANCELLED,
 }
 _WORDS = {state.value: state for state in RunState} | {"canceled": RunState.CANCELLED, "failed": RunState.ERROR}
+# Connections and schemas that such a name quotes are the user's, and no commands.
+_SET_UP = re.compile(r"\s{0,20}(?:clone git repository|create profile from connection)\b", re.IGNORECASE)
 WHOLE_RUN = ("run_steps", "trigger", "job", "environment", "audit")
 """The related objects of a run that are asked for (`include_related`) where all of it is needed."""
 
 _DURATION = re.compile(r"(?:(\d{1,6}) days?,? )?(\d{1,7}):([0-5]?\d):([0-5]?\d(?:\.\d+)?)")
-# The platform's wording for a run that made way for a newer commit is documented nowhere, so several are understood.
-_SUPERSEDED = re.compile(
-    r"supersed"
-    r"|\bstale\b"
-    r"|\b(?:newer|new|later|latest|more recent|subsequent)\s+(?:\w+\s+){0,2}(?:commit|push|run|build)"
-    r"|\b(?:commit|push|build)s?\b.{0,40}\b(?:newer|later|more recent)",
-    re.IGNORECASE | re.DOTALL,
-)
-_TIMED_OUT = re.compile(
-    r"timed[ -]?out|exceeded (?:the|its) (?:configured )?(?:timeout|time limit|duration)", re.IGNORECASE
-)
 
 
 def parse_time(value: object) -> datetime | None:
@@ -77,9 +69,15 @@ def _steps(value: object) -> object:
     return [item for item in value if isinstance(item, dict) and type(item.get("index")) is int]
 
 
+def _said(value: object) -> object:
+    """Words, or None where there are none; the platform writes Python's `None` as a word at times."""
+    return None if isinstance(value, str) and value.strip().lower() in ("", "none", "null") else value
+
+
 _Lenient = WrapValidator(_or_none)
 Int = Annotated[int | None, _Lenient]
 Text = Annotated[str | None, _Lenient]
+Words = Annotated[str | None, BeforeValidator(_said), _Lenient]
 Flag = Annotated[bool | None, _Lenient]
 Time = Annotated[datetime | None, BeforeValidator(parse_time)]
 Seconds = Annotated[float | None, BeforeValidator(parse_duration)]
@@ -88,7 +86,7 @@ Ints = Annotated[tuple[int, ...] | None, BeforeValidator(_items), _Lenient]
 
 
 class CloudModel(BaseModel):
-    """Base of all: immutable, and deaf to what it does not know."""
+    """Base of all: immutable; unknown fields are ignored."""
 
     # The first answer is soon enough to build what reads it: by then the first request is on its way.
     model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=(), defer_build=True)
@@ -160,6 +158,8 @@ class RunStep(CloudModel):
     @property
     def command(self) -> str | None:
         """The dbt command, which stands between back-ticks in the step's name; None for a setup step."""
+        if _SET_UP.match(self.name or ""):
+            return None
         _, tick, rest = (self.name or "").partition("`")
         command, closing, _ = rest.rpartition("`")
         if tick and closing and command.strip():
@@ -227,7 +227,7 @@ class Job(CloudModel):
 
 
 class Actor(CloudModel):
-    """Who did something, as far as the audit tells."""
+    """Who did something, as far as the audit says."""
 
     id: Annotated[str | None, BeforeValidator(lambda value: None if value is None else str(value))] = None
     type: Text = None
@@ -257,7 +257,7 @@ class Run(CloudModel):
     retrying_run_id: Int = None
     status: Int = None
     status_humanized: Text = None
-    status_message: Text = None
+    status_message: Words = None
     in_progress: Flag = None
     is_running: Flag = None
     is_complete: Flag = None
@@ -268,7 +268,7 @@ class Run(CloudModel):
     dbt_version: Text = None
     git_branch: Text = None
     git_sha: Text = None
-    href: Text = None
+    href: Words = None
     artifacts_saved: Flag = None
     can_retry: Flag = None
     retry_not_supported_reason: Text = None
@@ -302,38 +302,45 @@ class Run(CloudModel):
         word = _WORDS.get((self.status_humanized or "").strip().lower())
         if word is not None and word is not RunState.SKIPPED:
             return word
-        if self.is_complete:  # it has ended, and nobody says that it succeeded
+        if self.is_complete:  # it has ended, and nothing says that it succeeded
             return RunState.ERROR
         return RunState.RUNNING if self.is_running or self.in_progress else RunState.UNKNOWN
 
     @property
+    def cancellation(self) -> Cancellation | None:
+        """Who cancelled the run, as far as dbt Cloud says so; None for a run that was not cancelled."""
+        if self.state is not RunState.CANCELLED:
+            return None
+        event = self.audit.cancellation if self.audit else None
+        actor = event.actor if event else None
+        starter = self.audit.trigger.actor if self.audit and self.audit.trigger else None
+        is_starter = None
+        if actor is not None and starter is not None and actor.id is not None and starter.id is not None:
+            is_starter = (actor.type, actor.id) == (starter.type, starter.id)
+        # An actor of whom nothing is known is none: a field may be there and empty.
+        is_named = actor is not None and (actor.id is not None or bool(actor.name))
+        name = (actor.name or "") if actor is not None and is_named else None
+        return cancellation_of(self.status_message, name, is_starter=is_starter)
+
+    @property
     def timed_out(self) -> bool:
         """Ended by dbt Cloud's own time limit, which it reports as cancelled."""
-        return self.state is RunState.CANCELLED and bool(_TIMED_OUT.search(self.status_message or ""))
+        return self.cancellation is not None and self.cancellation.by is CancelledBy.TIME_LIMIT
 
     @property
     def superseded(self) -> bool:
-        """Cancelled by dbt Cloud for a newer commit, going by the status message."""
-        return (
-            self.state is RunState.CANCELLED
-            and not self.timed_out
-            and bool(_SUPERSEDED.search(self.status_message or ""))
-        )
+        """Cancelled by dbt Cloud for a newer run, going by the status message."""
+        return self.cancellation is not None and self.cancellation.by is CancelledBy.NEWER_RUN
 
     @property
-    def canceller(self) -> Actor | None:
-        """Who cancelled the run, where the audit was asked for and says so."""
-        event = self.audit.cancellation if self.audit else None
-        return event.actor if event else None
+    def has_begun_steps(self) -> bool:
+        """Whether any step can have begun: the run has a start, or a step that is listed."""
+        return self.started_at is not None or bool(self.run_steps)
 
     @property
-    def cancelled_by_another(self) -> bool | None:
-        """Whether somebody else cancelled it than triggered it; None where the audit does not say."""
-        canceller = self.canceller
-        starter = self.audit.trigger.actor if self.audit and self.audit.trigger else None
-        if canceller is None or starter is None or canceller.id is None or starter.id is None:
-            return None
-        return (canceller.type, canceller.id) != (starter.type, starter.id)
+    def has_ended_after_steps(self) -> bool:
+        """Whether it has ended, and steps of it can have begun; a run that succeeded or failed has had some."""
+        return self.state.is_terminal and (self.state is not RunState.CANCELLED or self.has_begun_steps)
 
     @property
     def overrides(self) -> TriggerOverrides:

@@ -13,7 +13,15 @@ from typing import NoReturn, TypeVar
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from dbt_cloud_run.clock import Clock
-from dbt_cloud_run.cloud.errors import CloudError, NotFound, RateLimited, Unreachable, WrongHost
+from dbt_cloud_run.cloud.errors import (
+    CloudError,
+    Forbidden,
+    NotFound,
+    RateLimited,
+    Unauthorized,
+    Unreachable,
+    WrongHost,
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -25,6 +33,8 @@ COOLDOWN = 300.0  # seconds that a 429 without `Retry-After` costs, as the platf
 LONGEST_COOLDOWN = 300.0  # seconds that any answer can keep us still: what is asked about goes on in the meantime
 _LONGEST_BACKOFF = 30.0
 _LONGEST_TAUGHT_INTERVAL = 60.0
+
+REFUSALS_REPEATED = 3  # times that a 401 or 403 is asked again after the same token was accepted
 
 T = TypeVar("T")
 
@@ -64,9 +74,10 @@ class Reader:
         self.clock = clock
         self.rate_limit = RateLimit(clock)
         self.has_contact = False  # whether anything has ever been answered
+        self.has_succeeded = False  # whether the token has ever been accepted
 
     def within(self, seconds: float, limit: float | None = None) -> float:
-        """The deadline, on the monotonic clock, that ends so many seconds from now, or at `limit` if that is sooner."""
+        """The deadline, on the monotonic clock, that ends in `seconds` from now, or at `limit` if that is sooner."""
         deadline = self.clock.monotonic() + seconds
         return deadline if limit is None else min(deadline, limit)
 
@@ -104,6 +115,7 @@ class _Read:
         self._tolerate_404_until = float("-inf") if tolerate_404_until is None else tolerate_404_until
         self._tolerated = tolerated
         self._started = reader.clock.monotonic()
+        self._refusals = 0
 
     async def run(self, call: Callable[[], Awaitable[T]]) -> T:
         async def attempt() -> T:
@@ -115,7 +127,7 @@ class _Read:
                 if isinstance(error, RateLimited):
                     self._rate_limit.observe(error)
                 raise
-            self._reader.has_contact = True
+            self._reader.has_contact = self._reader.has_succeeded = True
             return result
 
         retrying = AsyncRetrying(
@@ -136,11 +148,16 @@ class _Read:
                 "Run fewer workflows against this account at a time.",
             )
         if pause > 0:
+            _logger.info("dbt Cloud's rate limit holds for %.0f s more: waiting.", pause)
             await self._clock.sleep(pause)
 
     def _may_repeat(self, error: BaseException) -> bool:
         if isinstance(error, NotFound):
             return self._clock.monotonic() < self._tolerate_404_until
+        if isinstance(error, Unauthorized | Forbidden):
+            # The same token worked before: one such answer in the middle can pass.
+            self._refusals += 1
+            return self._reader.has_succeeded and self._refusals <= REFUSALS_REPEATED
         return isinstance(error, CloudError) and (error.is_transient or isinstance(error, self._tolerated))
 
     def _wait(self, state: RetryCallState) -> float:
@@ -156,7 +173,7 @@ class _Read:
         return now >= end or now + state.upcoming_sleep > end + 1e-3
 
     def _end(self, error: CloudError) -> float:
-        """The deadline; nearer for a host that nobody knows: a mistake in `host` is not worth so long a wait."""
+        """The deadline; nearer for a host that is most likely misspelt, which is not worth so long a wait."""
         if self._reader.has_contact or not isinstance(error, WrongHost):
             return self._deadline
         return min(self._deadline, self._started + WRONG_HOST_BUDGET)
@@ -166,6 +183,8 @@ class _Read:
 
     def _give_up(self, state: RetryCallState) -> NoReturn:
         error = _error(state)
+        if isinstance(error, Unauthorized | Forbidden):
+            raise error
         spent = self._clock.monotonic() - self._started
         times = "once" if state.attempt_number == 1 else f"{state.attempt_number} times in {spent:.0f} s"
         why = ""

@@ -19,7 +19,9 @@ from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.collect.artifact_paths import is_plain, matches
 from dbt_cloud_run.collect.attempts import attempt_of, step_of
 from dbt_cloud_run.collect.downloads import Downloads
+from dbt_cloud_run.collect.projects import steps_with_own_project
 from dbt_cloud_run.collect.trust import foreign, without_left_behind
+from dbt_cloud_run.collect.unlisted import is_all_there_was, named_step, unlisted_steps
 from dbt_cloud_run.dbt.artifacts import (
     Manifest,
     NotJsonError,
@@ -28,7 +30,9 @@ from dbt_cloud_run.dbt.artifacts import (
     decode_run_results,
     decode_sources,
 )
+from dbt_cloud_run.dbt.manifests import share
 from dbt_cloud_run.dbt.verbs import Verb, verb_of
+from dbt_cloud_run.dbt.versions import NEW_ENGINE, version_of
 from dbt_cloud_run.github.files import UnsafePathError, require_inside
 from dbt_cloud_run.model import Attempt, Ending, RunState, Step, Unknown, UnknownKind
 
@@ -75,6 +79,8 @@ class Collected:
 
     attempt: Attempt
     manifest: Manifest | None = None
+    # Of single steps, by index, where not all steps parse the project alike.
+    step_manifests: Mapping[int, Manifest] = field(default_factory=dict)
     files: Mapping[Path, Path | None] = field(default_factory=dict)
 
 
@@ -99,6 +105,8 @@ class _Collection:
     downloads: Downloads
     keeping: Keeping
     manifest: Manifest | None = None
+    manifest_step: int | None = None  # whose manifest that is
+    step_manifests: dict[int, Manifest] = field(default_factory=dict)
     copies: dict[Path, Path | None] = field(default_factory=dict)
     unknown: list[Unknown] = field(default_factory=list)
     has_manifest: asyncio.Event = field(default_factory=asyncio.Event)
@@ -106,7 +114,8 @@ class _Collection:
 
     async def collected(self, number: int, ending: Ending) -> Collected:
         downloads = self.downloads
-        await downloads.until_saved()
+        steps_with_artifacts = [*_dbt_steps(downloads.run), *unlisted_steps(downloads.run)]
+        await downloads.until_saved(are_expected=bool(steps_with_artifacts))
         steps, *_ = await asyncio.gather(self._steps(), self._newest_manifest(), self._newest_catalog())
         self._keep_sources()
         await self._others()
@@ -115,6 +124,7 @@ class _Collection:
         return Collected(
             attempt=replace(attempt, is_unread=downloads.is_unread, unknown=unknown),
             manifest=self.manifest,
+            step_manifests=self.step_manifests,
             files=self._files(),
         )
 
@@ -125,14 +135,29 @@ class _Collection:
 
     async def _steps(self) -> tuple[Step, ...]:
         """Every step, with its own and trusted results."""
-        ran = {step.index for step in _dbt_steps(self.downloads.run)}
-        steps = await asyncio.gather(*(self._step(step, step.index in ran) for step in self.downloads.run.steps))
+        run = self.downloads.run
+        if unlisted := unlisted_steps(run):
+            return await self._unlisted(unlisted[0])
+        ran = {step.index for step in _dbt_steps(run)}
+        steps = await asyncio.gather(*(self._step(step, step.index in ran) for step in run.steps))
         own = without_left_behind(steps)
         for before, step in zip(steps, own, strict=True):
             is_expected = step.state is RunState.SUCCESS and verb_of(step.command).executes
             if step.distrusted and not before.distrusted and is_expected:
                 self._not_used(step.index, step.distrusted)
         return own
+
+    async def _unlisted(self, step: RunStep) -> tuple[Step, ...]:
+        """The results of the last step, where no step is listed; what they leave open is not known."""
+        run = self.downloads.run
+        made = step_of(step)
+        if await self._step_file(step, RUN_RESULTS, is_expected=run.state is RunState.SUCCESS):
+            with_results, _ = await self._decoded_step(step, made, RUN_RESULTS, verb_of(None))
+            made = named_step(with_results or made, run.asked, run.state)
+        if is_all_there_was(made, run.asked):
+            return (made,)
+        self.unknown.append(Unknown(kind=UnknownKind.STEPS, why="dbt Cloud lists no steps of it"))
+        return (made,) if made.results is not None else ()
 
     async def _step(self, step: RunStep, has_run: bool) -> Step:
         made = step_of(step)
@@ -158,11 +183,11 @@ class _Collection:
         run_id = self.downloads.run.id
         path = self.keeping.step_folder(run_id, step.index) / name
         spare = self.keeping.step_folder(run_id, step.index, self.keeping.scratch) / name
-        return await self.downloads.file(name, path, step.index, expected=is_expected, spare=spare)
+        return await self.downloads.file(name, path, step.index or None, expected=is_expected, spare=spare)
 
     async def _decoded_step(self, step: RunStep, made: Step, name: str, verb: Verb) -> tuple[Step | None, str]:
         """The step with the results in its file, or None and why they are not used."""
-        path = self.downloads.found[name, step.index]
+        path = self.downloads.found[name, step.index or None]
         # The largest file is decoded first and alone, so that nothing else takes memory meanwhile.
         await self.has_manifest.wait()
         try:
@@ -175,7 +200,7 @@ class _Collection:
                     with_results = replace(made, results=results)
         except UnreadableArtifactError as error:
             if isinstance(error, NotJsonError):
-                self.downloads.discard(name, step.index)
+                self.downloads.discard(name, step.index or None)
             return None, str(error)
         reason = foreign(head, self.downloads.run.id, step.started_at, verb)
         return (with_results, "") if reason is None else (None, reason)
@@ -192,6 +217,7 @@ class _Collection:
         fresh = folder / f".{MANIFEST}.new"
         try:
             await self._manifest(fresh, folder / MANIFEST)
+            await self._step_manifests()
         except OSError as error:
             self._warn(f"{MANIFEST} of run {self.downloads.run.id} could not be kept: {error}")
         finally:
@@ -201,26 +227,47 @@ class _Collection:
 
     async def _manifest(self, fresh: Path, target: Path) -> None:
         downloads = self.downloads
-        for step in reversed(_dbt_steps(downloads.run)):
-            spare = self.keeping.scratch / f".{MANIFEST}.spare"
-            if not await downloads.file(MANIFEST, fresh, step.index, expected=_has_results(step), spare=spare):
+        for step in reversed([*_dbt_steps(downloads.run), *unlisted_steps(downloads.run)]):
+            spare, index = self.keeping.scratch / f".{MANIFEST}.spare", step.index or None
+            if not await downloads.file(MANIFEST, fresh, index, expected=_has_results(step), spare=spare):
                 continue
-            got = downloads.found[MANIFEST, step.index]
+            got = downloads.found[MANIFEST, index]
             try:
                 self.manifest = await _decoded(decode_manifest, got)
             except UnreadableArtifactError as error:
                 self._warn(f"Run {downloads.run.id}: {str(error).replace(got.name, MANIFEST)}")
                 # What is not a manifest is discarded: that of an earlier step is better than it.
                 if not isinstance(error, _TooLargeError):
-                    downloads.discard(MANIFEST, step.index)
+                    downloads.discard(MANIFEST, index)
                     continue
-            del downloads.found[MANIFEST, step.index]
+            del downloads.found[MANIFEST, index]
+            self.manifest_step = index
             if got == fresh:
                 await asyncio.to_thread(fresh.replace, target)
-                self._keep_manifest(fresh, target, step.index)
+                self._keep_manifest(fresh, target, index)
             return
 
-    def _keep_manifest(self, fresh: Path, target: Path, step: int) -> None:
+    async def _step_manifests(self) -> None:
+        """The manifest of each step, where not all of them parse the project alike; equal parts are kept once."""
+        downloads = self.downloads
+        for step in steps_with_own_project(_dbt_steps(downloads.run)):
+            if step.index == self.manifest_step and self.manifest is not None:
+                self.step_manifests[step.index] = self.manifest
+                continue
+            target = self.keeping.scratch / f".{MANIFEST}.step-{step.index}"
+            if not await downloads.file(MANIFEST, target, step.index, expected=_has_results(step)):
+                continue
+            try:
+                found = await _decoded(decode_manifest, target)
+            except UnreadableArtifactError as error:
+                self._warn(f"Run {downloads.run.id}, step {step.index}: {str(error).replace(target.name, MANIFEST)}")
+            else:
+                if self.manifest is not None:
+                    await asyncio.to_thread(share, found, self.manifest)
+                self.step_manifests[step.index] = found
+            downloads.discard(MANIFEST, step.index)
+
+    def _keep_manifest(self, fresh: Path, target: Path, step: int | None) -> None:
         downloads = self.downloads
         # A step's own copy may be kept beside it.
         downloads.found[MANIFEST, None] = target
@@ -231,11 +278,18 @@ class _Collection:
     async def _newest_catalog(self) -> None:
         if not self.keeping.wants(CATALOG):
             return
-        for step in reversed(_dbt_steps(self.downloads.run)):
-            is_there = verb_of(step.command).name == "docs generate" and await self.downloads.file(
-                CATALOG, self.keeping.kept / CATALOG, step.index, expected=step.state is RunState.SUCCESS
-            )
-            if is_there:
+        await self.has_manifest.wait()
+        run = self.downloads.run
+        engine = version_of(self.manifest.metadata.dbt_version if self.manifest else None, run.dbt_version)
+        is_new_engine = engine is not None and engine >= NEW_ENGINE
+        for step in reversed(_dbt_steps(run)):
+            is_docs = verb_of(step.command).name == "docs generate"
+            # The new engine writes a catalog with any step, and none with `docs generate`.
+            may_have_one = is_docs or is_new_engine or "--write-catalog" in (step.command or "")
+            is_expected = is_docs and not is_new_engine and step.state is RunState.SUCCESS
+            if may_have_one and await self.downloads.file(
+                CATALOG, self.keeping.kept / CATALOG, step.index, expected=is_expected
+            ):
                 return
 
     def _keep_sources(self) -> None:

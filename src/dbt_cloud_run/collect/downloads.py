@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -17,11 +18,15 @@ from dbt_cloud_run.collect.allowance import Allowance, Overdue
 from dbt_cloud_run.github.files import UnsafePathError, require_inside, safe_relative
 from dbt_cloud_run.model import RunState
 
+_logger = logging.getLogger(__name__)
+
 AT_ONCE = 4
 _NAMED = 5  # files in the warning about those that there was no time for
 _EDGE = 1024  # bytes
 _BROKEN = (b"{", b"[", b"<")  # how JSON that is cut short, and a proxy's page, begin
 _BLANK = b" \t\r\n\xef\xbb\xbf"  # with the mark of the byte order
+UNEXPECTED_GRACE = 5.0  # seconds in which a run may still report artifacts that no step of it can have left
+_LONGEST_SILENCE = 10.0  # seconds
 CANCELLED_GRACE = 15.0  # seconds in which artifacts of a cancelled run may still appear
 _MADE_HERE = ("assets.json", "junit.xml", "result.json", "summary.md")  # at the top of the folder, by this action
 _AT_TOP = ("run_results.json", "manifest.json", "catalog.json", "sources.json", *_MADE_HERE)  # files, never folders
@@ -67,12 +72,21 @@ class Downloads:
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._allowance = Allowance(self.reader.clock)
 
-    async def until_saved(self) -> None:
-        """Wait until the run says that its artifacts are saved, as long as they may still be saving."""
-        pause = 0.5
-        while not self.run.artifacts_saved and self.reader.clock.monotonic() < self._late_until:
+    async def until_saved(self, *, are_expected: bool = True) -> None:
+        """Wait until the run reports that its artifacts are saved, as long as they may still be saving.
+
+        `are_expected`: a step has run that leaves artifacts. Without one, seconds are enough.
+        """
+        until = self._late_until
+        if not are_expected:
+            until = min(until, self.reader.clock.monotonic() + UNEXPECTED_GRACE)
+        pause, is_said = 0.5, False
+        while not self.run.artifacts_saved and (left := until - self.reader.clock.monotonic()) > 0:
+            if left > _LONGEST_SILENCE and not is_said:
+                _logger.info("Waiting for up to %.0f s until dbt Cloud has saved the artifacts.", left)
+                is_said = True
             limited = max(pause, self.reader.rate_limit.minimum_interval)
-            await self.reader.clock.sleep(min(limited, max(self._late_until - self.reader.clock.monotonic(), 0.0)))
+            await self.reader.clock.sleep(min(limited, left))
             pause = min(pause * 1.6, 10.0)
             try:
                 latest = await self.reader.read(lambda: self.client.get_run(self.run.id), deadline=self._deadline)
@@ -86,7 +100,7 @@ class Downloads:
     ) -> bool:
         """Download one artifact; False when there is none, with a warning where it was expected.
 
-        Where `target` cannot be written it goes to `spare`, so that it can be read at least; `found` tells.
+        Where `target` cannot be written it goes to `spare`, so that it can be read at least; `found` has the place.
         """
         what = f"{path} of run {self.run.id}{'' if step is None else f', step {step},'}"
         try:

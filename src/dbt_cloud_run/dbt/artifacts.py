@@ -6,34 +6,21 @@ Schemas: manifest v7 to v12, run-results v4 to v6, sources v3 (schemas.getdbt.co
 
 from __future__ import annotations
 
-import mmap
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
+from dbt_cloud_run.dbt.decoding import NotJsonError as NotJsonError
+from dbt_cloud_run.dbt.decoding import UnreadableArtifactError as UnreadableArtifactError
+from dbt_cloud_run.dbt.decoding import decode
 from dbt_cloud_run.dbt.statuses import normalise
 from dbt_cloud_run.model import FreshnessResult, NodeResult, StepResults, Window
 
-# An escape of JSON; a half of a surrogate pair without the other one is a group of its own.
-_ESCAPE = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
-)
 _LONGEST = 1e12  # seconds; a source that never was loaded may be dated to the year 1
-
-T = TypeVar("T")
-
-
-class UnreadableArtifactError(Exception):
-    """The file is not what its name says: not JSON, cut short, `null`, or of another shape."""
-
-
-class NotJsonError(UnreadableArtifactError):
-    """The file is of no use to anyone."""
 
 
 class _Lenient(msgspec.Struct, kw_only=True, gc=False):
@@ -79,6 +66,9 @@ class ManifestNode(_Lenient):
     original_file_path: str = ""
     fqn: list[str] = []
     relation_name: str | None = None
+    database: str | None = None
+    schema: str | None = None
+    alias: str | None = None
     version: Any = None
     latest_version: Any = None
     config: NodeConfig = msgspec.field(default_factory=NodeConfig)
@@ -139,6 +129,7 @@ class Manifest(_Lenient):
     functions: dict[str, ManifestNode] = {}
     groups: dict[str, ManifestNode] = {}
     selectors: dict[str, Any] = {}
+    passed_over: int = 0  # values of an unexpected shape
 
     def find(self, unique_id: str) -> ManifestNode | None:
         """The node with this unique id, whatever its kind."""
@@ -204,10 +195,11 @@ class _Args(_Lenient):
     exclude_resource_types: Any = None
     full_refresh: Any = None
     favor_state: Any = None
+    empty: Any = None
 
 
 class _RunResults(_Lenient):
-    results: list[_ResultRow]
+    results: list[_ResultRow | None]
     metadata: _ResultsMetadata = msgspec.field(default_factory=_ResultsMetadata)
     args: _Args = msgspec.field(default_factory=_Args)
     elapsed_time: float | None = None
@@ -233,7 +225,7 @@ class _FreshnessRow(_Lenient):
 
 
 class _Sources(_Lenient):
-    results: list[_FreshnessRow]
+    results: list[_FreshnessRow | None]
     metadata: _ResultsMetadata = msgspec.field(default_factory=_ResultsMetadata)
 
 
@@ -244,21 +236,25 @@ class RunResultsHead(msgspec.Struct, kw_only=True, frozen=True):
     generated_at: datetime | None
     which: str | None
     env: dict[str, Any]
+    passed_over: int = 0  # values of an unexpected shape
 
 
 def decode_manifest(path: Path) -> Manifest:
     """Decode a `manifest.json`; raises `UnreadableArtifactError`."""
-    return _decode(path, Manifest)
+    manifest, odd = decode(path, Manifest)
+    manifest.passed_over = odd
+    return manifest
 
 
 def decode_run_results(path: Path) -> tuple[RunResultsHead, StepResults]:
     """Decode a `run_results.json`; raises `UnreadableArtifactError`."""
-    decoded = _decode(path, _RunResults)
+    decoded, odd = decode(path, _RunResults)
     head = RunResultsHead(
         invocation_id=decoded.metadata.invocation_id,
         generated_at=parse_time(decoded.metadata.generated_at),
         which=decoded.args.which,
         env=decoded.metadata.env if isinstance(decoded.metadata.env, dict) else {},
+        passed_over=odd,
     )
     results = StepResults(
         path=path,
@@ -266,27 +262,30 @@ def decode_run_results(path: Path) -> tuple[RunResultsHead, StepResults]:
         invocation_id=head.invocation_id,
         generated_at=head.generated_at,
         elapsed_seconds=_seconds(decoded.elapsed_time),
-        nodes=tuple(_node_result(row, position) for position, row in enumerate(decoded.results) if row.unique_id),
+        nodes=tuple(_node_result(row, place) for place, row in enumerate(decoded.results) if row and row.unique_id),
+        lost_rows=sum(row is None or not row.unique_id for row in decoded.results),
         selected_fail_fast=decoded.args.fail_fast is True,
         indirect_selection=_word(decoded.args.indirect_selection),
         resource_types=_words(decoded.args.resource_types),
         exclude_resource_types=_words(decoded.args.exclude_resource_types),
         full_refresh=_switch(decoded.args.full_refresh),
         favor_state=_switch(decoded.args.favor_state),
+        empty=_switch(decoded.args.empty),
     )
     return head, results
 
 
 def decode_sources(path: Path) -> tuple[RunResultsHead, tuple[FreshnessResult, ...]]:
     """Decode a `sources.json`; raises `UnreadableArtifactError`."""
-    decoded = _decode(path, _Sources)
+    decoded, odd = decode(path, _Sources)
     head = RunResultsHead(
         invocation_id=decoded.metadata.invocation_id,
         generated_at=parse_time(decoded.metadata.generated_at),
         which="freshness",
         env=decoded.metadata.env if isinstance(decoded.metadata.env, dict) else {},
+        passed_over=odd,
     )
-    return head, tuple(_freshness(row) for row in decoded.results if row.unique_id)
+    return head, tuple(_freshness(row) for row in decoded.results if row and row.unique_id)
 
 
 def parse_time(text: str | None) -> datetime | None:
@@ -305,33 +304,8 @@ def _seconds(value: float | None) -> float | None:
     return max(value, 0.0) if value is not None and value < _LONGEST else None
 
 
-def _decode(path: Path, shape: type[T]) -> T:
-    # The file is mapped, not read: the decoder copies what it keeps, and the rest is never in our own memory.
-    try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            try:
-                return msgspec.json.decode(content, type=shape, strict=False)
-            except msgspec.ValidationError:
-                raise
-            except (msgspec.MsgspecError, UnicodeDecodeError):
-                return msgspec.json.decode(_with_whole_characters(content), type=shape, strict=False)
-    except (msgspec.ValidationError, RecursionError) as error:
-        raise UnreadableArtifactError(f"{path.name} cannot be read: {error}") from error
-    except (msgspec.MsgspecError, ValueError) as error:
-        raise NotJsonError(f"{path.name} is not JSON: {error}") from error
-
-
 def _switch(value: Any) -> bool | None:
     return value if isinstance(value, bool) else None
-
-
-def _with_whole_characters(content: bytes | mmap.mmap) -> bytes:
-    """JSON with U+FFFD for half surrogate pairs and bytes that are no UTF-8: one odd text must not cost the file.
-
-    dbt writes such texts (Python's `json` does), and the decoder takes none of them.
-    """
-    whole = _ESCAPE.sub(lambda found: found[0] if found[1] is None else b"\\ufffd", content)
-    return whole.decode("utf-8", "replace").encode()
 
 
 def _word(value: Any) -> str | None:

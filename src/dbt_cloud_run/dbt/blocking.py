@@ -1,10 +1,11 @@
-"""What a failure keeps from running (dbt: `GraphRunnableTask._mark_dependent_errors`, `Linker.add_test_edges`)."""
+"""What a failure keeps from running (dbt: `GraphRunnableTask._handle_result`, `Linker.add_test_edges`)."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
 from dbt_cloud_run.dbt.selection import Selector, model_of
+from dbt_cloud_run.dbt.versions import KNOWS_ON_ERROR, NEW_ENGINE, version_of
 
 _TESTS = frozenset({"test", "unit_test"})
 
@@ -36,9 +37,18 @@ def causes_of(selector: Selector, failures: Iterable[str], verb: str) -> dict[st
     return causes
 
 
+def holds_nothing(selector: Selector, failure: str) -> bool:
+    """Whether the children of this model run although it has failed, on what it was before."""
+    node = selector.nodes.get(failure)
+    if node is None or node.resource_type != "model" or node.config.on_error != "continue":
+        return False
+    version = version_of(selector.manifest.metadata.dbt_version)
+    return version is not None and KNOWS_ON_ERROR <= version < NEW_ENGINE
+
+
 def _held_first(selector: Selector, failure: str, verb: str, tested: set[str]) -> Collection[str]:
     """The nodes from which all that the failure holds up is reached, those included."""
-    if failure not in selector.nodes:
+    if failure not in selector.nodes or holds_nothing(selector, failure):
         return ()
     if selector.nodes[failure].resource_type not in _TESTS:
         return selector.children(failure)

@@ -2,16 +2,20 @@
 
 The rules are those of click's parser and of dbt's `MultiOption` (`dbt/cli/options.py`): options may stand before and
 after the sub-command, `--flag=value`, `-sVALUE` and bundled short flags are understood, a list option takes every word
-up to the next that begins with a dash. What does not fit is not guessed at: `parse_command` then answers None.
+up to the next that begins with a dash. An unknown option is read in every way that makes sense; where the ways differ
+in what is run, or there is none, `parse_command` returns None.
 """
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 from dbt_cloud_run.dbt.flags import ALIASES, DBT, Arity, Command, Option
+from dbt_cloud_run.dbt.shell import NotACommandError, words_of
 from dbt_cloud_run.dbt.verbs import verb_named
 from dbt_cloud_run.model import Window
 
@@ -20,7 +24,8 @@ INDIRECT_SELECTION = "--indirect-selection"
 FAVOR_STATE = "--favor-state"
 _EVENT_TIMES = ("--event-time-start", "--event-time-end")
 
-_SHELL_WORDS = frozenset({"&&", "||", ";", "|", "&", ">", ">>", "<"})
+_MOST_UNKNOWN = 4
+"""Unknown options of one line that are read in every way; a line with more is not understood."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,7 @@ class DbtCommand:
 
     verb: str  # `build`, `docs generate`, …; aliases resolved
     parts: tuple[Flag | str, ...]
+    written: tuple[tuple[str, str], ...] = ()  # words that a shell would change, and how they are written
 
     @property
     def flags(self) -> tuple[Flag, ...]:
@@ -124,7 +130,12 @@ class DbtCommand:
         words = ["dbt"]
         for part in self.parts:
             words.extend([part] if isinstance(part, str) else part.words())
-        return shlex.join(words)
+        written = dict(self.written)
+        return " ".join(written.get(word) or shlex.quote(word) for word in words)
+
+    def is_fixed(self, terms: Iterable[str]) -> bool:
+        """Whether these terms are what they say: none is put in by a shell."""
+        return not self.written or all("$" not in term and "`" not in term for term in terms)
 
     def _without(self, names: Iterable[str]) -> DbtCommand:
         dropped = frozenset(names)
@@ -133,28 +144,73 @@ class DbtCommand:
 
 
 def parse_command(line: str) -> DbtCommand | None:
-    """Understand a dbt command line completely, or answer None: it must then be run as it is, or not at all."""
+    """Understand a dbt command line completely, or return None: it must then be run as it is, or not at all."""
     try:
-        words = shlex.split(line)
-    except ValueError:
+        found = words_of(line)
+    except NotACommandError:
         return None
-    # `$` and backticks would be quoted when written again, which changes what a shell would make of them.
-    if not words or words[0] != "dbt" or "$" in line or "`" in line or _is_for_a_shell(line, words):
+    written = {word.value: word.written for word in found if word.written is not None}
+    # A word that a shell changes must not be mistaken for one that says the same literally.
+    if not found or found[0].value != "dbt" or any(word.written != written.get(word.value) for word in found):
         return None
-    return _Parser(words[1:]).parse()
+    words = [word.value for word in found[1:]]
+    if not _are_whole(words, written):
+        return None
+    kept = tuple((value, spelling) for value, spelling in written.items() if spelling is not None)
+    readings = _readings(words)
+    if not readings or any(_effect(reading) != _effect(readings[0]) for reading in readings):
+        return None
+    return replace(readings[0], written=kept)
 
 
-def _is_for_a_shell(line: str, words: Sequence[str]) -> bool:
-    """Whether a shell would see more in the line than one command: `a; b`, `a|b`, `2>log`, a comment, a second line."""
-    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
-    lexer.whitespace_split = True
-    unquoted = list(lexer)  # cut at operators and comments, unless they are quoted
-    return unquoted != words or not _SHELL_WORDS.isdisjoint(words) or _has_second_command(line)
+def why_not_understood(line: str) -> str:
+    """In words for people, what `parse_command` stumbles over, and what would help."""
+    try:
+        words = [word.value for word in words_of(line)]
+    except NotACommandError as error:
+        return f"it is not one plain command: {error}"
+    if not words or words[0] != "dbt":
+        return "it is not a dbt command"
+    parser = _Parser(words[1:], ())
+    parser.parse()
+    if parser.unknown:
+        return (
+            f"`{parser.stopped_at}` is not a known option: write it as `{parser.stopped_at}=value`, or after the rest"
+        )
+    return (
+        f"`{parser.stopped_at}` is not known to dbt there" if parser.stopped_at else "it has no verb, or lacks a value"
+    )
 
 
-def _has_second_command(line: str) -> bool:
-    first_words = [part.split(maxsplit=1)[0] for part in line.split("\n") if not part.isspace() and part]
-    return "dbt" in first_words[1:]
+def _are_whole(words: Sequence[str], written: Mapping[str, str | None]) -> bool:
+    """Whether no word that a shell changes is a flag of its own, or part of a short one."""
+    return all(
+        not value.startswith("-") or (value.startswith("--") and "=" in value) for value in written if value in words
+    )
+
+
+def _readings(words: Sequence[str]) -> list[DbtCommand]:
+    """The command, by every number of values that its unknown options may take; those without any first."""
+    known = _Parser(words, ())
+    strict = known.parse()
+    if strict is not None or not known.unknown:
+        return [strict] if strict is not None else []
+    found: list[DbtCommand] = []
+    for count in range(1, _MOST_UNKNOWN + 1):
+        exact = [_Parser(words, arities) for arities in product((Arity.NONE, Arity.ONE, Arity.MANY), repeat=count)]
+        parsed = [(parser, parser.parse()) for parser in exact]
+        found += [command for parser, command in parsed if command is not None and parser.unknown == count]
+        if all(parser.unknown <= count for parser in exact):
+            break
+    return found
+
+
+def _effect(command: DbtCommand) -> tuple[object, ...]:
+    """What must not depend on how an unknown option is read."""
+    names = {"--full-refresh", "--event-time-start", "--event-time-end", "--sample", FAVOR_STATE, "--empty"}
+    names |= {"--resource-types", "--exclude-resource-types"}
+    flags = tuple((flag.name, flag.values, flag.negated) for flag in command.flags if flag.name in names)
+    return command.verb, command.selection, flags
 
 
 def same_command(one: str, other: str) -> bool:
@@ -171,9 +227,19 @@ class _NotUnderstoodError(Exception):
     pass
 
 
+_LONG = re.compile(r"--[a-z][a-z0-9-]*")
+_NO_COMMAND = frozenset({"--help"})
+"""Options with which nothing is run."""
+
+
 class _Parser:
-    def __init__(self, words: Sequence[str]) -> None:
+    """One reading of a line. `arities`: the numbers of values of its unknown options, in their order."""
+
+    def __init__(self, words: Sequence[str], arities: Sequence[Arity]) -> None:
+        self.unknown = 0  # options that were met and are not known
+        self.stopped_at = ""  # the word that was not understood
         self._words = list(words)
+        self._arities = arities
         self._command: Command = DBT
         self._verb: list[str] = []
         self._parts: list[Flag | str] = []
@@ -183,7 +249,8 @@ class _Parser:
         try:
             while self._words:
                 self._parts.extend(self._next(self._words.pop(0)))
-        except (_NotUnderstoodError, IndexError):
+        except (_NotUnderstoodError, IndexError) as error:
+            self.stopped_at = str(error) if isinstance(error, _NotUnderstoodError) else ""
             return None
         if self._command.groups is not None or (self._verb == ["run-operation"] and not self._arguments):
             return None
@@ -212,7 +279,7 @@ class _Parser:
 
     def _long(self, word: str) -> Flag:
         spelling, equals, value = word.partition("=")
-        option = self._option(spelling)
+        option = self._command.option(spelling) or self._unknown_option(spelling, is_joined=bool(equals))
         if equals and option.arity is Arity.NONE:
             raise _NotUnderstoodError(word)
         return self._flag(spelling, option, value if equals else None, joined=bool(equals))
@@ -226,6 +293,22 @@ class _Parser:
                 continue
             yield self._flag(f"-{letter}", option, attached or None)
             return
+
+    def _unknown_option(self, spelling: str, *, is_joined: bool) -> Option:
+        if not _LONG.fullmatch(spelling) or spelling in _NO_COMMAND:
+            raise _NotUnderstoodError(spelling)
+        if is_joined:
+            return Option((spelling,), Arity.ONE)
+        self.unknown += 1
+        # A word with a dash is taken for the next option, although a parser would take it for the value.
+        if self._arity_of_unknown(spelling) is not Arity.NONE and (not self._words or self._words[0].startswith("-")):
+            raise _NotUnderstoodError(spelling)
+        return Option((spelling,), self._arity_of_unknown(spelling))
+
+    def _arity_of_unknown(self, spelling: str) -> Arity:
+        if self.unknown > len(self._arities):
+            raise _NotUnderstoodError(spelling)
+        return self._arities[self.unknown - 1]
 
     def _option(self, spelling: str) -> Option:
         option = self._command.option(spelling)

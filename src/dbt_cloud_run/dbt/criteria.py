@@ -58,6 +58,8 @@ class Criterion:
 
 def parse_criterion(term: str) -> Criterion:
     """Take a term apart; raises `UndecidableError` for what dbt refuses."""
+    if "$" in term or "`" in term:
+        raise UndecidableError(f"`{term}` is put in by a shell")
     childrens_parents = term.startswith("@")
     rest = term[1:] if childrens_parents else term
     parents = children = None

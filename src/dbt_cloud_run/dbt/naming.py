@@ -146,42 +146,65 @@ class _Namer:
 
     def _first(self, unique_id: str, accept: Accept) -> str | None:
         """The first way of naming this node that dbt understands, that selects it, and that is accepted."""
-        for term in self._terms(self._selector.nodes[unique_id]):
+        for term in shortest_terms(self._selector, unique_id):
             if not (self._knows_empty or WILDCARDS.isdisjoint(term)):  # patterns came with the mode `empty`
                 continue
-            try:
-                found = self._selector.term(term)
-            except UndecidableError:
-                continue
-            if unique_id in found and accept(found):
+            if accept(self._selector.term(term)):
                 return term
         return None
 
-    def _terms(self, node: ManifestNode) -> Iterator[str]:
-        plain = list(_plain_terms(node))
-        yield from plain
-        narrowing = list(self._narrowing_terms(node))
-        for count in (1, 2):
-            for base in plain:
-                for extra in _choices(narrowing, count):
-                    yield ",".join((base, *extra))
-        yield from _closed_terms(node)
-        for base in (*plain, *_closed_terms(node)):
-            yield ",".join((base, *narrowing))
 
-    def _narrowing_terms(self, node: ManifestNode) -> Iterator[str]:
-        yield f"resource_type:{node.resource_type}"
-        if _is_plain(node.package_name) and node.package_name != "this":
-            yield f"package:{node.package_name}"
-        file = node.original_file_path.rpartition("/")[2]
-        if _is_plain(file):
-            yield f"file:{file}"
-        if _is_plain(node.original_file_path) and node.package_name == self._selector.manifest.metadata.project_name:
-            yield f"path:{node.original_file_path}"
-        if node.resource_type in {"test", "unit_test"}:
-            # Tests of one name in one file are told apart by what they are attached to.
-            for parent in sorted(self._selector.parents(node.unique_id)):
-                yield from (f"{term}+1" for term in _plain_terms(self._selector.nodes[parent]))
+def shortest_terms(selector: Selector, unique_id: str) -> Iterator[str]:
+    """The ways of naming this node that dbt understands and that select it, the simplest first."""
+    for term in _terms(selector, selector.nodes[unique_id]):
+        try:
+            found = selector.term(term)
+        except UndecidableError:
+            continue
+        if unique_id in found:
+            yield term
+
+
+def twins_of(selector: Selector, wanted: frozenset[str]) -> frozenset[str]:
+    """Tests that no term tells from one of these: of its name, in its file, on its node."""
+    tests = [selector.nodes[one] for one in wanted if one in selector.nodes]
+    names = {_identity(node) for node in tests if node.resource_type == "test"}
+    if not names:
+        return frozenset()
+    alike = (one for one in selector.of_types(("test",)) if _identity(selector.nodes[one]) in names)
+    return frozenset(alike) - wanted
+
+
+def _identity(node: ManifestNode) -> tuple[object, ...]:
+    return (*node.fqn, node.original_file_path, node.package_name, *sorted(node.depends_on.nodes))
+
+
+def _terms(selector: Selector, node: ManifestNode) -> Iterator[str]:
+    plain = list(_plain_terms(node))
+    yield from plain
+    narrowing = list(_narrowing_terms(selector, node))
+    for count in (1, 2):
+        for base in plain:
+            for extra in _choices(narrowing, count):
+                yield ",".join((base, *extra))
+    yield from _closed_terms(node)
+    for base in (*plain, *_closed_terms(node)):
+        yield ",".join((base, *narrowing))
+
+
+def _narrowing_terms(selector: Selector, node: ManifestNode) -> Iterator[str]:
+    yield f"resource_type:{node.resource_type}"
+    if _is_plain(node.package_name) and node.package_name != "this":
+        yield f"package:{node.package_name}"
+    file = node.original_file_path.rpartition("/")[2]
+    if _is_plain(file):
+        yield f"file:{file}"
+    if _is_plain(node.original_file_path) and node.package_name == selector.manifest.metadata.project_name:
+        yield f"path:{node.original_file_path}"
+    if node.resource_type in {"test", "unit_test"}:
+        # Tests of one name in one file are told apart by what they are attached to.
+        for parent in sorted(selector.parents(node.unique_id)):
+            yield from (f"{term}+1" for term in _plain_terms(selector.nodes[parent]))
 
 
 def _plain_terms(node: ManifestNode) -> Iterator[str]:

@@ -14,12 +14,12 @@ from dbt_cloud_run.dbt.criteria import (
     NAMED,
     WILDCARDS,
     Criterion,
-    UndecidableError,
     is_versioned,
     parse_criterion,
     predicate,
 )
 from dbt_cloud_run.dbt.paths import nodes_under
+from dbt_cloud_run.dbt.selectors import default_selector, selection_of
 from dbt_cloud_run.dbt.verbs import verb_named
 
 DEFAULT_TERMS = ("fqn:*", "source:*", "exposure:*", "metric:*", "semantic_model:*")
@@ -76,11 +76,17 @@ class Selector:
 
     def select(self, selection: Selection) -> frozenset[str]:
         """The selected unique ids; raises `UndecidableError` where the manifest alone does not tell."""
-        if selection.selector or (not selection.is_given and self._has_default_selector):
-            raise UndecidableError("a selector of selectors.yml")
+        selectors = self.manifest.selectors
+        name = selection.selector or (None if selection.is_given else default_selector(selectors))
+        if name is not None:
+            selection = selection_of(name, selectors, indirect=selection.indirect)
         included = self._union(selection.select or DEFAULT_TERMS, selection.indirect)
         excluded = self._union(selection.exclude, selection.indirect)
         return included.direct - excluded.direct
+
+    def united(self, terms: Sequence[str], indirect: str) -> frozenset[str]:
+        """What these terms select together, with the tests that come along in this mode."""
+        return self._union(terms, indirect).direct
 
     def term(self, term: str) -> frozenset[str]:
         """What one term (or an intersection, `a,b`) selects, without the tests that would come along."""
@@ -98,10 +104,6 @@ class Selector:
             found |= layer
             depth -= 1
         return frozenset(found)
-
-    @property
-    def _has_default_selector(self) -> bool:
-        return any(isinstance(body, dict) and body.get("default") for body in self.manifest.selectors.values())
 
     def _union(self, terms: Sequence[str], indirect: str) -> _Found:
         return self._combined([self._intersection(term, indirect) for term in terms], frozenset.union, indirect)

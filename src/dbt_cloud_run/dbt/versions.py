@@ -7,6 +7,8 @@ import re
 NEW_ENGINE = (2, 0)
 KNOWS_EMPTY = (1, 5)
 """The first with `--indirect-selection empty`, and with patterns in `fqn:`."""
+KNOWS_ON_ERROR = (1, 12)
+"""The first in which a model's `on_error: continue` lets its children run after it has failed."""
 
 _NEWEST_CORE = (1, 999)
 _CALENDAR = 2000

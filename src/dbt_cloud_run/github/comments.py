@@ -121,7 +121,7 @@ def stale_body(body: str, about: Marker, why: str) -> str | None:
         rest = rest.partition(f"{_STALE_END}\n")[2]
     earlier = f"an earlier commit** (`{there.commit[:10]}`)" if there else "an earlier commit**"
     commit = f"commit `{about.commit[:10]}`" if about.commit else "the newest commit"
-    note = f"{_STALE}{earlier}. There is no report of {commit}, since {why}.\n{_STALE_END}\n"
+    note = f"{_STALE}{earlier}. There is no report of {commit}, since {why}.\n\n{_STALE_END}\n"
     return cut(f"{first}\n{note}{rest}", BODY_LIMIT)
 
 

@@ -67,6 +67,8 @@ class Console:
         self._is_broken = False
         self._secrets: list[str] = []
         self._annotated = dict.fromkeys(_LABELS, 0)
+        # Where our part of the job summary begins and ends; 0 and 0 before it is written.
+        self._summary = 0, 0
 
     @property
     def is_debug(self) -> bool:
@@ -185,25 +187,54 @@ class Console:
         self._set("GITHUB_STATE", name, value)
 
     def summary_size(self) -> int:
-        """Bytes that are in the summary already."""
-        path = self._file("GITHUB_STEP_SUMMARY")
-        try:
-            return path.stat().st_size if path else 0
-        except OSError:
-            return 0
+        """Bytes that others have written to the summary."""
+        start, end = self._summary
+        size = self._summary_bytes()
+        return start if end and size == end else size
 
-    def append_summary(self, markdown: str) -> bool:
-        """Append to the job summary; False (with a warning) where that fails or would lose the whole summary."""
+    def write_summary(self, markdown: str) -> bool:
+        """Write our part of the job summary: append it, or replace what we wrote where nothing has followed it.
+
+        False (with a warning) where that fails or would lose the whole summary.
+        """
         text = self._redacted(markdown).replace("\r\n", "\n").replace("\r", "\n").rstrip("\n") + "\n"
         before = self.summary_size()
-        data = ("\n\n" if before else "").encode() + text.encode("utf-8", "replace")  # what is there may end anywhere
+        # What is there may end anywhere.
+        data = ("\n\n" if before else "").encode() + text.encode("utf-8", "replace")
         size = before + len(data)
         if size > SUMMARY_LIMIT:
             self.warning(
                 f"The job summary is left out: with it there would be {size} bytes, and GitHub takes {SUMMARY_LIMIT}."
             )
             return False
-        return self._append("GITHUB_STEP_SUMMARY", data)
+        is_ours = before < self._summary_bytes()
+        is_written = self._replace_summary(before, data) if is_ours else self._append("GITHUB_STEP_SUMMARY", data)
+        if is_written:
+            self._summary = before, size
+        return is_written
+
+    def _summary_bytes(self) -> int:
+        path = self._file("GITHUB_STEP_SUMMARY")
+        try:
+            return path.stat().st_size if path else 0
+        except OSError:
+            return 0
+
+    def _replace_summary(self, start: int, data: bytes) -> bool:
+        path = self._file("GITHUB_STEP_SUMMARY")
+        if path is None:
+            return False
+        try:
+            with self._lock, path.open("r+b", buffering=0) as file:
+                file.seek(start)
+                # Written before the rest is cut off: a step that is killed in between has a summary all the same.
+                if file.write(data) != len(data):
+                    raise OSError("no space left")
+                file.truncate(start + len(data))
+        except OSError as error:
+            self.warning(f"GITHUB_STEP_SUMMARY could not be written: {error}")
+            return False
+        return True
 
     def _set(self, variable: str, name: str, value: str) -> None:
         if not _NAME.fullmatch(name):

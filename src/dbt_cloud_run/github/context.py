@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from dbt_cloud_run.github.events import Subject, subject_of
+
 _EVENT_LIMIT = 32 * 1024 * 1024  # GitHub caps webhook payloads at 25 MB
 
 
@@ -21,6 +23,7 @@ class GitHubContext:
     ref: str = ""
     head_ref: str = ""
     workflow: str = ""
+    workflow_ref: str = ""  # the workflow's file and ref; empty on servers that do not say
     run_id: str = ""
     run_number: str = ""
     run_attempt: int = 1
@@ -58,6 +61,7 @@ class GitHubContext:
             ref=text("GITHUB_REF"),
             head_ref=text("GITHUB_HEAD_REF"),
             workflow=text("GITHUB_WORKFLOW"),
+            workflow_ref=text("GITHUB_WORKFLOW_REF"),
             run_id=text("GITHUB_RUN_ID"),
             run_number=text("GITHUB_RUN_NUMBER"),
             run_attempt=_integer(text("GITHUB_RUN_ATTEMPT")) or 1,
@@ -91,6 +95,11 @@ class GitHubContext:
         except (OSError, ValueError, RecursionError):
             return {}
         return payload if isinstance(payload, dict) else {}
+
+    @cached_property
+    def subject(self) -> Subject:
+        """What the event is about, as far as it says."""
+        return subject_of(self.event_name, self.event, repository=self.repository, sha=self.sha, ref=self.ref)
 
     @property
     def workflow_run_url(self) -> str:

@@ -54,6 +54,8 @@ class PullRequest:
     is_open: bool = True
     # Whether the workflow run is a check of the pull request, so that its green is the pull request's.
     is_check: bool = True
+    # Why the head could not be looked up, where that was tried: the end of a sentence.
+    why_no_head: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -24,27 +24,22 @@ _LARGEST: Final = 8 * 1024 * 1024  # bytes of an answer
 _PERMISSION: Final = "pull-requests: read"
 
 
-@dataclass(frozen=True, slots=True)
-class HeadUnknown:
-    """The head could not be looked up; `why` ends a sentence after a colon, without a full stop."""
-
-    why: str
-
-
 class _TryAgain(Exception):  # noqa: N818 - it is caught here
     pass
 
 
 async def look_up_head(
     subject: PullRequest, *, token: str | None, api_url: str, repository: str, clock: Clock
-) -> PullRequest | HeadUnknown:
-    """The pull request with its head, and whether it is open now. One GET, tried three times.
+) -> PullRequest:
+    """The pull request with its head and whether it is open now, or with the reason why the head is not known.
+
+    One GET, tried three times.
 
     Raises:
         Interrupted: a signal came while it waited.
     """
     if not token:
-        return HeadUnknown("github-token is empty")
+        return _unknown(subject, "github-token is empty")
     retrying = tenacity.AsyncRetrying(
         stop=tenacity.stop_after_attempt(_ATTEMPTS),
         wait=tenacity.wait_exponential(multiplier=1, max=4),
@@ -57,14 +52,12 @@ async def look_up_head(
         async with open_session(os.environ, timeout=_TIMEOUT, follow_redirects=False) as http:
             return await retrying(_once, http, url, token, subject, repository)
     except ConfigError as error:
-        return HeadUnknown(str(error).rstrip("."))
+        return _unknown(subject, str(error).rstrip("."))
     except _TryAgain as error:
-        return HeadUnknown(str(error))
+        return _unknown(subject, str(error))
 
 
-async def _once(
-    http: httpx.AsyncClient, url: str, token: str, subject: PullRequest, repository: str
-) -> PullRequest | HeadUnknown:
+async def _once(http: httpx.AsyncClient, url: str, token: str, subject: PullRequest, repository: str) -> PullRequest:
     headers = {
         "Authorization": f"Bearer {token}",
         "Accept": "application/vnd.github+json",
@@ -76,9 +69,9 @@ async def _once(
             async for part in response.aiter_bytes():
                 content += part
                 if len(content) > _LARGEST:
-                    return HeadUnknown("GitHub's answer is too large to be that of a pull request")
+                    return _unknown(subject, "GitHub's answer is too large to be that of a pull request")
     except (httpx.InvalidURL, httpx.UnsupportedProtocol):
-        return HeadUnknown("GITHUB_API_URL is no address")
+        return _unknown(subject, "GITHUB_API_URL is no address")
     except httpx.HTTPError as error:
         # The message of an error may hold an address; its kind says enough.
         raise _TryAgain(f"GitHub's API could not be reached ({type(error).__name__})") from None
@@ -87,17 +80,15 @@ async def _once(
     return _read(response.status_code, response.headers, _json(content), subject, repository)
 
 
-def _read(
-    status: int, headers: Mapping[str, str], answer: Any, subject: PullRequest, repository: str
-) -> PullRequest | HeadUnknown:
+def _read(status: int, headers: Mapping[str, str], answer: Any, subject: PullRequest, repository: str) -> PullRequest:
     if not 200 <= status < 300:
         refused = refusal(status, answer, headers, permission=_PERMISSION)
-        return HeadUnknown(f"{refused.said} {refused.advice}".strip().rstrip("."))
+        return _unknown(subject, f"{refused.said} {refused.advice}".strip().rstrip("."))
     if not isinstance(answer, dict) or answer.get("number") != subject.number:
-        return HeadUnknown("GitHub's answer is not the pull request's")
+        return _unknown(subject, "GitHub's answer is not the pull request's")
     head = pull_request_head(answer, repository)
     if isinstance(head, str):
-        return HeadUnknown(f"GitHub's answer {head}")
+        return _unknown(subject, f"GitHub's answer {head}")
     return replace(subject, head=head, is_open=answer.get("state") == "open")
 
 
@@ -106,3 +97,7 @@ def _json(content: bytes) -> Any:
         return httpx.Response(200, content=content).json()
     except (ValueError, RecursionError):
         return None
+
+
+def _unknown(subject: PullRequest, why: str) -> PullRequest:
+    return replace(subject, why_no_head=why)

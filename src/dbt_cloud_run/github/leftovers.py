@@ -49,6 +49,7 @@ class Leftovers:
     folder: Path
     run_id: str  # GITHUB_RUN_ID; empty outside of a workflow: then nothing is kept or removed
     _announced: set[str] = field(default_factory=set)
+    _sealed: set[Written] = field(default_factory=set)
 
     def prepare(self) -> int:
         """Make the folder ignored by Git where it has no .gitignore, and remove what is left of other runs.
@@ -74,7 +75,9 @@ class Leftovers:
                 status = path.lstat()
                 if (name := self._name(path)) and stat.S_ISREG(status.st_mode):
                     found.append(Written(self.run_id, name, status.st_size, status.st_mtime_ns))
-        self._append(found)
+        new = [entry for entry in found if entry not in self._sealed]
+        self._append(new)
+        self._sealed.update(new)
 
     def _append(self, entries: Iterable[Written]) -> None:
         text = "".join(entry.line() for entry in entries)

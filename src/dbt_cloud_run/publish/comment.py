@@ -4,46 +4,129 @@ from __future__ import annotations
 
 import logging
 
-from dbt_cloud_run.github.comment import CommentError, upsert_comment
-from dbt_cloud_run.github.context import GitHubContext
+from dbt_cloud_run.github.comments import CommentError, CommentTarget, mark_stale, upsert_comment
+from dbt_cloud_run.github.events import Built, PullRequest, Subject
+from dbt_cloud_run.github.marker import CommentKey, Marker
 from dbt_cloud_run.model import Ending
+from dbt_cloud_run.report.pull_request import CommentPlace, comment_place
 from dbt_cloud_run.report.report import Report
 from dbt_cloud_run.report.summary import render_comment
 from dbt_cloud_run.settings.settings import Settings
-from dbt_cloud_run.start.pull_request import pull_request_number
 
 _logger = logging.getLogger(__name__)
 
 _GOOD = (Ending.SUCCESS, Ending.QUEUED, Ending.SKIPPED)
 
 
-def comment(report: Report, settings: Settings) -> list[str]:
-    """Create or update the job's comment; returns a warning where it could not be written. Blocks."""
-    github, token = settings.github, settings.github_token
-    number = pull_request_number(github.event_name, github.event)
-    if number is None:
-        _logger.info("There is no pull request to comment on.")
-        return []
+def comment(report: Report, settings: Settings, *, is_update: bool = False) -> list[str]:
+    """Create or update the step's comment; returns warnings, such as why there is none. Blocks.
+
+    `is_update`: it was written before, and there is more to say.
+    """
+    last = report.outcome.last
+    place = comment_place(report.subject, last.git_sha if last else None)
     # The settings have warned of the missing token.
-    if token is None:
+    if settings.github_token is None or (is_update and place.number is None):
         return []
+    if place.number is None:
+        return _not_written(place, report, settings)
+    target = _target(settings, place.number)
+    if target is None:
+        return []
+    is_good = report.outcome.ending in _GOOD
+    about = _about(settings, last.git_sha if last and last.git_sha else "", is_good=is_good)
     try:
         posted = upsert_comment(
-            token=token.get_secret_value(),
-            api_url=github.api_url,
-            repository=github.repository,
-            number=number,
-            key=_key(settings, github, report.job_id),
-            body=render_comment(report),
-            create=settings.pr_comment == "true" or report.outcome.ending not in _GOOD,
+            target,
+            _key(settings, report.job_id),
+            _body(report, place),
+            about=about,
+            create=not is_update and (settings.pr_comment == "true" or not is_good),
         )
     except CommentError as error:
-        return [f"The comment on pull request {number} was not written: {error}"]
-    if posted is not None:
-        _logger.info("Comment on pull request %d: %s", number, posted.url)
+        return [f"The comment on pull request {place.number} was not written: {error}"]
+    if posted is not None and posted.kept:
+        _logger.info(
+            "The comment on pull request %d is of a later workflow run, and stays: %s", place.number, posted.url
+        )
+    elif posted is not None and not is_update:
+        _logger.info("Comment on pull request %d: %s", place.number, posted.url)
     return []
 
 
-def _key(settings: Settings, github: GitHubContext, job_id: int | None) -> str:
-    """One comment for each dbt job and each place in the workflow that runs it."""
-    return f"{settings.account_id}/{job_id}/{github.workflow}/{github.job}/{settings.strategy_job_index or 0}"
+def mark_stale_comment(settings: Settings, subject: Subject, job_id: int | None, why: str) -> list[str]:
+    """Say in the step's comment that it is of an earlier commit, where it is green; returns a warning if that fails.
+
+    For a step that ends without knowing what was built. `why` completes "there is no report of it, since …". Blocks.
+    """
+    if not isinstance(subject, PullRequest) or not subject.is_open:
+        return []
+    target = _target(settings, subject.number)
+    if target is None:
+        return []
+    about = _about(settings, subject.head.sha if subject.head else "", is_good=False)
+    try:
+        marked = mark_stale(target, _key(settings, job_id), about=about, why=why)
+    except CommentError as error:
+        return [
+            f"Whether the comment on pull request {subject.number} is of an earlier commit was not said there: {error}"
+        ]
+    if marked is not None:
+        _logger.info("Comment on pull request %d marked as that of an earlier commit: %s", subject.number, marked.url)
+    return []
+
+
+def _not_written(place: CommentPlace, report: Report, settings: Settings) -> list[str]:
+    """Why there is no comment: a warning where a run was built that it could have been of, else a line."""
+    if place.note:
+        _logger.info("%s", place.note)
+    has_run = bool(report.outcome.attempts)
+    if place.warning and not has_run:
+        _logger.info("%s", place.warning)
+    warnings = [place.warning] if place.warning and has_run else []
+    if place.built is Built.UNKNOWN and report.outcome.ending not in _GOOD:
+        why = "the step was cancelled" if report.outcome.ending is Ending.CANCELLED else "the step failed"
+        warnings += mark_stale_comment(
+            settings, report.subject, report.job_id, f"{why} before it was known what was built"
+        )
+    return warnings
+
+
+def _body(report: Report, place: CommentPlace) -> str:
+    body = render_comment(report)
+    return f"{body.rstrip()}\n\n🔀 Built: {place.commit}.\n" if place.built is Built.MERGE_COMMIT else body
+
+
+def _target(settings: Settings, number: int) -> CommentTarget | None:
+    github, token = settings.github, settings.github_token
+    if token is None:
+        return None
+    return CommentTarget(
+        token=token.get_secret_value(), api_url=github.api_url, repository=github.repository, number=number
+    )
+
+
+def _about(settings: Settings, commit: str, *, is_good: bool) -> Marker:
+    run_id = settings.github.run_id
+    is_number = run_id.isascii() and run_id.isdecimal() and len(run_id) < 19
+    return Marker(workflow_run=int(run_id) if is_number else 0, commit=commit, is_good=is_good)
+
+
+def _key(settings: Settings, job_id: int | None) -> CommentKey:
+    """One comment for each step of a workflow, by what is the same in every push and every re-run of it."""
+    github, overrides = settings.github, settings.overrides
+    index = settings.strategy_job_index
+    by_name = (settings.job_name or "", settings.project_name or "", settings.environment_name or "")
+    return CommentKey(
+        workflow_ref=github.workflow_ref or github.workflow,
+        job=github.job,
+        action=github.action,
+        matrix_index=index or "",
+        comment_key=settings.comment_key or "",
+        account_id=settings.account_id,
+        host=settings.host,
+        dbt_job=by_name if settings.job_name else (str(settings.job_id or ""),),
+        steps_override=overrides.steps_override,
+        target_name_override=overrides.target_name_override or "",
+        former=f"{settings.account_id}/{job_id}/{github.workflow}/{github.job}/{index or 0}",
+    )

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dbt_cloud_run.collect.artifact_paths import matches
-from dbt_cloud_run.github.files import inside_workspace, own_like_workspace, require_inside
+from dbt_cloud_run.github.files import UnsafePathError, inside_workspace, own_like_workspace, require_inside
+from dbt_cloud_run.github.leftovers import DEFAULT_FOLDER, Leftovers, index_of
 from dbt_cloud_run.settings.settings import Settings
 
 _logger = logging.getLogger(__name__)
@@ -24,6 +25,27 @@ class ArtifactsFolder:
     path: Path
     workspace: Path
     there_before: frozenset[Path]
+    # Of the folder that is used where none is named; what a user has named is the user's.
+    index: Leftovers | None = None
+
+    def prepare(self) -> None:
+        """Remove what other workflow runs left in the default folder. What cannot be done is a debug line."""
+        if self.index is None:
+            return
+        try:
+            if removed := self.index.prepare():
+                _logger.info("Removed %d files that other workflow runs left in %s.", removed, DEFAULT_FOLDER)
+        except (OSError, UnsafePathError) as error:
+            _logger.debug("What other workflow runs left could not be removed: %s", error)
+
+    def keep_index(self, files: Iterable[Path]) -> None:
+        """Remember the files that this step has written, so that a later workflow run can remove them."""
+        if self.index is None:
+            return
+        try:
+            self.index.seal(files)
+        except (OSError, UnsafePathError) as error:
+            _logger.debug("The index of written files could not be kept: %s", error)
 
     def file(self, name: str) -> Path:
         """The path of a file to write. Raises `UnsafePathError` where a link would lead it out of the folder."""
@@ -66,4 +88,4 @@ def artifacts_folder(settings: Settings, job_id: int | None) -> ArtifactsFolder 
         _logger.warning("artifacts-path cannot be used, so no files are written there: %s", error)
         return None
     there = frozenset(one for one in (path, *path.parents) if one.exists())
-    return ArtifactsFolder(path, workspace, there)
+    return ArtifactsFolder(path, workspace, there, index_of(workspace, path, settings.github.run_id))

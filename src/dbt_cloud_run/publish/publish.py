@@ -1,4 +1,4 @@
-"""Publish a report: files, outputs, annotations, the uploaded artifact, the job summary, the comment, in this order.
+"""Publish a report: files, outputs, annotations, the job summary, the comment and the upload, in this order.
 
 Publishing never changes the verdict: what cannot be published is a warning that says what is missing.
 """
@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from dbt_cloud_run.clock import Clock
 from dbt_cloud_run.errors import Interrupted
+from dbt_cloud_run.github.artifacts.upload import ArtifactUploadError
 from dbt_cloud_run.github.console import Console
 from dbt_cloud_run.publish import sinks
 from dbt_cloud_run.publish.comment import comment
@@ -46,7 +47,11 @@ class Publication:
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     async def publish(self) -> None:
-        """Publish everything. Raises `Interrupted` alone."""
+        """Publish everything. Raises `Interrupted` alone.
+
+        People and later steps do not wait for the upload: all is written before it, without its link, and completed
+        after it. It may stand still, and then nothing but the link is missing.
+        """
         for warning in self.report.warnings:
             _logger.warning("%s", warning)
         uploading = self._begin_upload()
@@ -56,20 +61,28 @@ class Publication:
                 uploading.give(self.files)
             await asyncio.to_thread(self._write_files)
             self._once("annotations", self._annotate)
+            await asyncio.to_thread(self._once, "job summary", self._write_summary)
+            await asyncio.to_thread(self._comment)
             if uploading is not None:
-                await self._finish_upload(uploading)
+                await self._complete(uploading)
         finally:
             if uploading is not None:
                 uploading.abandon()
-        await asyncio.to_thread(self._once, "job summary", self._append_summary)
-        if self.settings.pr_comment != "false":
-            await asyncio.to_thread(self._guarded, "pull request comment", self._comment)
         self._guarded("ownership of the files", self._hand_over)
+
+    async def _complete(self, uploading: Uploading) -> None:
+        """Upload, and add what came of it: the outputs again, the summary in its place, the comment once more."""
+        before = self.report
+        await self._finish_upload(uploading)
+        if self.report != before:
+            await asyncio.to_thread(self._guarded, "job summary", self._write_summary)
+        if self.report.artifact is not None:
+            await asyncio.to_thread(self._comment, is_update=True)
 
     def publish_in_a_hurry(self) -> None:
         """Outputs, small files and the summary of what is known: all that fits between a signal and the end."""
         self._write_files()
-        self._once("job summary", self._append_summary)
+        self._once("job summary", self._write_summary)
         self._once("annotations", self._annotate)
         self._guarded("ownership of the files", self._hand_over)
 
@@ -115,18 +128,24 @@ class Publication:
     # -- people
 
     def _annotate(self) -> None:
+        for notice in self.report.notices:
+            self.console.notice(notice, title="dbt Cloud")
         if self.settings.annotations:
-            sinks.write_annotations(self.report, self.settings, self.console)
+            sinks.write_annotations(self.report, self.console)
 
-    def _append_summary(self) -> None:
+    def _write_summary(self) -> None:
         if self.settings.summary:
-            self._warn(sinks.append_summary(self.report, self.console))
+            self._warn(sinks.write_summary(self.report, self.console))
 
-    def _comment(self) -> None:
-        self._warn(comment(self.report, self.settings))
+    def _comment(self, *, is_update: bool = False) -> None:
+        if self.settings.pr_comment != "false":
+            self._warn(
+                self._guarded("pull request comment", lambda: comment(self.report, self.settings, is_update=is_update))
+            )
 
     def _hand_over(self) -> None:
         if self.folder is not None:
+            self.folder.keep_index(self.files)
             self.folder.hand_over(self.files, (attempt.run_id for attempt in self.report.outcome.attempts))
 
     # -- the uploaded artifact
@@ -145,8 +164,6 @@ class Publication:
         return uploading
 
     async def _finish_upload(self, uploading: Uploading) -> None:
-        from dbt_cloud_run.github.artifacts.upload import ArtifactUploadError
-
         try:
             uploading.give(self.files)
             uploaded = await uploading.finish()

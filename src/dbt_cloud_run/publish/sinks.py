@@ -6,10 +6,9 @@ from pathlib import Path
 
 from dbt_cloud_run.collect.artifact_paths import matches
 from dbt_cloud_run.github.console import Annotation, Console
-from dbt_cloud_run.github.files import inside_workspace
+from dbt_cloud_run.github.files import WorkspaceFiles, inside_workspace
 from dbt_cloud_run.model import FailureKind
 from dbt_cloud_run.publish.folder import ASSETS, RESULT, RUN_RESULTS, SUMMARY, ArtifactsFolder
-from dbt_cloud_run.publish.report import repository_of
 from dbt_cloud_run.report.annotations import annotate
 from dbt_cloud_run.report.files import write_assets, write_merged_run_results, write_result, write_text
 from dbt_cloud_run.report.outputs import build_outputs, cut_outputs, output_values
@@ -62,30 +61,40 @@ def write_summary_file(report: Report, folder: ArtifactsFolder) -> Path:
     return target
 
 
-def append_summary(report: Report, console: Console) -> list[str]:
-    """Append the report to the job summary; returns a warning where there is no room for it."""
+def write_summary(report: Report, console: Console) -> list[str]:
+    """Write the report to the job summary, in its place if it is there; returns a warning where there is no room."""
     text = render_summary(report, summary_budget(console.summary_size()))
     if not text:
         return [f"The job summary is full already, so nothing was added. The report is in {SUMMARY}."]
-    console.append_summary(text)
+    console.write_summary(text)
     return []
 
 
-def write_annotations(report: Report, settings: Settings, console: Console) -> None:
-    """Annotate the files of failed nodes; one annotation is kept free for what ended the step early."""
-    workspace = settings.github.workspace
+def write_annotations(report: Report, console: Console) -> None:
+    """Annotate the files of failed nodes; one annotation is kept free for what ended the step early.
+
+    A file of another repository than the workflow's cannot be annotated: the message then has none.
+    """
+    checkout = report.checkout
+    files = WorkspaceFiles(checkout.root) if checkout is not None else ()
     found = annotate(
         report,
-        project_directory=settings.project_directory,
-        exists=repository_of(settings, None).exists,
-        read=lambda path: _source(workspace, path),
+        project_directory=checkout.directory if checkout is not None else ".",
+        exists=files.__contains__,
+        read=lambda path: _source(checkout.root, path) if checkout is not None else None,
     )
+    is_own = checkout is not None and checkout.is_own
     reserved = 1 if report.outcome.failure_kind in _ENDED_EARLY else 0
     for kind in ("error", "warning"):
         console.annotate_all(
             kind,
             [
-                Annotation(message=one.message, file=one.file, line=one.line, title=one.title)
+                Annotation(
+                    message=one.message,
+                    file=one.file if is_own else None,
+                    line=one.line if is_own else None,
+                    title=one.title,
+                )
                 for one in found
                 if one.kind == kind
             ],
@@ -93,10 +102,10 @@ def write_annotations(report: Report, settings: Settings, console: Console) -> N
         )
 
 
-def _source(workspace: Path, path: str) -> str | None:
-    """The text of a file of the workspace, for the line that a message quotes."""
+def _source(root: Path, path: str) -> str | None:
+    """The text of a file of the repository, for the line that a message quotes."""
     try:
-        file = inside_workspace(workspace, path)
+        file = inside_workspace(root, path)
         return file.read_text(errors="replace") if file.stat().st_size <= LARGEST_SOURCE else None
     except (OSError, ValueError):
         return None

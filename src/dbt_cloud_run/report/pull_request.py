@@ -23,11 +23,10 @@ class CommentPlace:
     commit: str = ""  # what the comment says was built, in words
 
 
-def comment_place(subject: Subject, built_sha: str | None, *, why_no_head: str = "") -> CommentPlace:
+def comment_place(subject: Subject, built_sha: str | None) -> CommentPlace:
     """Whether a comment may be written, and on which pull request.
 
-    `built_sha` is the commit that the run reports; None where dbt Cloud does not say. `why_no_head` says why the head
-    of `subject` could not be looked up, where that was tried.
+    `built_sha` is the commit that the run reports; None where dbt Cloud does not say.
     """
     built = built_of(subject, built_sha)
     if isinstance(subject, Unreadable):
@@ -46,7 +45,8 @@ def comment_place(subject: Subject, built_sha: str | None, *, why_no_head: str =
         return CommentPlace(number=None, built=built, note=note)
     on_it = f"No comment is written on pull request {subject.number}: "
     if subject.head is None:
-        warning = f"{on_it}its head could not be looked up: {why_no_head.rstrip('.')}." if why_no_head else ""
+        why = subject.why_no_head.rstrip(".")
+        warning = f"{on_it}its head could not be looked up: {why}." if why else ""
         note = "" if warning else f"{on_it}the event does not name its head, and the job builds its own branch."
         return CommentPlace(number=None, built=built, note=note, warning=warning)
     return _judged(subject.number, subject.head.sha, built, built_sha, on_it)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from dbt_cloud_run.model import Asset, Outcome
+from dbt_cloud_run.assets.asset import Asset
+from dbt_cloud_run.github.checkout import Checkout
+from dbt_cloud_run.github.events import Nothing, Subject
+from dbt_cloud_run.model import Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,4 +56,7 @@ class Report:
     environment: str | None = None
     commit_url: str | None = None  # of the last attempt's git_sha, when that commit is of this repository
     workflow_url: str | None = None  # of the workflow run, if the job summary is on its page
+    checkout: Checkout | None = None  # the repository of the dbt project, as it lies in the workspace
+    subject: Subject = field(default_factory=Nothing)  # what the event is about
+    notices: tuple[str, ...] = ()  # what is worth an annotation and a line, and is nothing wrong
     warnings: tuple[str, ...] = ()  # what went wrong in publishing, shown with the attempts' own warnings

@@ -1,4 +1,4 @@
-"""The manifest, narrowed to what the report needs of it. Pure."""
+"""The manifests, narrowed to what the report needs of it. Pure."""
 
 from __future__ import annotations
 
@@ -6,33 +6,39 @@ from collections.abc import Iterator, Mapping
 
 from dbt_cloud_run.assets.nodes import Repository, display_name, owners_of, tested_nodes
 from dbt_cloud_run.dbt.artifacts import Manifest, ManifestNode
+from dbt_cloud_run.dbt.manifests import Manifests
 from dbt_cloud_run.report.report import NodeInfo
 
 
 class NodeInfos(Mapping[str, NodeInfo]):
-    """Every node of the manifest as the report sees it, by unique id; made when it is asked for, since few are."""
+    """Every node of the manifests as the report sees it, by unique id; made when it is asked for, since few are."""
 
-    def __init__(self, manifest: Manifest, repository: Repository) -> None:
-        self._manifest, self._repository = manifest, repository
+    def __init__(self, manifests: Manifests, repository: Repository) -> None:
+        newest = [manifests.newest] if manifests.newest is not None else []
+        # The newest first: what it says of a node is what the checkout says now.
+        self._manifests: list[Manifest] = newest
+        self._manifests += [one for one in manifests.by_step.values() if all(one is not known for known in newest)]
+        self._repository = repository
         self._known: dict[str, NodeInfo] = {}
 
     def __getitem__(self, unique_id: str) -> NodeInfo:
         info = self._known.get(unique_id)
         if info is None:
-            node = self._manifest.find(unique_id)
-            if node is None:
+            found = ((manifest.find(unique_id), manifest) for manifest in self._manifests)
+            node, manifest = next(((node, manifest) for node, manifest in found if node is not None), (None, None))
+            if node is None or manifest is None:
                 raise KeyError(unique_id)
-            info = self._known[unique_id] = self._info(node)
+            info = self._known[unique_id] = self._info(node, manifest)
         return info
 
     def __iter__(self) -> Iterator[str]:
-        return (node.unique_id for node in self._manifest)
+        return iter(dict.fromkeys(node.unique_id for manifest in self._manifests for node in manifest))
 
     def __len__(self) -> int:
-        return sum(1 for _ in self._manifest)
+        return sum(1 for _ in self)
 
-    def _info(self, node: ManifestNode) -> NodeInfo:
-        file = self._repository.file_of(node, self._manifest.metadata.project_name)
+    def _info(self, node: ManifestNode, manifest: Manifest) -> NodeInfo:
+        file = self._repository.file_of(node, manifest.metadata.project_name)
         return NodeInfo(
             unique_id=node.unique_id,
             name=display_name(node),
@@ -44,7 +50,7 @@ class NodeInfos(Mapping[str, NodeInfo]):
             url=self._repository.url_of(file),
             materialization=node.config.materialized if node.resource_type in ("model", "seed", "snapshot") else None,
             relation_name=node.relation_name,
-            owners=owners_of(node, self._manifest),
+            owners=owners_of(node, manifest),
             tested_nodes=tested_nodes(node),
         )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dbt_cloud_run.dbt.blocking import blocked_by
 from dbt_cloud_run.dbt.commands import DbtCommand
-from dbt_cloud_run.dbt.naming import ExactSelection, name_exactly, narrow_exactly
+from dbt_cloud_run.dbt.naming import ExactSelection, name_exactly, narrow_exactly, twins_of
 from dbt_cloud_run.dbt.selection import Selector, model_of
 from dbt_cloud_run.dbt.verbs import verb_named
 from dbt_cloud_run.dbt.versions import KNOWS_EMPTY
@@ -74,6 +74,14 @@ def _segments(
         rest -= ready | (filled - behind)
 
 
+def fits(line: str) -> bool:
+    return len(line) <= MAX_COMMAND_LENGTH
+
+
+def too_long() -> str:
+    return f"the names of its nodes would be longer than {MAX_COMMAND_LENGTH} characters"
+
+
 def _over(
     selector: Selector,
     command: DbtCommand,
@@ -85,24 +93,26 @@ def _over(
     is_old = version is not None and version < KNOWS_EMPTY
     indirect = "cautious" if is_old else "empty"
     line = _named(selector, command, wanted, indirect)
+    if line is None and (twins := twins_of(selector, wanted)):
+        line = _named(selector, command, wanted | twins, indirect)
     if line is None:
         why = "its nodes cannot be named exactly"
         if version is not None and is_old:
             why += f", because dbt {version[0]}.{version[1]} adds tests to what is selected, and knows no patterns"
         return Rewritten(obstacle=why)
-    if len(line) <= MAX_COMMAND_LENGTH:
+    if fits(line):
         return Rewritten((line,))
     narrowed = narrow_exactly(selector, wanted, command, indirect=indirect)
     if narrowed is not None and narrowed.exclude == command.selection.exclude:
         return Rewritten(obstacle="none of its nodes succeeded")
     shorter = _render(command, narrowed)
-    if shorter is not None and len(shorter) <= MAX_COMMAND_LENGTH:
+    if shorter is not None and fits(shorter):
         return Rewritten((shorter,))
     if may_divide and len(line) <= MAX_COMMAND_LENGTH * MAX_PARTS:
         parts = _divided(selector, command, wanted, indirect)
         if parts:
             return Rewritten(parts)
-    return Rewritten(obstacle=f"the names of its nodes would be longer than {MAX_COMMAND_LENGTH} characters")
+    return Rewritten(obstacle=too_long())
 
 
 def _named(selector: Selector, command: DbtCommand, wanted: frozenset[str], indirect: str) -> str | None:
@@ -126,7 +136,7 @@ def _divided(selector: Selector, command: DbtCommand, wanted: frozenset[str], in
             line = _named(selector, command, frozenset[str]().union(*rest[:count]), indirect)
             if line is None or len(lines) == MAX_PARTS:
                 return ()
-            if len(line) <= MAX_COMMAND_LENGTH:
+            if fits(line):
                 break
             if count == 1:
                 return ()

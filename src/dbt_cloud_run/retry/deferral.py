@@ -39,9 +39,7 @@ def reading_of(
     full_refresh: bool,
 ) -> Reading:
     """`built`: the nodes whose relation this run built, in any of its steps."""
-    favors = favors_state(command, results)
-    may_favor = favors is None and version is not None and version >= NEW_ENGINE
-    if not favors and not may_favor:
+    if not may_favor_state(command, results, version):
         return Reading()
     reads = _reads(selector, wanted)
     own = reads & frozenset(built)
@@ -49,7 +47,7 @@ def reading_of(
         return Reading()
     if own == reads:
         return Reading(turns_off=True)
-    if may_favor:
+    if not _favors_state(command, results):
         return Reading()
     along = own
     while more := (_reads(selector, wanted | along) & frozenset(built)) - along:
@@ -66,7 +64,13 @@ def reading_of(
     return Reading(along=along)
 
 
-def favors_state(command: DbtCommand | None, results: StepResults | None) -> bool | None:
+def may_favor_state(command: DbtCommand | None, results: StepResults | None, version: tuple[int, int] | None) -> bool:
+    """Whether the step ran with `--favor-state`, or may have: the new engine does not report it."""
+    favors = _favors_state(command, results)
+    return favors or (favors is None and version is not None and version >= NEW_ENGINE)
+
+
+def _favors_state(command: DbtCommand | None, results: StepResults | None) -> bool | None:
     """Whether the step ran with `--favor-state`, its own or its environment's; None where that is not known."""
     if command is not None and (flag := command.flag(FAVOR_STATE)) is not None:
         return not flag.negated

@@ -7,15 +7,17 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from dbt_cloud_run.dbt.batches import without
-from dbt_cloud_run.dbt.blocking import blocked_by, causes_of
+from dbt_cloud_run.dbt.blocking import blocked_by, causes_of, holds_nothing
 from dbt_cloud_run.dbt.commands import DbtCommand, parse_command
 from dbt_cloud_run.dbt.failures import judge, judge_log
+from dbt_cloud_run.dbt.repeating import may_repeat
 from dbt_cloud_run.dbt.selection import Selector, is_ephemeral, model_of
 from dbt_cloud_run.dbt.statuses import Kind, is_failure, is_skipped, kind
 from dbt_cloud_run.dbt.verbs import runs_operation
 from dbt_cloud_run.model import NodeResult, PlannedNode, Retryability, RunState, Step, Window
 from dbt_cloud_run.retry.alignment import AskedStep, is_lint
 from dbt_cloud_run.retry.nodes import (
+    carriers_of,
     ephemeral_cause,
     failed_node,
     is_hook,
@@ -24,6 +26,7 @@ from dbt_cloud_run.retry.nodes import (
     skipped_node,
 )
 from dbt_cloud_run.retry.unreported import lost, not_reported
+from dbt_cloud_run.retry.windows import refreshes_fully
 
 _DETERMINISTIC = Retryability.DETERMINISTIC
 
@@ -38,14 +41,16 @@ class Case(Enum):
     LINT = auto()
     OPERATION = auto()
     NO_RESULTS = auto()
+    UNREAD_RESULTS = auto()
     HOPELESS_LOG = auto()  # no node is known to have failed, and the log shows a failure that would happen again
     FRESHNESS = auto()
     STALE = auto()  # every failed source is too old, or would fail again
-    UNKNOWN_REST = auto()  # cut off, and the manifest does not tell what was to come
+    UNKNOWN_REST = auto()  # cut off, or not listed in full, and the manifest does not tell what was to come
     NODES = auto()  # some nodes are worth another try
     HOPELESS_NODES = auto()  # none is
     EPHEMERAL = auto()  # only ephemeral models failed, which never run by themselves
-    END_HOOK = auto()
+    HOOK = auto()  # it failed, and every node succeeded
+    HOOK_ALONE = auto()  # so it did, and no node may be repeated for it
     START_HOOK = auto()  # it failed before any node ran
     HOPELESS_START_HOOK = auto()
     NO_FAILED_NODE = auto()  # the step failed, and its results do not show why
@@ -56,16 +61,22 @@ class Situation:
     """What is known beyond the step itself.
 
     `done`: node → index of the last step in which it succeeded. `filled`: microbatch model → the batches that
-    succeeded, with the index of their step. `built`: the nodes whose relation this run has built.
+    succeeded, with the index of their step. `built`: the nodes whose relation this run has built. `unread`: index of a
+    step (None: of any) → why its results could not be read.
     """
 
-    selector: Selector | None
-    adapter_type: str | None
     takes_all: bool
     done: Mapping[str, int]
+    selector: Selector | None = None
+    adapter_type: str | None = None
     version: tuple[int, int] | None = None
     filled: Mapping[str, tuple[tuple[int, Window], ...]] = field(default_factory=dict)
     built: frozenset[str] = frozenset()
+    unread: Mapping[int | None, str] = field(default_factory=dict)
+
+    def why_unread(self, step: Step) -> str:
+        """Why results that the step may have could not be read; empty where it has none."""
+        return self.unread.get(step.index) or self.unread.get(None) or ""
 
     def is_done(self, unique_id: str, step: Step) -> bool:
         """Whether the node succeeded after this step: a microbatch model, with all of its batches."""
@@ -131,6 +142,8 @@ def needs_of(asked: AskedStep, situation: Situation) -> Needs:
         return _needs_of_freshness(step, situation)
     if step.results is None:
         case = Case.HOPELESS_LOG if situation.is_hopeless_log(step) else Case.NO_RESULTS
+        if case is Case.NO_RESULTS and not step.distrusted and (why := situation.why_unread(step)):
+            return Needs(case=Case.UNREAD_RESULTS, detail=why.rstrip("."))
         return Needs(case=case, detail=step.distrusted or "")
     return _Results(asked, step, situation).needs()
 
@@ -172,7 +185,8 @@ class _Results:
         rows = [row for row in self._rows.values() if self._is_needed(row)]
         missing = self._missing(rows)
         if missing is None:
-            return Needs(case=Case.UNKNOWN_REST)
+            known = self._divided(rows, ()) if rows else Needs(case=Case.UNKNOWN_REST)
+            return replace(known, case=Case.UNKNOWN_REST, retried=(*known.retried, *known.left_out), left_out=())
         if not rows and not missing:
             return self._of_ephemeral() if self._ephemeral else self._without_failed_nodes()
         return self._divided(rows, missing)
@@ -189,9 +203,14 @@ class _Results:
         if self._is_cut_off:
             found = not_reported(self._selector, self._command, results, self._rows)
             return None if found is None else sorted(found)
+        if results.lost_rows:
+            lost_ones = not_reported(self._selector, self._command, results, self._rows)
+            return None if lost_ones is None else sorted(lost_ones)
         if self._step.state is not RunState.ERROR or not needed:
             return []
         found = lost(self._selector, self._command, results, self._rows, self._situation.version)
+        if found is None:
+            return None
         return sorted(one for one in found if not self._situation.is_done(one, self._step))
 
     def _is_needed(self, row: NodeResult) -> bool:
@@ -217,7 +236,7 @@ class _Results:
         if self._is_cut_off:
             return Needs(case=Case.FINISHED)
         if self._rows and "on-run-end failed" in self._step.log:  # before 1.9 the results do not list hooks
-            return Needs(case=Case.END_HOOK, detail="on-run-end")
+            return self._of_hook("on-run-end", ())
         return Needs(case=Case.HOPELESS_LOG if self._situation.is_hopeless_log(self._step) else Case.NO_FAILED_NODE)
 
     def _of_ephemeral(self) -> Needs:
@@ -230,10 +249,21 @@ class _Results:
         hooks = tuple(failed_node(row, self._situation.judge(row)) for row in self._failed_hooks)
         is_at_end = any("on-run-end" in row.unique_id for row in self._failed_hooks)
         if self._rows or is_at_end:
-            return Needs(case=Case.END_HOOK, left_out=hooks, detail="on-run-end" if is_at_end else "on-run-start")
+            return self._of_hook("on-run-end" if is_at_end else "on-run-start", hooks)
         if all(self._situation.is_hopeless(hook.retryability) for hook in hooks):
             return Needs(case=Case.HOPELESS_START_HOOK, left_out=hooks)
         return Needs(case=Case.START_HOOK)
+
+    def _of_hook(self, name: str, hooks: tuple[PlannedNode, ...]) -> Needs:
+        """A hook runs with nodes only: with `retry-on: any`, with the least of them."""
+        if not self._situation.takes_all:
+            return Needs(case=Case.HOOK, left_out=hooks, detail=name)
+        refreshes = refreshes_fully(self._command, self._step)
+        carriers = carriers_of(self._selector, self._rows.values(), full_refresh=refreshes)
+        why = f"it runs again so that the {name} hook does"
+        retried = tuple(PlannedNode(unique_id=one, status=self._rows[one].status, reason=why) for one in carriers)
+        case = Case.HOOK if retried or not self._rows or self._selector is None else Case.HOOK_ALONE
+        return Needs(case=case, retried=retried, left_out=() if case is Case.HOOK else hooks, detail=name)
 
     def _divided(self, rows: Sequence[NodeResult], missing: Iterable[str]) -> Needs:
         """The nodes that did not succeed: those that are worth another try, and those that are not."""
@@ -256,7 +286,29 @@ class _Results:
             why = "the step was cut off before its turn" if self._is_cut_off else "the results say nothing of it"
             node = PlannedNode(unique_id=unique_id, status="not started", reason=why)
             (left_out if unique_id in held else retried).append(node)
+        for node, may_run in self._built_on_failures({node.unique_id for node in retried}):
+            (retried if may_run else left_out).append(node)
         return self._without_orphans(retried, left_out)
+
+    def _built_on_failures(self, retried: Collection[str]) -> Iterable[tuple[PlannedNode, bool]]:
+        """What succeeded on the old contents of a model that had failed (`on_error: continue`), and whether it may run.
+
+        `dbt retry` leaves it as it is; its rows are not those of an undisturbed run.
+        """
+        selector = self._selector
+        if selector is None:
+            return
+        causes = [one for one in sorted(retried) if holds_nothing(selector, one)]
+        refreshes = refreshes_fully(self._command, self._step)
+        for unique_id in sorted(selector.reach(causes) & self._rows.keys() - retried) if causes else ():
+            row = self._rows[unique_id]
+            if not is_over(row.status) or self._situation.is_done(unique_id, self._step):
+                continue
+            may_run = self._situation.takes_all or may_repeat(selector.nodes[unique_id], full_refresh=refreshes)
+            why = "built on the old contents of a model that had failed" + (
+                "" if may_run else "; it may not be repeated"
+            )
+            yield PlannedNode(unique_id=unique_id, status=row.status, reason=why), may_run
 
     def _verdicts(self, rows: Sequence[NodeResult]) -> dict[str, Retryability]:
         """What has failed, judged, and what was skipped for an ephemeral model that dbt lists no result of."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
-from dbt_cloud_run.dbt.statuses import Kind, kind
+from dbt_cloud_run.dbt.repeating import may_repeat
+from dbt_cloud_run.dbt.selection import Selector
+from dbt_cloud_run.dbt.statuses import BUILDABLE, Kind, kind
 from dbt_cloud_run.dbt.verbs import verb_named
 from dbt_cloud_run.model import NodeResult, PlannedNode, Retryability, Step
 
@@ -39,6 +41,27 @@ def ephemeral_cause(row: NodeResult) -> str | None:
     """The ephemeral model that the node was skipped for; dbt calls it broken even where it was skipped itself."""
     found = _EPHEMERAL_CAUSE.search(row.message or "")
     return found[1] if found else None
+
+
+def carriers_of(selector: Selector | None, rows: Iterable[NodeResult], *, full_refresh: bool) -> tuple[str, ...]:
+    """The least that a hook can run with: of every schema that the step built in, the quickest that may be repeated.
+
+    What a hook is told of (`schemas`, `results`) comes from the nodes that run. Tests are in no schema, and serve where
+    nothing else does.
+    """
+    if selector is None:
+        return ()
+    found: dict[tuple[str | None, str | None], tuple[tuple[bool, float, str], str]] = {}
+    for row in rows:
+        node = selector.nodes.get(row.unique_id)
+        if node is None or not is_over(row.status) or not may_repeat(node, full_refresh=full_refresh):
+            continue
+        place = (node.database, node.schema) if node.resource_type in BUILDABLE else (None, None)
+        rank = (node.config.materialized != "view", row.execution_seconds, row.unique_id)
+        found[place] = min(found.get(place, (rank, row.unique_id)), (rank, row.unique_id))
+    if len(found) > 1:
+        found.pop((None, None), None)
+    return tuple(sorted(unique_id for _, unique_id in found.values()))
 
 
 def skipped_node(row: NodeResult, cause: str | None, hopeless: Collection[str]) -> PlannedNode:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -15,6 +15,7 @@ from dbt_cloud_run.dbt.verbs import verb_named, verb_of
 from dbt_cloud_run.dbt.versions import version_of
 from dbt_cloud_run.model import (
     Attempt,
+    CancelledBy,
     Ending,
     PlannedStep,
     Retryability,
@@ -22,6 +23,7 @@ from dbt_cloud_run.model import (
     RunState,
     Step,
     StepAction,
+    UnknownKind,
     Window,
 )
 from dbt_cloud_run.retry.alignment import Aligned, align, has_started, is_lint
@@ -34,10 +36,10 @@ RetryOn = Literal["transient", "any"]
 _NOT_RETRIED = {
     Ending.QUEUED: "the run has not ended",
     Ending.SUCCESS: "the run succeeded",
-    Ending.CANCELLED: "the run was cancelled in dbt Cloud, by a person or through the API: such a run is not retried",
     Ending.SUPERSEDED: "dbt Cloud cancelled the run for a newer commit: the newer run does its work",
     Ending.SKIPPED: "nothing was run",
 }
+_NO_STEPS = "the steps of the run could not be read, so it is not known what failed: nothing is retried"
 _RUNS = (StepAction.WHOLE, StepAction.NODES)
 _LATER = 10**9  # in the place of a step's index: after every step of the attempt
 
@@ -51,6 +53,7 @@ def plan_retry(
     cancelled_here: bool = False,
     earlier: Sequence[Attempt] = (),
     later: Sequence[Attempt] = (),
+    manifests: Mapping[int, Manifest] | None = None,
 ) -> RetryPlan:
     """Plan what the next attempt does.
 
@@ -58,26 +61,62 @@ def plan_retry(
     `cancelled_here`: the run was cancelled by this program, which counts as a failure.
     `earlier`: the attempts before this one, in order: what a native retry had not to do again was done in them.
     `later`: retries of this attempt that left out some of its failures; what succeeded in them is done.
+    `manifests`: those of single steps of this attempt, by index; `manifest` is for the others.
     """
-    refused = _NOT_RETRIED.get(attempt.ending)
-    if refused is not None and not (attempt.ending is Ending.CANCELLED and cancelled_here):
+    if (refused := _refusal(attempt, cancelled_here=cancelled_here)) is not None:
         return RetryPlan(stop_reason=refused)
+    are_steps_unknown = any(one.kind is UnknownKind.STEPS for one in attempt.unknown)
+    if are_steps_unknown and not any(step.command and step.state is RunState.ERROR for step in attempt.steps):
+        return RetryPlan(stop_reason=_NO_STEPS, is_partial=True)
     aligned = align(attempt)
     takes_all = take_all or retry_on == "any"
     if not takes_all and (hopeless := _hopeless_setup(aligned)) is not None:
         return RetryPlan(steps=_dropped(aligned, hopeless), is_partial=True, stop_reason=hopeless)
     aligned = completed(aligned, attempt, earlier)
     situation = Situation(
-        selector=Selector(manifest) if manifest is not None else None,
-        adapter_type=manifest.metadata.adapter_type if manifest is not None else None,
         takes_all=takes_all,
-        version=version_of(manifest.metadata.dbt_version if manifest is not None else None, attempt.dbt_version),
         done=_done(attempt.steps) | {node: _LATER for one in later for node in _done(one.steps)},
         filled=_filled(attempt, later),
         built=frozenset(node for one in (attempt, *earlier, *later) for node in _built(one.steps)),
+        unread={one.step: one.why for one in attempt.unknown if one.kind is UnknownKind.RESULTS},
     )
-    steps = _with_gate([plan_step(asked, situation) for asked in aligned.asked])
+    projects = _Projects(attempt, manifest, manifests or {})
+    steps = _with_gate([plan_step(asked, projects.of(asked.step, situation)) for asked in aligned.asked])
     return _plan(_with_freshness(steps), attempt)
+
+
+def _refusal(attempt: Attempt, *, cancelled_here: bool) -> str | None:
+    """Why a run that ended like this is not retried at all; None if it may be."""
+    if attempt.ending is not Ending.CANCELLED or cancelled_here:
+        return None if attempt.ending is Ending.CANCELLED else _NOT_RETRIED.get(attempt.ending)
+    by = attempt.cancellation.by if attempt.cancellation else CancelledBy.UNKNOWN
+    # A run that dbt Cloud lost contact with is judged by the results that it left.
+    if by is CancelledBy.HEARTBEAT:
+        return None
+    return f"the run was cancelled {by.value}: such a run is not retried"
+
+
+class _Projects:
+    """The project as each step parsed it; a manifest is indexed once, however many steps share it."""
+
+    def __init__(self, attempt: Attempt, newest: Manifest | None, by_step: Mapping[int, Manifest]) -> None:
+        self._attempt = attempt
+        self._newest = newest
+        self._by_step = by_step
+        self._selectors: dict[int, Selector] = {}
+
+    def of(self, step: Step | None, situation: Situation) -> Situation:
+        manifest = self._by_step.get(step.index, self._newest) if step is not None else self._newest
+        if manifest is None:
+            return replace(situation, version=version_of(self._attempt.dbt_version))
+        if id(manifest) not in self._selectors:
+            self._selectors[id(manifest)] = Selector(manifest)
+        return replace(
+            situation,
+            selector=self._selectors[id(manifest)],
+            adapter_type=manifest.metadata.adapter_type,
+            version=version_of(manifest.metadata.dbt_version, self._attempt.dbt_version),
+        )
 
 
 def commands_from_failure(attempt: Attempt) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dbt_cloud_run.dbt.batches import spans
-from dbt_cloud_run.dbt.commands import DbtCommand, parse_command
+from dbt_cloud_run.dbt.commands import DbtCommand, parse_command, why_not_understood
 from dbt_cloud_run.model import NodeResult, PlannedNode, PlannedStep, StepAction
 from dbt_cloud_run.retry.alignment import AskedStep
 from dbt_cloud_run.retry.commands import Rewritten, rewrite
@@ -14,6 +14,7 @@ from dbt_cloud_run.retry.deferral import reading_of
 from dbt_cloud_run.retry.needs import Case, Needs, Situation, failed_ephemeral, needs_of
 from dbt_cloud_run.retry.nodes import executed_rows, is_over, node_rows
 from dbt_cloud_run.retry.repeats import repeats_of
+from dbt_cloud_run.retry.rest import Rest, rest_of
 from dbt_cloud_run.retry.windows import Fills, fills_of, refreshes_fully
 
 
@@ -40,14 +41,21 @@ _DECISIONS: Mapping[Case, _Decision] = {
         (_WHOLE, "the macro failed, and every failure is retried"),
     ),
     Case.NO_RESULTS: _Decision(_WHOLE, "it has no results"),
+    Case.UNREAD_RESULTS: _Decision(_WHOLE, "its results could not be read: {detail}"),
     Case.HOPELESS_LOG: _Decision(_DROP, "its log shows a failure that would happen again"),
     Case.FRESHNESS: _Decision(_WHOLE, "it failed, and is run as a whole"),
     Case.STALE: _Decision(_DROP, "every failure in it is deterministic"),
-    Case.UNKNOWN_REST: _Decision(_WHOLE, "it was cut off, and the manifest does not tell what was still to run"),
+    Case.UNKNOWN_REST: _Decision(_NODES, "the manifest does not tell what it had still to run"),
     Case.NODES: _Decision(_NODES, "some of its nodes did not succeed"),
     Case.HOPELESS_NODES: _Decision(_DROP, "every failure in it is deterministic"),
     Case.EPHEMERAL: _Decision(_WHOLE, "only ephemeral models of it failed, which are never run by themselves"),
-    Case.END_HOOK: _Decision(_DROP, "only its {detail} hook failed: no node is left to be run again"),
+    Case.HOOK: _Decision(
+        _DROP,
+        "its {detail} hook failed, which may not be repeatable: nothing after it runs. With `retry-on: any` the step "
+        "runs again with the least that may be repeated",
+        (_NODES, "its {detail} hook failed: it runs again with the least that may be repeated"),
+    ),
+    Case.HOOK_ALONE: _Decision(_DROP, "its {detail} hook failed, and no node that it could run with may be repeated"),
     Case.START_HOOK: _Decision(_WHOLE, "its on-run-start hook failed, so none of its nodes ran"),
     Case.HOPELESS_START_HOOK: _Decision(_DROP, "its on-run-start hook failed, and would fail again"),
     Case.NO_FAILED_NODE: _Decision(_WHOLE, "it failed, but none of its nodes did"),
@@ -93,7 +101,7 @@ class _Rerun:
                 f"which batches of {_some(self._fills.unknown)} failed is not known, and a plain re-run of a "
                 f"microbatch model runs only its last ones{cure}"
             )
-        return self._nodes() if action is _NODES else self._whole(reason)
+        return self._nodes(reason) if action is _NODES else self._whole(reason)
 
     def _filling(self) -> Fills:
         step, situation = self._asked.step, self._situation
@@ -112,9 +120,15 @@ class _Rerun:
             takes_all=situation.takes_all,
         )
 
-    def _nodes(self) -> PlannedStep:
+    def _nodes(self, reason: str) -> PlannedStep:
         needs, rows = self._needs, node_rows(self._asked.step)
+        if needs.case is Case.UNKNOWN_REST:
+            return self._rest(reason)
+        if not needs.retried:
+            return self._whole(reason)
         rewritten, along = self._rewritten()
+        if not rewritten.commands and self._command is not None and self._command.is_node_command:
+            return self._rest(rewritten.obstacle)
         if not rewritten.commands:
             # Whole, it runs what would fail again too: then nothing is left out, and the run itself tells.
             left = (replace(node, reason=f"{node.reason}; run again with the whole step") for node in needs.left_out)
@@ -122,11 +136,13 @@ class _Rerun:
         commands = rewritten.commands
         divided = f"; one command for them would be too long, so there are {len(commands)}"
         count = len(needs.retried)
+        if needs.case is Case.NODES:
+            reason = f"{count} of its {max(len(rows), count)} nodes did not succeed"
         run_again = (*self._retried(), *(_read_along(rows, one) for one in sorted(along)))
         return _planned(
             self._asked,
             _NODES,
-            f"{count} of its {max(len(rows), count)} nodes did not succeed{divided if rewritten.is_divided else ''}",
+            f"{reason}{divided if rewritten.is_divided else ''}",
             commands=commands,
             nodes=run_again,
             left_out=needs.left_out,
@@ -138,7 +154,7 @@ class _Rerun:
         command, selector, wanted = self._command, self._situation.selector, self._needs.wanted
         none = frozenset[str]()
         if command is None:
-            return Rewritten(obstacle="its command was not understood, so it is not edited"), none
+            return Rewritten(obstacle=f"its command is not edited: {why_not_understood(self._asked.command)}"), none
         if not command.is_node_command:
             return Rewritten(obstacle=f"the nodes of `dbt {command.verb}` are not run one by one"), none
         if selector is None:
@@ -168,6 +184,43 @@ class _Rerun:
         )
         return rewritten, reading.along
 
+    def _rest(self, reason: str) -> PlannedStep:
+        """The step's own selection and what failed of it, without what is done; or else the whole step."""
+        step, command, selector = self._asked.step, self._command, self._situation.selector
+        along = (
+            replace(node, reason=f"{node.reason}; run again with the rest of the step") for node in self._needs.left_out
+        )
+        left_out = tuple(along)
+        if step is None or command is None or selector is None or not command.is_node_command:
+            return self._whole(reason, left_out)
+        rows = node_rows(step)
+        done = {one: row for one, row in rows.items() if is_over(row.status) and one not in self._needs.wanted}
+        wanted = self._needs.wanted | {node.unique_id for node in left_out}
+        rest = rest_of(
+            selector,
+            command,
+            Rest(
+                wanted & selector.nodes.keys(),
+                done,
+                step.results,
+                refreshes_fully(command, step),
+                self._situation.version,
+            ),
+        )
+        if not rest.commands:
+            return self._whole(f"{reason}, and {rest.obstacle}", left_out)
+        before = self._filled_first() if self._fills.windows else Rewritten()
+        if before.obstacle:
+            return self._whole(reason, left_out)
+        return _planned(
+            self._asked,
+            _NODES,
+            f"{reason}: its own selection runs again, with what failed and without what is done",
+            commands=(*before.commands, *rest.commands),
+            nodes=(*self._retried(), *left_out),
+            saved=list(done.values()),
+        )
+
     def _has_unused_ephemeral(self, wanted: frozenset[str]) -> bool:
         selector = self._situation.selector
         if self._asked.step is None or selector is None:
@@ -181,7 +234,8 @@ class _Rerun:
         repeated = repeats_of(self._asked, self._command, self._situation)
         if repeated:
             return self._dropped(
-                f"{reason}; run again as a whole it would repeat {_some(repeated)}, which may not be repeatable"
+                f"{reason}; run again as a whole it would repeat {_some(repeated)}, "
+                f"which may not be repeatable: only {_ANY} does that"
             )
         lines: tuple[str, ...] = ()
         if self._fills.windows:
@@ -208,7 +262,11 @@ class _Rerun:
 
     def _as_it_was(self, reason: str, more: tuple[PlannedNode, ...] = (), before: tuple[str, ...] = ()) -> PlannedStep:
         nodes = (*self._retried(), *more)
-        known = executed_rows(self._asked.step).keys() | {node.unique_id for node in nodes}
+        rows = executed_rows(self._asked.step)
+        known = rows.keys() | {node.unique_id for node in nodes}
+        repeated = sum(is_over(row.status) for row in rows.values())
+        if repeated:
+            reason += f"; {repeated} of its nodes succeeded and run{'s' if repeated == 1 else ''} again"
         commands = (*before, self._asked.command)
         planned = _planned(self._asked, _WHOLE, reason, commands=commands, nodes=nodes)
         return replace(planned, runs_again=len(known))

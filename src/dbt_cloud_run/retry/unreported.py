@@ -43,12 +43,17 @@ def lost(
     results: StepResults,
     reported: Collection[str],
     version: tuple[int, int] | None,
-) -> frozenset[str]:
-    """What is missing in the results of a step in which nodes failed; nothing of a dbt that lists every node."""
+) -> frozenset[str] | None:
+    """What is missing in the results of a step in which nodes failed; nothing of a dbt that lists every node.
+
+    None where something may be missing, and the manifest does not tell what.
+    """
     stops_early = results.selected_fail_fast or command.has("--fail-fast")
     if version is None or not (version >= NEW_ENGINE or (version < _LISTS_UNSTARTED and stops_early)):
         return frozenset()
-    missing = not_reported(selector, command, results, reported) or frozenset()
+    missing = not_reported(selector, command, results, reported)
+    if missing is None:
+        return None if command.is_node_command else frozenset()
     return frozenset(one for one in missing if selector.nodes[one].resource_type in _ALWAYS_LISTED)
 
 

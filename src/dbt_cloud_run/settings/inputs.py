@@ -97,12 +97,14 @@ _WHICH_RUN = (
         description="Exact name of the job, if `job-id` is not given; must be unique.",
     ),
     Input(
-        name="project-name", parse=parsing.line, description="Exact name of the project in which `job-name` is sought."
+        name="project-name",
+        parse=parsing.line,
+        description="Exact name of the project in which to search for `job-name`.",
     ),
     Input(
         name="environment-name",
         parse=parsing.line,
-        description="Exact name of the environment in which `job-name` is sought.",
+        description="Exact name of the environment in which to search for `job-name`.",
     ),
     Input(
         name="run-id",
@@ -113,14 +115,14 @@ _WHICH_RUN = (
         name="reuse",
         parse=parsing.choice("never", "same-commit"),
         default="never",
-        description="`same-commit`: take up an active or successful run of the job for this commit, if there is one.",
+        description="`same-commit`: attach to an active or successful run of the job for this commit, if there is one.",
     ),
     Input(
         name="resume",
         parse=parsing.choice("unfinished", "all", "off"),
         default="unfinished",
         description=(
-            "When the workflow run is re-run, take up the dbt Cloud run that this step started before: "
+            "When the workflow run is re-run, continue with the dbt Cloud run that this step started before: "
             "`unfinished` unless it succeeded, `all` in any case, `off` never."
         ),
     ),
@@ -225,7 +227,7 @@ _RETRIES = (
         name="fail-on-error",
         parse=parsing.boolean,
         default="true",
-        description="`false`: a failed dbt run leaves the step green; the outputs tell.",
+        description="`false`: a failed dbt run leaves the step green; check the outputs.",
     ),
 )
 
@@ -260,7 +262,7 @@ _PUBLISHED = (
         name="artifact-name",
         parse=parsing.artifact_name,
         computed="dbt-cloud-run-<job-id>-<run-id>",
-        description="Name of the workflow artifact.",
+        description="Name of the workflow artifact; `<run-id>` in the default is that of the first attempt.",
     ),
     Input(
         name="artifact-retention-days",
@@ -287,7 +289,17 @@ _PUBLISHED = (
         parse=parsing.token,
         secret=True,
         expression="${{ github.token }}",
-        description="Used for `pr-comment` alone; the job needs `pull-requests: write`.",
+        description=(
+            "Used for `pr-comment` (the job needs `pull-requests: write`), and to look up the head of a pull request "
+            "that an event names without it."
+        ),
+    ),
+    Input(
+        name="comment-key",
+        parse=parsing.line,
+        description=(
+            "Tells apart two steps of a workflow that are equal in everything else that their `pr-comment` is found by."
+        ),
     ),
     Input(
         name="strategy-job-index",
@@ -298,6 +310,18 @@ _PUBLISHED = (
 )
 
 INPUTS: tuple[Input, ...] = (*_WHICH_RUN, *_TRIGGER, *_RETRIES, *_PUBLISHED)
+
+
+def missing_inputs(known: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables by which the runner would hand over these inputs, those alone that it hands over empty.
+
+    `known` is by the inputs' names. A job that is named in another way needs no id.
+    """
+    given = {entry.name for entry in INPUTS if entry.given(environ)}
+    if given & {"job-name", "run-id"}:
+        given.add("job-id")
+    return {f"INPUT_{name.upper()}": text for name, text in known.items() if name not in given}
+
 
 DEFAULTS = {entry.name: entry.default for entry in INPUTS}
 """What the runner hands over for an input that the workflow leaves out, by name; expressions and variables apart."""

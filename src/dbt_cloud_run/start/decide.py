@@ -7,66 +7,75 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import dataclass, field, replace
 
 from dbt_cloud_run.cloud.client import CloudClient
+from dbt_cloud_run.cloud.errors import CloudError, Forbidden, Unreachable
 from dbt_cloud_run.cloud.models import WHOLE_RUN, Job, Run
 from dbt_cloud_run.cloud.retrying import READ_BUDGET, Reader
 from dbt_cloud_run.errors import ConfigError
+from dbt_cloud_run.github.events import MergeGroup, Nothing, PullRequest, Subject, Unreadable
 from dbt_cloud_run.model import TriggerOverrides
 from dbt_cloud_run.settings.settings import Settings
-from dbt_cloud_run.start.chain import chain_of
+from dbt_cloud_run.start.attached import check_overrides
+from dbt_cloud_run.start.chain import Chain, chain_of
+from dbt_cloud_run.start.heads import head_of
 from dbt_cloud_run.start.jobs import resolve_job
 from dbt_cloud_run.start.once import NewRun
-from dbt_cloud_run.start.pull_request import PULL_REQUEST_EVENTS, pull_request_overrides
+from dbt_cloud_run.start.overrides import fill, needs_head
 from dbt_cloud_run.start.resume import ResumeAction, decide_resume, find_reusable
 from dbt_cloud_run.start.tag import RunKey, Tag, cause_text, run_key
 from dbt_cloud_run.waiting.polling import usual_durations
 
 _logger = logging.getLogger(__name__)
 
+OPTIONAL_LIST_BUDGET = 20.0
+"""Seconds for the list of the job's runs where the job can be triggered without it."""
 
-class Action(StrEnum):
-    """What the step begins with."""
-
-    START = "start a new run"
-    ATTACH = "attach to a run"
-    RETRY = "retry what failed in earlier runs"
+_WARNING_BUDGET = 5.0
+"""Seconds for a read that only a warning depends on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What the step begins with, and all that its requests are made of."""
+    """What the step begins with, and all that its requests are made of.
 
-    action: Action
+    It attaches to `run`; or, without one, retries what failed in the last of the runs `before`; or starts a new run.
+    """
+
     job_id: int
     tag: Tag
     cause: str
     # Of the first trigger: every retry sends them again.
     overrides: TriggerOverrides
-    # The highest id of a run of the job before this step's own; 0 for a job that has never run.
-    baseline_id: int = 0
+    # The highest id of a run of the job before this step's own; 0 for a job that has never run, None if not known.
+    baseline_id: int | None = 0
     # Seconds that comparable runs took lately, newest first.
     history: tuple[float, ...] = ()
-    # With ATTACH: the run.
     run: Run | None = None
     # Whether this step started the run, now or in an earlier attempt of the workflow run.
     is_ours: bool = True
     # Runs of an earlier attempt of the workflow run, oldest first; their results are read before anything else.
     before: tuple[Run, ...] = ()
-    takes_every_failure: bool = False
+    # What the event is about, with the head of a pull request as far as it was looked up.
+    subject: Subject = field(default_factory=Nothing)
     notes: tuple[str, ...] = ()
 
-    def is_of_earlier_attempt(self, run: Run) -> bool:
-        """Whether an earlier attempt of the workflow run started this run."""
-        return bool(self.tag.root) and self.run is not None and run.id == self.run.id
+    @property
+    def is_new(self) -> bool:
+        """Whether the step starts a new run."""
+        return self.run is None and not self.before
+
+    @property
+    def is_continued(self) -> bool:
+        """Whether the step goes on with what an earlier attempt of the workflow run started."""
+        return self.tag.root is not None
 
     def new_run(self) -> NewRun:
         """The request that starts the first run."""
         return self.request(self.tag, self.overrides, self.baseline_id)
 
-    def request(self, tag: Tag, overrides: TriggerOverrides, baseline_id: int) -> NewRun:
+    def request(self, tag: Tag, overrides: TriggerOverrides, baseline_id: int | None) -> NewRun:
         """A request for a run of this job."""
         body = {"cause": cause_text(tag, self.cause), **overrides.body()}
         return NewRun(job_id=self.job_id, baseline_id=baseline_id, tag=tag, body=body)
@@ -77,20 +86,21 @@ async def decide(settings: Settings, client: CloudClient, reader: Reader, *, dea
     if settings.run_id is not None:
         return await _attach_by_id(settings, client, reader, settings.run_id, deadline)
     job_id = settings.job_id or await _job_id_by_name(settings, client, reader, deadline)
-    is_rerun = settings.github.run_attempt > 1 and settings.resume != "off"
-    recent, job = await asyncio.gather(
-        _recent_runs(client, reader, job_id, deadline, with_audit=is_rerun),
-        _job_of_pull_request(settings, client, reader, job_id, deadline),
+    listed, job = await asyncio.gather(
+        _listed_runs(settings, client, reader, job_id, deadline),
+        _job(settings, client, reader, job_id, deadline),
     )
-    overrides = _overrides(settings, job_id, job)
+    recent = listed or ()
+    subject = await _subject(settings, reader, job)
+    overrides = _overrides(settings, job_id, job, subject)
     decision = Decision(
-        action=Action.START,
         job_id=job_id,
         tag=Tag.new(_key(settings, job_id, overrides), settings.github.run_attempt),
         cause=settings.cause,
         overrides=overrides,
-        baseline_id=max((run.id for run in recent), default=0),
+        baseline_id=None if listed is None else max((run.id for run in recent), default=0),
         history=usual_durations(recent, overrides),
+        subject=subject,
     )
     return _resumed(settings, decision, recent) or _reused(settings, decision, recent) or decision
 
@@ -106,27 +116,60 @@ async def _recent_runs(
     return tuple(sorted(runs, key=lambda run: run.id, reverse=True))
 
 
+async def _listed_runs(
+    settings: Settings, client: CloudClient, reader: Reader, job_id: int, deadline: float | None
+) -> tuple[Run, ...] | None:
+    """The job's newest runs; None where they cannot be listed, and no input needs them."""
+    needing = _input_that_needs_the_list(settings)
+    budget = READ_BUDGET if needing else OPTIONAL_LIST_BUDGET
+    limit = reader.within(budget, deadline)
+    try:
+        return await _recent_runs(client, reader, job_id, limit, with_audit=needing == "resume")
+    except (Unreachable, Forbidden) as error:
+        if needing:
+            advice = f"`{needing}` needs the list of the job's runs. {error.advice}".strip()
+            raise type(error)(error.message, advice, status=error.status) from error
+        _logger.warning(
+            "The runs of job %s could not be listed, so the job is triggered without them: a trigger whose answer is "
+            "lost is not sent again, and how long the job usually takes is not known. %s",
+            job_id,
+            error.message,
+        )
+        return None
+
+
+def _input_that_needs_the_list(settings: Settings) -> str | None:
+    """The input for which the runs that exist already decide what this step does; None if there is none."""
+    if settings.reuse != "never":
+        return "reuse"
+    return "resume" if settings.github.run_attempt > 1 and settings.resume != "off" else None
+
+
 def _resumed(settings: Settings, decision: Decision, recent: tuple[Run, ...]) -> Decision | None:
     """What this step did in an earlier attempt of the workflow run, if that is continued."""
     attempt = settings.github.run_attempt
     resume = decide_resume(recent, decision.tag.key, mode=settings.resume, run_attempt=attempt)
     if attempt > 1:
         _logger.info("Re-run of the workflow: %s, because %s.", resume.action.value, resume.reason)
-    chain = resume.chain
-    if chain is None:
+    if resume.chain is None:
         return None
-    decision = replace(
-        decision,
-        action=Action.ATTACH,
-        tag=replace(decision.tag, root=chain.root_id),
-        notes=(f"Resumed: {resume.reason}.",),
-    )
-    if resume.action is not ResumeAction.RETRY:
-        return replace(decision, run=chain.last, before=chain.runs[:-1])
-    if not settings.targeted_retries:
+    is_retried = resume.action is ResumeAction.RETRY
+    if is_retried and not settings.targeted_retries:
         _logger.info("targeted-retries is 0, so its failures cannot be retried: the job is triggered instead.")
         return None
-    return replace(decision, action=Action.RETRY, before=chain.runs, takes_every_failure=True)
+    return _continued(decision, resume.chain, is_retried=is_retried, note=f"Resumed: {resume.reason}.")
+
+
+def _continued(decision: Decision, chain: Chain, *, is_retried: bool, note: str) -> Decision:
+    """Go on with a chain: retry what failed in its last run, or attach to that run."""
+    return replace(
+        decision,
+        tag=replace(decision.tag, root=chain.root_id),
+        run=None if is_retried else chain.last,
+        is_ours=True,
+        before=chain.runs if is_retried else chain.runs[:-1],
+        notes=(*decision.notes, note),
+    )
 
 
 def _reused(settings: Settings, decision: Decision, recent: tuple[Run, ...]) -> Decision | None:
@@ -138,7 +181,7 @@ def _reused(settings: Settings, decision: Decision, recent: tuple[Run, ...]) -> 
         return None
     note = f"Attached to run {run.id} of the same commit instead of starting one ({run.state.value})."
     _logger.info("%s", note)
-    return replace(decision, action=Action.ATTACH, run=run, is_ours=False, overrides=run.overrides, notes=(note,))
+    return replace(decision, run=run, is_ours=False, overrides=run.overrides, notes=(note,))
 
 
 async def _attach_by_id(
@@ -154,10 +197,10 @@ async def _attach_by_id(
             f"Run {run_id} belongs to job {job_id}, and job-id is {settings.job_id}.",
             "Leave job-id out, or correct one of the two.",
         )
+    check_overrides(settings.overrides, run)
     note = f"Attached to run {run_id} instead of starting one ({run.state.value})."
     _logger.info("%s", note)
     decision = Decision(
-        action=Action.ATTACH,
         job_id=job_id,
         run=run,
         is_ours=False,
@@ -165,6 +208,7 @@ async def _attach_by_id(
         cause=settings.cause,
         overrides=run.overrides,
         baseline_id=run_id,
+        subject=await _subject(settings, reader, None),
         notes=(note,),
     )
     if settings.github.run_attempt <= 1 or settings.resume == "off":
@@ -181,16 +225,9 @@ def _resumed_retries(settings: Settings, decision: Decision, root: Run, recent: 
     last = chain.last
     _logger.info("Re-run of the workflow: run %s, its retry, is %s.", last.id, last.state.value)
     note = f"Resumed: run {last.id} is the retry of it that an earlier attempt of this step started."
-    decision = replace(
-        decision,
-        is_ours=True,
-        tag=replace(decision.tag, root=root.id),
-        baseline_id=max(run.id for run in (*recent, root)),
-        notes=(*decision.notes, note),
-    )
-    if chain.needs_retry and settings.targeted_retries:
-        return replace(decision, action=Action.RETRY, run=None, before=chain.runs, takes_every_failure=True)
-    return replace(decision, run=last, before=chain.runs[:-1])
+    decision = replace(decision, baseline_id=max(run.id for run in (*recent, root)))
+    is_retried = chain.needs_retry and settings.targeted_retries > 0
+    return _continued(decision, chain, is_retried=is_retried, note=note)
 
 
 async def _job_id_by_name(settings: Settings, client: CloudClient, reader: Reader, deadline: float | None) -> int:
@@ -205,33 +242,57 @@ async def _job_id_by_name(settings: Settings, client: CloudClient, reader: Reade
     return job.id or 0
 
 
-async def _job_of_pull_request(
+def _may_fill(settings: Settings) -> bool:
+    """Whether the decision about the event depends on the job."""
+    subject = settings.github.subject
+    is_open = isinstance(subject, PullRequest | MergeGroup) and subject.is_open
+    return settings.pull_request != "off" and (is_open or isinstance(subject, Unreadable))
+
+
+async def _job(
     settings: Settings, client: CloudClient, reader: Reader, job_id: int, deadline: float | None
 ) -> Job | None:
-    """The job's definition, where the decision about a pull request depends on it."""
-    is_pull_request = settings.github.event_name in (*PULL_REQUEST_EVENTS, "merge_group")
-    if not is_pull_request or settings.pull_request == "off":
+    """The job's definition. None where nothing depends on it: either it is not needed, or it could not be read."""
+    if _may_fill(settings):
+        return await reader.read(lambda: client.get_job(job_id), deadline=reader.within(READ_BUDGET, deadline))
+    if settings.overrides.git_sha or settings.overrides.git_branch:
         return None
-    return await reader.read(lambda: client.get_job(job_id), deadline=reader.within(READ_BUDGET, deadline))
+    # Only a warning depends on it, so it is asked for once, beside the list of runs, and for a few seconds.
+    try:
+        async with asyncio.timeout(_WARNING_BUDGET):
+            return await client.get_job(job_id)
+    except (CloudError, TimeoutError) as error:
+        _logger.debug("The type of job %s is not known: %s", job_id, error)
+        return None
 
 
-def _overrides(settings: Settings, job_id: int, job: Job | None) -> TriggerOverrides:
+async def _subject(settings: Settings, reader: Reader, job: Job | None) -> Subject:
+    """What the event is about. The head of a pull request is looked up where the trigger or the comment needs it."""
+    subject = settings.github.subject
+    if not isinstance(subject, PullRequest) or subject.head is not None or not subject.is_open:
+        return subject
+    # Without a commit that is given, a job that nothing is filled in for builds its own branch, which is reported
+    # nowhere; with one, or with a run that exists, the comment is judged by the head.
+    builds_given = bool(settings.overrides.git_sha or settings.overrides.git_branch or settings.run_id)
+    is_judged = settings.pr_comment != "false" and builds_given
+    if not is_judged and (job is None or not needs_head(subject, job.job_type, settings.pull_request)):
+        return subject
+    return await head_of(subject, settings, reader.clock)
+
+
+def _overrides(settings: Settings, job_id: int, job: Job | None, subject: Subject) -> TriggerOverrides:
     if job is None:
         return settings.overrides
-    if settings.reuse == "never" and job.has_git_webhook:
+    if _may_fill(settings) and settings.reuse == "never" and job.has_git_webhook:
         _logger.warning(
             "Job %s is also triggered by dbt Cloud's own Git webhook, so each commit may run twice: set "
             "`reuse: same-commit`, or turn one of the two off.",
             job_id,
         )
-    return pull_request_overrides(
-        settings.github.event_name,
-        settings.github.event,
-        job_type=job.job_type,
-        mode=settings.pull_request,
-        given=settings.overrides,
-        job_id=job_id,
-    )
+    filled = fill(subject, job.job_type, settings.pull_request, settings.overrides, job_id)
+    for warning in filled.warnings:
+        _logger.warning("%s", warning)
+    return filled.overrides
 
 
 def _key(settings: Settings, job_id: int, overrides: TriggerOverrides) -> RunKey:

@@ -47,11 +47,14 @@ _RATE_LIMIT_BUDGET = 3 * COOLDOWN
 class NewRun:
     """A new run of a job. It is found again by the nonce of its tag among the runs above `baseline_id`.
 
+    Without a baseline, because the job's runs could not be listed, it is searched for among the newest ones: it can be
+    found there, but that it is not there does not show that it was not started.
+
     `body` is what is sent. It is not saved, so a request that was loaded can be found and never be sent.
     """
 
     job_id: int
-    baseline_id: int
+    baseline_id: int | None
     tag: Tag
     body: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -68,7 +71,11 @@ class NewRun:
         if not self.body:
             raise ValueError("a request that was loaded from the state is never sent")
         run = await client.trigger(self.job_id, self.body)
-        if run.id <= self.baseline_id or run.job_definition_id not in (None, self.job_id) or not self._started(run):
+        if (
+            run.id <= (self.baseline_id or 0)
+            or run.job_definition_id not in (None, self.job_id)
+            or not self._started(run)
+        ):
             raise Unreadable(
                 f"dbt Cloud answered the trigger of job {self.job_id} with run {run.id} of another request."
             )
@@ -76,10 +83,18 @@ class NewRun:
 
     async def look(self, client: CloudClient) -> tuple[Run, ...]:
         """One look for the runs that this request has started, oldest first."""
-        runs = await _runs_above(client, self.job_id, self.baseline_id)
+        if self.baseline_id is None:
+            runs = tuple(sorted(await client.list_runs(self.job_id), key=lambda run: run.id))
+        else:
+            runs = await _runs_above(client, self.job_id, self.baseline_id)
         if any(run.trigger is None for run in runs):
             raise Unreadable(f"dbt Cloud listed runs of job {self.job_id} without their causes.")
         return tuple(run for run in runs if self._started(run))
+
+    @property
+    def is_findable(self) -> bool:
+        """Whether a look that finds nothing shows that nothing was started."""
+        return self.baseline_id is not None
 
     def _started(self, run: Run) -> bool:
         tag = parse_tag(run.trigger.cause if run.trigger else None)
@@ -104,6 +119,11 @@ class NativeRetry:
     @property
     def sign(self) -> str:
         return f"that is a retry of run {self.run_id}"
+
+    @property
+    def is_findable(self) -> bool:
+        """Whether a look that finds nothing shows that nothing was started."""
+        return True
 
     async def send(self, client: CloudClient) -> Run:
         """One request. Its answer counts only if it can be a retry of that run."""
@@ -145,7 +165,7 @@ def load_request(text: str) -> StartRequest | None:
         job_id, baseline_id, tag, retried = json.loads(text)
     except (ValueError, TypeError):
         return None
-    if type(job_id) is not int or type(baseline_id) is not int:
+    if type(job_id) is not int or type(baseline_id) not in (int, type(None)):
         return None
     if isinstance(tag, str) and (parsed := parse_tag(tag)) is not None:
         return NewRun(job_id=job_id, baseline_id=baseline_id, tag=parsed)
@@ -293,7 +313,7 @@ class _Start:
             await self.reader.clock.sleep(min(max(pause, self.reader.rate_limit.pause()), max(left, 0.0)))
             pause *= 2
         found = await self._look()
-        if found is None and end < window_end:
+        if found is None and (end < window_end or not self.request.is_findable):
             raise self._unconfirmed(error) from error
         return found
 

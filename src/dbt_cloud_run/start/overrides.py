@@ -36,24 +36,22 @@ def fill(
     mode: Mode,
     given: TriggerOverrides,
     job_id: int,
-    *,
-    why_no_head: str = "",
 ) -> Filled:
     """The overrides, with what is not given filled in from an open pull request or a merge group.
 
-    `subject` has its head where `needs_head` asked for it; `why_no_head` says why it has none all the same. A branch
-    that is given says what to check out, so no sha is put beside it.
+    `subject` has its head where `needs_head` asked for it, or says why it has none all the same. A branch that is given
+    says what to check out, so no sha is put beside it.
 
     Raises:
         ConfigError: the step would build something else under the name of a pull request, or the head is in a fork.
     """
-    filled = given if mode == "off" else _filled(subject, job_type, mode, given, job_id, why_no_head)
+    filled = given if mode == "off" else _filled(subject, job_type, mode, given, job_id)
     warnings = (*_built_beside(subject, job_type, mode, given, job_id), *_without_commit(job_type, filled, job_id))
     return Filled(overrides=filled, warnings=warnings)
 
 
 def _filled(
-    subject: Subject, job_type: str | None, mode: Mode, given: TriggerOverrides, job_id: int, why_no_head: str
+    subject: Subject, job_type: str | None, mode: Mode, given: TriggerOverrides, job_id: int
 ) -> TriggerOverrides:
     if isinstance(subject, Unreadable) and subject.is_check:
         raise ConfigError(
@@ -72,7 +70,7 @@ def _filled(
         filled = given if has_commit else replace(given, git_sha=subject.head_sha)
         return _numbered(filled, subject.number, _GROUP_SUFFIX, job_id)
     if not has_commit:
-        given = replace(given, git_sha=_head_sha(subject, why_no_head))
+        given = replace(given, git_sha=_head_sha(subject))
     return _numbered(given, subject.number, "", job_id)
 
 
@@ -84,9 +82,9 @@ def _numbered(given: TriggerOverrides, number: int | None, suffix: str, job_id: 
     return replace(given, github_pull_request_id=number, schema_override=schema)
 
 
-def _head_sha(subject: PullRequest, why_no_head: str) -> str:
+def _head_sha(subject: PullRequest) -> str:
     if subject.head is None:
-        why = f": {why_no_head.rstrip('.')}" if why_no_head else ""
+        why = f": {subject.why_no_head.rstrip('.')}" if subject.why_no_head else ""
         raise ConfigError(
             f"The event names pull request {subject.number} without its head, and the head could not be looked "
             f"up{why}.",
@@ -138,7 +136,7 @@ def _built_beside(
 
 
 def _without_commit(job_type: str | None, filled: TriggerOverrides, job_id: int) -> Iterator[str]:
-    """A sentence for a continuous integration job that nothing tells what to build."""
+    """A sentence for a continuous integration job that no input and no event says what to build."""
     if job_type != CI or filled.git_sha or filled.git_branch:
         return
     where = filled.schema_override or (

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Literal
 
 from dbt_cloud_run.cloud.models import Run
-from dbt_cloud_run.model import RunState, TriggerOverrides
+from dbt_cloud_run.model import CancelledBy, RunState, TriggerOverrides
 from dbt_cloud_run.start.chain import AmbiguousChainError, Chain, find_chain, tag_of
 from dbt_cloud_run.start.tag import RunKey
 
@@ -66,7 +66,7 @@ def _judge(runs: Sequence[Run], chain: Chain, *, publish_success: bool) -> tuple
             return ResumeAction.PUBLISH, f"{name} succeeded"
         return ResumeAction.TRIGGER, f"{name} succeeded, and only unfinished runs are resumed"
     if last.superseded:
-        return ResumeAction.TRIGGER, f"{name} was superseded by a newer commit"
+        return ResumeAction.TRIGGER, f"{name} was superseded by a newer run"
     rebuilt = next((run for run in runs if _rebuilt(run, chain)), None)
     if rebuilt is not None:
         return ResumeAction.TRIGGER, f"run {rebuilt.id} of the job has succeeded since {name} ended"
@@ -85,12 +85,12 @@ def _judge_cancelled(last: Run, name: str) -> tuple[ResumeAction, str]:
     dbt Cloud keeps no note of why. Where the audit names who cancelled it, it was this step if the same actor triggered
     the run. Where the audit does not, too: the workflow run ended before its run did, and a person wants it to go on.
     """
-    if last.cancelled_by_another:
-        who = last.canceller.name if last.canceller else None
-        return ResumeAction.TRIGGER, f"{name} was cancelled in dbt Cloud by {who or 'another user'}"
-    if last.cancelled_by_another is None:
-        return ResumeAction.RETRY, f"{name} was cancelled, and dbt Cloud does not name another user who did it"
-    return ResumeAction.RETRY, f"{name} was cancelled by this step itself"
+    cancellation = last.cancellation
+    if cancellation is not None and cancellation.is_by_another:
+        return ResumeAction.TRIGGER, f"{name} was cancelled in dbt Cloud by {cancellation.actor or 'another user'}"
+    if cancellation is not None and cancellation.by is CancelledBy.STARTER:
+        return ResumeAction.RETRY, f"{name} was cancelled by this step itself"
+    return ResumeAction.RETRY, f"{name} was cancelled, and dbt Cloud does not name another user who did it"
 
 
 def _rebuilt(run: Run, chain: Chain) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 
 from dbt_cloud_run.cloud.client import CloudClient
@@ -10,6 +11,8 @@ from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import NEW_RUN_GRACE, Reader
 from dbt_cloud_run.model import Fate, FateKind, RunState
 from dbt_cloud_run.waiting.wait import with_known
+
+_logger = logging.getLogger(__name__)
 
 CANCEL_BUDGET = 120.0
 """Seconds to have a cancellation accepted, and as long again to see the run end."""
@@ -52,8 +55,12 @@ async def cancel_with_fate(client: CloudClient, reader: Reader, run: Run) -> tup
 async def _ended(client: CloudClient, reader: Reader, run: Run) -> Run:
     """Look at a run whose cancellation was accepted until it has ended; returns it as it is after `CANCEL_BUDGET`."""
     deadline = reader.within(CANCEL_BUDGET)
+    is_said = False
     while True:
         latest = await _patiently(reader, lambda: client.get_run(run.id))
+        if not latest.state.is_terminal and not is_said:
+            _logger.info("Waiting for up to %.0f s until run %s has ended.", CANCEL_BUDGET, run.id)
+            is_said = True
         if latest.state.is_terminal or reader.clock.monotonic() >= deadline:
             return with_known(latest, run)
         await reader.clock.sleep(max(CANCEL_POLL, reader.rate_limit.minimum_interval))

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from standins.emulator import RunningEmulator, running_emulator
 from tests.support.dbt_project import write_tiny_project
 from tests.support.emulated_jobs import CI_JOB, JOB, OTHER_JOB, SEQUENCE_JOB, SLOW_JOB
-from tests.support.emulator import RunningEmulator, running_emulator
 from tests.support.recordings import project_recordings
 
 from dbt_cloud_emulator.config import Behaviour

@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
+from standins.emulator import RunningEmulator
 from tests.support.emulated_jobs import CI_JOB, JOB, SLOW_JOB
-from tests.support.emulator import RunningEmulator
 
 ALWAYS = 1e9  # seconds
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
+from standins.emulator import RunningEmulator, running_emulator
 from tests.support.dbt_project import write_tiny_project
 from tests.support.emulated_jobs import JOB
-from tests.support.emulator import RunningEmulator, running_emulator
 
 SPOILED = [
     ({"effect": "status", "status": 503}, 503, False),

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from standins.emulator import RunningEmulator, running_emulator
 from tests.support.dbt_project import fails_until, takes_long, write_tiny_project
-from tests.support.emulator import RunningEmulator, running_emulator
 
 BUILD, ALL, TWO, SLOW, CI, UNSUPPORTED, LIMITED, GIT = range(1, 9)
 SOURCES = """sources:

@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from standins.emulator import RunningEmulator
 from tests.support.emulated_jobs import CI_JOB, JOB, OTHER_JOB
-from tests.support.emulator import RunningEmulator
 
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}\+00:00")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from standins.emulator import RunningEmulator
 from tests.support.emulated_jobs import CI_JOB, JOB, SEQUENCE_JOB, SLOW_JOB
-from tests.support.emulator import RunningEmulator
 
 
 def test_artifacts_by_step_and_of_the_last_step_without(emulator: RunningEmulator, run: dict[str, Any]) -> None:

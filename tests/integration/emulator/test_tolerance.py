@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from standins.emulator import RunningEmulator
 from tests.support.emulated_jobs import JOB
-from tests.support.emulator import RunningEmulator
 
 EXTRA: dict[str, Any] = {"json": {"cause": "x", "account_id": 1, "job_id": JOB, "new": None}}
 

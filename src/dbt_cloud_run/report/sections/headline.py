@@ -26,10 +26,13 @@ def headline(facts: Facts) -> Section:
     outcome = facts.data.outcome
     if outcome.unknown_runs:
         parts.append(_incomplete(outcome.unknown_runs))
+    if facts.emptiness:
+        parts.append(f"⚠️ {escape.text(facts.emptiness, 500)}\n")
     said = [_lines(words) for words in facts.reason if words]
     if said:
         parts.append(" ".join(said) + "\n")
-    parts.extend(f"ℹ️ {escape.text(note, 500)}\n" for note in outcome.notes)  # noqa: RUF001 - an icon, not a letter
+    notes = (*facts.data.notices, *outcome.notes)
+    parts.extend(f"ℹ️ {escape.text(note, 500)}\n" for note in notes)  # noqa: RUF001 - an icon, not a letter
     return Section("headline", [Block(["\n".join(parts) + "\n"])], importance=0)
 
 

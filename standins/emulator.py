@@ -1,4 +1,4 @@
-"""The emulator as a process of its own, for tests.
+"""The emulator as a process of its own.
 
 with running_emulator(projects=[folder], config={...}) as emulator:
     httpx.get(f"{emulator.base_url}/api/v2/accounts/1/jobs/", headers=emulator.headers)
@@ -171,7 +171,9 @@ def running_emulator(
         if replay is not None:
             command += ["--replay", str(replay)]
         log = stack.enter_context((state / "emulator.log").open("w+", encoding="utf-8"))
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=_environment())  # noqa: S603 -- our own
+        process = subprocess.Popen(  # noqa: S603 - our own
+            command, stdout=subprocess.PIPE, stderr=log, text=True, env=_environment(), start_new_session=True
+        )
         stack.callback(_stop, process)
         lines = _lines(process)
         url = _expect(lines, "listening on ", process, state / "emulator.log")

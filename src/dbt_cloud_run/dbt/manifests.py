@@ -1,0 +1,49 @@
+"""The manifests of a run: each step parses the project by itself, so its own is the truth for its results. Pure.
+
+With other `--vars`, a step may enable other models than the step before it, or give them other names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dbt_cloud_run.dbt.artifacts import Manifest
+
+Place = tuple[int, int]
+"""A run's id, and the index of one of its steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifests:
+    """The manifests that are known: the newest, and those of single steps."""
+
+    newest: Manifest | None = None
+    by_step: Mapping[Place, Manifest] = field(default_factory=dict)
+
+    def of(self, run_id: int, step_index: int) -> Manifest | None:
+        """The manifest for the results of this step: its own, or else the newest."""
+        return self.by_step.get((run_id, step_index), self.newest)
+
+    def with_step(self, run_id: int, step_index: int, manifest: Manifest) -> Manifests:
+        """These and one more, which becomes the newest; what it has in common with the newest is kept once."""
+        if self.newest is not None:
+            share(manifest, self.newest)
+        return Manifests(manifest, {**self.by_step, (run_id, step_index): manifest})
+
+
+def share(manifest: Manifest, known: Manifest) -> None:
+    """Replace the parts of a manifest that are equal to those of another by these, so that memory holds them once.
+
+    Whole files are never equal: each names its own invocation.
+    """
+    for name in manifest.__struct_fields__:
+        mine, theirs = getattr(manifest, name), getattr(known, name)
+        if not isinstance(mine, dict):
+            continue
+        if mine == theirs:
+            setattr(manifest, name, theirs)
+            continue
+        for key, value in mine.items():
+            if (other := theirs.get(key)) == value:
+                mine[key] = other

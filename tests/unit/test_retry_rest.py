@@ -1,0 +1,171 @@
+"""Steps whose rest the manifest does not name: their own selection, with what failed and without what is done."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.support.dbt_graphs import generic_test, manifest_of, node, ours
+from tests.support.retry_attempts import RESET, attempt, row, step, uid
+
+from dbt_cloud_run.model import Ending, NodeResult, PlannedStep, RetryPlan, RunState, StepAction
+from dbt_cloud_run.retry.plan import plan_retry
+
+FAILED, CANCELLED = RunState.ERROR, RunState.CANCELLED
+
+TABLE = node("model", "shop", [], "orders", materialized="table")
+SLOW = node("model", "shop", [], "slow", materialized="table")
+JOURNAL = node("model", "shop", [], "journal", parents=[TABLE["unique_id"]], materialized="incremental")
+KEYED = node("model", "shop", [], "keyed", materialized="incremental")
+KEYED["config"] |= {"unique_key": "id"}
+REPORT = node("model", "shop", [], "report", parents=[JOURNAL["unique_id"]])
+TEST = generic_test("shop", [], "not_null_orders_id", TABLE["unique_id"])
+JOURNAL_TEST = generic_test("shop", [], "not_null_journal_id", JOURNAL["unique_id"])
+TWIN = generic_test("shop", [], "accepted_values_orders_id", TABLE["unique_id"])
+OTHER_TWIN = TWIN | {"unique_id": f"{TWIN['unique_id'].rpartition('.')[0]}.0123456789"}
+ALL = (TABLE, SLOW, JOURNAL, KEYED, REPORT, TEST, JOURNAL_TEST, TWIN, OTHER_TWIN)
+
+
+def planned(
+    command: str, *rows: NodeResult, ending: Ending = Ending.ERROR, nodes: tuple[Any, ...] = ALL, **options: Any
+) -> tuple[RetryPlan, PlannedStep]:
+    manifest = ours(manifest_of(nodes))
+    manifest.metadata.dbt_version = options.pop("version", "1.11.0")
+    manifest.selectors = options.pop("selectors", {})
+    log = options.pop("log", "")
+    state = CANCELLED if ending is Ending.TIMED_OUT else FAILED
+    made = plan_retry(attempt((command,), step(4, command, state, *rows, log=log), ending=ending), manifest, **options)
+    return made, made.steps[0]
+
+
+def cut_off(command: str, *rows: NodeResult, **options: Any) -> tuple[RetryPlan, PlannedStep]:
+    return planned(command, *rows, ending=Ending.TIMED_OUT, **options)
+
+
+def test_what_the_manifest_cannot_select_is_united_with_what_failed_and_spared_what_is_done() -> None:
+    made, found = cut_off("dbt run -s state:modified+", row(TABLE), row(JOURNAL), row(KEYED, "error", RESET))
+    assert made.commands == (
+        "dbt run --select state:modified+ fqn:shop.keyed --exclude fqn:shop.journal fqn:shop.orders",
+    )
+    assert found.action is StepAction.NODES
+    assert found.saved_nodes == 2
+    assert "its own selection" in found.reason
+
+
+def test_the_exclusions_of_the_step_stay() -> None:
+    made, _ = cut_off("dbt run -s state:modified+ --exclude tag:old", row(TABLE))
+    assert made.commands == ("dbt run --select state:modified+ --exclude tag:old fqn:shop.orders",)
+
+
+def test_a_model_is_not_excluded_where_its_tests_would_be_and_are_still_to_run() -> None:
+    """In the mode `eager`, excluding a model excludes its tests."""
+    slow = replace(row(SLOW), execution_seconds=60.0)
+    made, _ = cut_off("dbt build -s state:modified", row(TABLE), slow)
+    assert made.commands == ("dbt build --select state:modified --exclude fqn:shop.slow",)
+    tests = (row(TEST, "pass"), row(TWIN, "pass"), row(OTHER_TWIN, "pass"))
+    made, _ = cut_off("dbt build -s state:modified", row(TABLE), slow, *tests)
+    assert made.commands[0].startswith("dbt build --select state:modified --exclude fqn:shop.slow ")
+    assert "fqn:shop.orders" in made.commands[0]
+
+
+def test_what_may_not_be_repeated_and_cannot_be_excluded_closes_the_step() -> None:
+    made, found = cut_off("dbt build -s state:modified", row(TABLE), row(JOURNAL))
+    assert (made.commands, made.is_partial, found.action) == ((), True, StepAction.DROP)
+    assert "model.shop.journal" in (made.stop_reason or "")
+    assert cut_off("dbt build -s state:modified", row(TABLE), row(JOURNAL), retry_on="any")[0].commands
+    done = (row(JOURNAL_TEST, "pass"),)
+    assert "fqn:shop.journal" in cut_off("dbt build -s state:modified", row(JOURNAL), *done)[0].commands[0]
+
+
+@pytest.mark.parametrize("command", ["dbt build -Z", "dbt build | tee log", "dbt run && dbt test"])
+def test_a_line_that_is_not_understood_does_not_repeat_an_appending_model(command: str) -> None:
+    rows = (row(TABLE), row(JOURNAL), row(REPORT, "error", RESET))
+    made, found = planned(command, *rows)
+    assert (made.commands, found.action) == ((), StepAction.DROP)
+    assert "is not edited" in (made.stop_reason or "")
+    assert "only `retry-on: any`" in (made.stop_reason or "")
+    assert "model.shop.journal" in (made.stop_reason or "")
+    assert planned(command, *rows, retry_on="any")[0].commands == (command,)
+    assert planned(command, row(TABLE), row(KEYED), row(REPORT, "error", RESET))[0].commands == (command,)
+
+
+def test_a_step_without_results_repeats_no_appending_model_that_its_log_shows() -> None:
+    command = "dbt run -s orders journal"
+    journal = JOURNAL | {"relation_name": '"db"."main"."journal"'}
+    nodes = (TABLE, journal)
+    ran = "12:00:00  2 of 2 OK created sql incremental model main.journal ....... [\x1b[32mOK\x1b[0m in 0.2s]\n"
+    broken = "12:00:00  Running with dbt=1.11.0\n12:00:01  Connection reset by peer\n"
+    for log, is_repeated in ((ran, False), (broken, True), ("", False)):
+        made, _ = planned(command, nodes=nodes, log=log)
+        assert bool(made.commands) is is_repeated, log
+        assert planned(command, nodes=nodes, log=log, retry_on="any")[0].commands == (command,)
+    assert planned("dbt run -s orders", nodes=nodes)[0].commands == ("dbt run -s orders",)
+    assert planned("dbt run -f -s journal", nodes=nodes)[0].commands == ("dbt run -f -s journal",)
+
+
+@pytest.mark.parametrize(
+    ("config", "is_repeatable"),
+    [
+        ({"materialized": "table"}, True),
+        ({"materialized": "view"}, True),
+        ({"materialized": "incremental"}, False),
+        ({"materialized": "incremental", "unique_key": "id"}, True),
+        ({"materialized": "incremental", "unique_key": ["a", "b"]}, True),
+        ({"materialized": "incremental", "unique_key": "id", "incremental_strategy": "append"}, False),
+        ({"materialized": "incremental", "incremental_strategy": "insert_overwrite"}, True),
+        ({"materialized": "incremental", "incremental_strategy": "microbatch"}, True),
+        ({"materialized": "incremental", "incremental_strategy": "merge"}, False),
+        ({"materialized": "incremental", "full_refresh": True}, True),
+        ({"materialized": "our_own"}, False),
+    ],
+)
+def test_what_may_be_repeated_is_what_replaces_its_rows(config: dict[str, Any], is_repeatable: bool) -> None:
+    body = node("model", "shop", [], "it")
+    body["config"] |= config
+    made, _ = planned("dbt run -Z", row(body), row(REPORT, "error", RESET), nodes=(body, *ALL))
+    assert bool(made.commands) is is_repeatable
+
+
+def test_two_tests_of_one_name_on_one_node_run_both() -> None:
+    made, found = planned("dbt test", row(TEST, "pass"), row(TWIN, "error", RESET), row(OTHER_TWIN, "pass"))
+    assert made.commands == ("dbt test --select fqn:shop.accepted_values_orders_id --indirect-selection empty",)
+    assert found.action is StepAction.NODES
+
+
+SELECTORS = {
+    "nightly": {
+        "name": "nightly",
+        "definition": {
+            "union": [
+                {"method": "state", "value": "modified", "children": True},
+                {"intersection": [{"method": "tag", "value": "a"}, {"method": "fqn", "value": "b", "parents": "true"}]},
+                {"exclude": [{"method": "fqn", "value": "slow"}]},
+            ]
+        },
+    },
+    "nested": {"definition": {"union": [{"union": [{"method": "fqn", "value": "a"}]}]}},
+    "plain": {"definition": {"method": "fqn", "value": "orders", "children": True, "children_depth": 1}},
+}
+
+
+def test_a_selector_of_the_project_is_written_out() -> None:
+    made, _ = cut_off("dbt run --selector nightly", row(TABLE), selectors=SELECTORS)
+    assert made.commands == ("dbt run --select state:modified+ tag:a,+fqn:b --exclude fqn:slow fqn:shop.orders",)
+    made, found = cut_off("dbt run --selector nested", row(TABLE), selectors=SELECTORS)
+    assert (made.commands, found.action) == (("dbt run --selector nested",), StepAction.WHOLE)
+    assert "`nested`" in found.reason
+
+
+def test_a_selector_that_the_manifest_decides_is_decided() -> None:
+    made, found = cut_off("dbt run --selector plain", row(TABLE), selectors=SELECTORS)
+    assert made.commands == ("dbt run --select fqn:shop.journal",)
+    assert {one.unique_id for one in found.nodes} == {uid(JOURNAL)}
+
+
+def test_what_the_new_engine_may_have_left_out_is_not_taken_for_nothing() -> None:
+    rows = (row(TABLE), row(JOURNAL, "error", RESET))
+    made, _ = planned("dbt run -s state:modified+", *rows, version="2.0.0")
+    assert made.commands == ("dbt run --select state:modified+ fqn:shop.journal",)
+    made, _ = planned("dbt run -s state:modified+", *rows)
+    assert made.commands == ("dbt run --select fqn:shop.journal",)
