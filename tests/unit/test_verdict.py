@@ -246,6 +246,13 @@ def test_only_what_the_job_s_settings_add_comes_last(words: str, flags: dict[str
     assert failure_kind(made) is kind
 
 
+def test_what_was_asked_for_does_not_come_last_even_where_the_job_adds_such_a_step_too() -> None:
+    build = step(5, "dbt build", {"model.p.a": "error"})
+    asked = ("dbt source freshness", "dbt build")
+    made = attempt(1, step(4, "dbt source freshness"), build, asked=asked, checks_freshness=True)
+    assert failure_kind(made) is FailureKind.FRESHNESS
+
+
 def test_a_step_without_a_command_that_failed_is_the_set_up() -> None:
     made = attempt(1, step(1, None), step(4, "dbt build", {"model.p.a": "error"}), asked=("dbt build",))
     assert failure_kind(made) is FailureKind.SETUP

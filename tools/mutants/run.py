@@ -83,7 +83,7 @@ def prepare(group: Group) -> None:
     added = {
         "source_paths": ["src"],
         "only_mutate": list(group.files),
-        "also_copy": ["standins", *FILES],
+        "also_copy": [*SHARED[2:], *FILES],
         # A process in which the tests have run once holds what they have cached, and would not call what is mutated.
         "process_isolation": "forkserver",
         "pytest_add_cli_args": options,

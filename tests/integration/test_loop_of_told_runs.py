@@ -301,7 +301,19 @@ def test_results_that_could_not_be_read_are_read_once_more_before_a_retry(tmp_pa
     found = played(tmp_path, [failing(), FIXED], prepare=prepare, retry_delay="0")
     assert found.status == (0, "success"), found.step.log
     assert "is read once more" in found.step.log
-    assert " a" not in found.steps[1][0]
+    assert found.steps[1] == ["dbt build --select fqn:shop.b --indirect-selection empty"]
+
+
+@pytest.mark.parametrize(("minutes", "is_read"), [("0", True), ("10", True), ("4", False)])
+def test_what_was_left_is_read_once_more_only_while_there_is_time(tmp_path: Path, minutes: str, is_read: bool) -> None:
+    """A limit of requests holds for five minutes."""
+
+    def prepare(server: ToldCloud) -> None:
+        server.fault("GET", r"/artifacts/run_results.json", Fault(429))
+
+    found = played(tmp_path, [failing(), FIXED], prepare=prepare, retry_delay="0", timeout_minutes=minutes)
+    assert ("is read once more in 300 s" in found.step.log) is is_read
+    assert (found.status == (0, "success")) is is_read
 
 
 def test_results_that_are_of_no_use_any_more_are_not_read_twice(tmp_path: Path) -> None:

@@ -321,6 +321,27 @@ def test_the_artifact_is_uploaded_once(job: Job, server: CloudServer) -> None:
     assert server.requests == []
 
 
+def test_the_run_of_a_step_that_ended_by_itself_is_left_alone_when_its_files_are_uploaded(
+    job: Job, server: CloudServer, run: dict[str, Any]
+) -> None:
+    with ResultsService() as job.results:
+        job.post(files=files_of(job, "assets.json"), ended="error", run_id=run["id"])
+        assert job.results.artifacts["results"].is_final
+    assert run["status"] == 3
+    assert server.requests == []
+
+
+def test_a_fault_of_this_program_does_not_decide_the_job_s_result(
+    job: Job, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(_: object) -> SavedState:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(SavedState, "from_environ", broken)
+    assert job.post() == 0
+    assert "::error" in capsys.readouterr().out
+
+
 def test_an_upload_that_fails_is_a_warning(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
     assert job.post(files=files_of(job, "assets.json"), ended="verdict") == 0
     assert "::warning" in (said := capsys.readouterr().out)
