@@ -68,17 +68,10 @@ class Means:
 async def attempts_of(story: Story, decision: Decision, means: Means) -> AsyncGenerator[Story]:
     """From the first run, or the runs before it, to the last attempt's end. Raises `ActionError`s and `Interrupted`."""
     for run in decision.before:
-        story = await _read(replace(story, current=run, is_partial=_is_partial(run, story)), means, is_earlier=True)
-        yield story
+        yield (story := await _read(_attached(story, run, is_of_earlier_attempt=True), means))
     if decision.run is not None:
-        story = replace(
-            story,
-            current=decision.run,
-            is_ours=decision.is_ours,
-            is_of_earlier_attempt=decision.is_continued,
-            is_partial=_is_partial(decision.run, story),
-        )
-        yield story
+        story = _attached(story, decision.run, is_of_earlier_attempt=decision.is_continued)
+        yield (story := replace(story, is_ours=decision.is_ours))
     elif not decision.is_new:
         # A person had the workflow run again: every failure is retried this once.
         async for newer in _retried(story, decision, means, take_all=True):
@@ -90,11 +83,16 @@ async def attempts_of(story: Story, decision: Decision, means: Means) -> AsyncGe
             async for newer, newer_is_whole in waits:
                 is_whole = newer_is_whole
                 yield (story := newer)
-        story = await _read(story, means, is_whole=is_whole)
-        yield story
+        yield (story := await _read(story, means, is_whole=is_whole))
         if story.limit is None and means.settings.wait:
             async for newer in _retried(story, decision, means):
                 yield (story := newer)
+
+
+def _attached(story: Story, run: Run, *, is_of_earlier_attempt: bool) -> Story:
+    """The story with a run as its current one that exists already."""
+    is_partial = is_partial_after(run, bool(story.attempts) and story.attempts[-1].is_partial)
+    return replace(story, current=run, is_of_earlier_attempt=is_of_earlier_attempt, is_partial=is_partial)
 
 
 # -- waiting
@@ -139,7 +137,7 @@ async def _end_at_limit(run: Run, limit: Limit, story: Story, means: Means) -> t
 # -- reading what a run left
 
 
-async def _read(story: Story, means: Means, *, is_earlier: bool = False, is_whole: bool = False) -> Story:
+async def _read(story: Story, means: Means, *, is_whole: bool = False) -> Story:
     """The story with the current run as its newest attempt."""
     assert story.current is not None  # noqa: S101 - the caller reads only a run
     run, unread = story.current, None
@@ -151,7 +149,7 @@ async def _read(story: Story, means: Means, *, is_earlier: bool = False, is_whol
         collected = await _collected_again(run, story, ending, means) or collected
     attempt = replace(
         collected.attempt,
-        from_earlier_workflow_run=is_earlier or story.is_of_earlier_attempt,
+        from_earlier_workflow_run=story.is_of_earlier_attempt,
         is_partial=story.is_partial,
         asked=_asked(collected.attempt, run, story),
     )
@@ -216,10 +214,6 @@ def _asked(attempt: Attempt, run: Run, story: Story) -> tuple[str, ...]:
     if before is not None and run.retrying_run_id == before.run_id:
         return commands_from_failure(before) or attempt.asked
     return attempt.asked
-
-
-def _is_partial(run: Run, story: Story) -> bool:
-    return is_partial_after(run, bool(story.attempts) and story.attempts[-1].is_partial)
 
 
 # -- retrying
@@ -300,8 +294,7 @@ def _stopped(plan: RetryPlan) -> RetryPlan:
 
 def _started(story: Story, run: Run, *, is_partial: bool) -> Story:
     """The story with a retry as its current run."""
-    is_ours, retries = True, story.retries + 1
-    return replace(story, request=None, current=run, is_ours=is_ours, is_partial=is_partial, retries=retries)
+    return replace(story, request=None, current=run, is_ours=True, is_partial=is_partial, retries=story.retries + 1)
 
 
 def _lacked_capacity(attempt: Attempt) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from pathlib import Path
 
 import pytest
-from standins.cloud_server import CloudServer, FakeClock, Fault
+from standins.cloud_server import CloudServer, FakeClock, Fault, Request
 
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import Reader
@@ -20,7 +20,7 @@ CANCEL, RUN = r"/cancel/$", r"/runs/\d+/$"
 class Stubborn(CloudServer):
     """It accepts every cancellation, and its runs go on."""
 
-    def _handle(self, request: Any) -> Any:
+    def _handle(self, request: Request) -> tuple[int, bytes | Path]:
         answer = super()._handle(request)
         for run in self.runs:
             run["status"] = RUNNING

@@ -35,14 +35,16 @@ def test_dbt_clouds_own_retry_inherits_what_was_left_out(tmp_path: Path) -> None
 
     async def play(scene: ToldScene) -> None:
         step = await scene.play(retry_delay="0", retry_strategy="native")
-        first, second, third = scene.server.runs
+        first, second, third, _ = scene.server.runs
         assert "retrying_run_id" not in second, "it would run what the plan leaves out"
         assert third["retrying_run_id"] == second["id"]
+        assert scene.tag(3).is_partial, "the retry after it has left it out as well"
         assert (step.status, step.outputs["status"]) == (1, "error")
         assert LEFT_OUT in step.log
         assert first["id"] == scene.tag(1).root
 
-    in_told_scene(tmp_path, [PARTLY, willing, GREEN], play)
+    refusing = {**AGAIN, "can_retry": False, "retry_not_supported_reason": "RETRY_NOT_LATEST_RUN"}
+    in_told_scene(tmp_path, [PARTLY, willing, refusing, GREEN], play)
 
 
 @pytest.mark.parametrize("last", [WHOLE, built(10, {T: "fail"})])
@@ -60,23 +62,22 @@ def test_a_rerun_with_resume_all_is_green_only_with_what_was_left_out(last: obje
 
 
 def test_a_native_retry_is_asked_for_the_commands_from_the_failure_on(tmp_path: Path) -> None:
-    """dbt Cloud lists all of the job's commands for it; those before the failure are not missing in it."""
-    seeded = build([row("seed.shop.s")], NODES, words="dbt seed")
+    """dbt Cloud lists all of the job's commands for it. One that ended before the failure is not repeated after it."""
+    operation = command("dbt run-operation grant")
     failed = build([row(A, "error", LOST)], NODES, 20, words="dbt run")
-    test = build([row(T, "error", LOST)], NODES, 20, words="dbt test")
-    tested = build([row(T, "pass")], NODES, words="dbt test")
+    lost = {"status": 20, "steps": ({**SETUP[0], "status": 20, "logs": LOST},)}
     ran = build([row(A)], NODES, words="dbt run")
-    runs = [told(20, seeded, failed, can_retry=True), told(20, ran, test), told(10, tested)]
+    runs = [told(20, operation, failed, can_retry=True), lost, told(10, ran)]
 
     async def play(scene: ToldScene) -> None:
-        step = await scene.play(retry_delay="0", retry_strategy="native", retry_on="any")
+        step = await scene.play(retry_delay="0", retry_strategy="native")
         first, second, _ = scene.server.runs
         assert second["retrying_run_id"] == first["id"]
         (again,) = scene.commands(2)
-        assert again.startswith("dbt test")
-        assert (step.status, step.outputs["status"]) == (0, "success"), step.log
+        assert again.startswith("dbt run --select")
+        assert step.outputs["attempts"] == "3"
 
-    in_told_scene(tmp_path, runs, play, job={"execute_steps": ["dbt seed", "dbt run", "dbt test"]})
+    in_told_scene(tmp_path, runs, play, job={"execute_steps": ["dbt run-operation grant", "dbt run"]})
 
 
 def test_the_delay_before_a_retry_is_doubled_each_time(tmp_path: Path) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from standins.cloud_server import CloudServer, FakeClock, Fault
+from standins.cloud_server import CloudServer, FakeClock, Fault, Request
 
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import Reader
@@ -21,12 +22,20 @@ RUN = r"/runs/\d+/$"
 STEPS = [{"id": 1, "index": 1, "name": "Clone git repository", "status": 10}]
 
 
+class Forbidding(CloudServer):
+    """It refuses to show the steps of a run."""
+
+    def _handle(self, request: Request) -> tuple[int, bytes | Path]:
+        return (403, b"") if "run_steps" in request.query.get("include_related", "") else super()._handle(request)
+
+
 def seen(
     *,
     states: dict[float, int],
     limits: Limits | None = None,
     interval: float = 5.0,
     prepare: Callable[[CloudServer, FakeClock], None] = lambda *_: None,
+    make: Callable[[], CloudServer] = CloudServer,
     **fields: Any,
 ) -> tuple[list[Look], CloudServer, FakeClock]:
     """The looks at a run that has these states from so many seconds after its trigger on."""
@@ -34,7 +43,7 @@ def seen(
     async def waiting() -> tuple[list[Look], CloudServer, FakeClock]:
         clock = FakeClock()
         began = clock.now
-        async with CloudServer() as server:
+        async with make() as server:
             run = server.add_run(status=states[0], **fields)
 
             def advance() -> None:
@@ -99,13 +108,7 @@ def test_the_steps_are_asked_for_now_and_then_and_stay_known_in_between() -> Non
 
 
 def test_a_look_that_may_not_ask_for_the_steps_never_does_so_again() -> None:
-    def forbids(server: CloudServer, _: FakeClock) -> None:
-        server._take_fault_of = server._take_fault  # type: ignore[attr-defined]
-        server._take_fault = (  # type: ignore[method-assign]
-            lambda request: Fault(403) if "run_steps" in request.query.get("include_related", "") else None
-        )
-
-    found, server, _ = seen(states={0: RUNNING, 90: SUCCESS}, prepare=forbids)
+    found, server, _ = seen(states={0: RUNNING, 90: SUCCESS}, make=Forbidding)
     assert found[-1].run.state is RunState.SUCCESS
     assert sum("run_steps" in request.query.get("include_related", "") for request in server.requests) == 1
 
