@@ -1,6 +1,6 @@
 """`make bench`: measure everything, or the parts that are named, and write `benchmarks/RESULTS.md`.
 
-    python -m benchmarks [publish] [noticing] [start] [retry] [whole] [--quick]
+    python -m benchmarks [publish] [noticing] [start] [retry] [data] [whole] [--quick]
 
 Parts that are not named keep the words of their last measurement.
 """
@@ -11,7 +11,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from benchmarks import noticing, noticing_real, publish, retry, start, whole
+from benchmarks import data, noticing, noticing_real, publish, retry, start, whole
 from benchmarks.results import put
 
 PARTS: dict[str, Callable[[bool], str]] = {
@@ -19,6 +19,7 @@ PARTS: dict[str, Callable[[bool], str]] = {
     "noticing": lambda quick: f"{noticing.table(200 if quick else 2000)}\n\n{noticing_real.report()}",
     "start": lambda quick: start.report(5 if quick else 25),
     "retry": lambda _: retry.report(),
+    "data": lambda _: data.report(),
     "whole": lambda quick: whole.report(1 if quick else 3),
 }
 

@@ -12,11 +12,16 @@ TITLES = {
     "noticing": "Noticing the end",
     "start": "Start",
     "retry": "Retry",
+    "data": "Rows after a retry",
     "whole": "Whole",
     "image": "Image",
 }
 
 INTRODUCTIONS = {
+    "data": """
+Nodes executed after the failure; rows of all relations that are missing or too many, compared with an undisturbed
+run. The cases are those of `tests/support/data_cases.py`. *Left out*: the retry says what it does not repeat, and the
+step is an error.""",
     "image": """
 What `docker pull` brings, layer by layer, and how long it takes from `docker run` to the first request; `make e2e`
 prints the same. The base was a local stand-in for the official image, made of Debian's Python 3.13; like that, it

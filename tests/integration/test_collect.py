@@ -246,7 +246,7 @@ def test_what_nothing_speaks_against_is_used(world: World, content: bytes) -> No
 
 
 def test_the_results_of_a_line_that_is_not_understood_are_asked_for(world: World) -> None:
-    line = "dbt --log-level debug build --brand-new-flag"
+    line = "dbt --log-level debug build -Z"
     world.add("run_results.json", 4, results())
     world.add("manifest.json", 4, manifest())
     attempt = world.collect(run_of(made_step(4, line)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -244,6 +245,15 @@ def missing(expected: dict[str, list[str]], found: dict[str, list[str]]) -> list
         if want or have:
             differences.append(f"{relation}: missing {want[:5]}, too many {have[:5]}")
     return differences
+
+
+def missing_rows(expected: dict[str, list[str]], found: dict[str, list[str]]) -> int:
+    """How many rows are missing or too many."""
+    count = 0
+    for relation in expected.keys() | found.keys():
+        want, have = Counter(expected.get(relation, [])), Counter(found.get(relation, []))
+        count += sum((want - have).values()) + sum((have - want).values())
+    return count
 
 
 def commands_of(plan: RetryPlan) -> Sequence[str]:
