@@ -7,7 +7,9 @@ FILES := git ls-files -z --cached --others --exclude-standard --
 WORKFLOWS := .github/workflows/*.yml
 SCRIPTS := .ci/run tools/setup tools/lock tools/e2e/run tools/e2e/engine tools/e2e/contents tools/preview/run
 
-.PHONY: help setup demo test test-slow test-all check format e2e bench preview lock clients clean
+MUTANTS ?=
+
+.PHONY: help setup demo test test-slow test-all mutants check format e2e bench preview lock clients clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -26,6 +28,9 @@ test-slow: setup ## the other ones, without those that need a container engine
 
 test-all: setup ## both
 	$(TESTS) -m "not container"
+
+mutants: setup ## change what decides, and see whether tests notice: three hours at most, or MUTANTS="retry ledger" alone
+	$(PY) tools/mutants/run.py $(MUTANTS)
 
 check: setup ## linters, types, workflow schemas, spelling; licences and known vulnerabilities of the image's packages
 	$(PY) -m ruff check $(SOURCES)
@@ -63,4 +68,4 @@ lock: ## write requirements/*.txt anew from pyproject.toml
 	@tools/lock
 
 clean: ## remove everything that make has made
-	rm -rf .venv .venv-* build dist demo-output preview .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* .mutants build dist demo-output preview .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -69,6 +69,7 @@ class Fault:
     took_effect: bool = False
     headers: dict[str, str] = field(default_factory=dict)
     times: float = 1
+    said: str = ""  # with a status code: the server's words
 
 
 @dataclass
@@ -207,7 +208,10 @@ class CloudServer:
             "truncated": (content or b'{"data": {"id": 1, "status": 10')[:-3],
         }
         if isinstance(fault.kind, int):
-            error = {"status": {"code": fault.kind, "user_message": "Scripted."}, "data": f"token {TOKEN}"}
+            error = {
+                "status": {"code": fault.kind, "user_message": fault.said or "Scripted."},
+                "data": f"token {TOKEN}",
+            }
             writer.write(self._response(fault.kind, json.dumps(error).encode(), headers=fault.headers))
         else:
             writer.write(self._response(status, bodies[fault.kind], headers=fault.headers))

@@ -33,7 +33,7 @@ V3 = "/api/v3/accounts/{account_id:int}"
 
 
 def create_app(config: EmulatorConfig, state: Path, url: str) -> Starlette:
-    """The emulator over `state`, which it shares with nobody; `url` is where it is served."""
+    """The emulator over `state`, which it shares with no other process; `url` is where it is served."""
     store = RunStore(state, config.id_base, config.behaviour.keep_runs)
     engine = Engine(config, store)
     faults = Faults(config.faults)

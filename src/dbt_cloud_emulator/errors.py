@@ -27,7 +27,7 @@ def bad_request(detail: Any) -> ApiError:
 
 
 def not_found() -> ApiError:
-    """404: it does not exist, or the token may not see it; the API does not tell which."""
+    """404: it does not exist, or the token may not see it; the API does not say which."""
     return ApiError(404, NOT_FOUND)
 
 

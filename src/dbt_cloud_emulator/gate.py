@@ -25,7 +25,7 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # linger for no time: the peer gets a 
 
 
 class ConnectionProtocol(H11Protocol):
-    """uvicorn's protocol, which also tells the application which connection a request came by."""
+    """uvicorn's protocol, which also reports to the application which connection a request came by."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -203,7 +203,7 @@ async def _truncate(held: _Answer, scope: Scope, receive: Receive, send: Send) -
 
 
 async def _trickle(held: _Answer, pause: float, receive: Receive, send: Send) -> None:
-    """The whole answer, so slowly that nobody waits for its end."""
+    """The whole answer, so slowly that no client waits for its end."""
     start = next(m for m in held.messages if m["type"] == "http.response.start")
     await send(start)
     body = held.body

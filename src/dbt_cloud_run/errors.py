@@ -50,8 +50,8 @@ class ConfigError(ActionError):
     kind = FailureKind.CONFIG
 
 
-class Interrupted(Exception):  # noqa: N818 - it is no error: somebody wants us to stop
-    """A signal has asked us to stop; raised by every wait. `signum` is the signal."""
+class Interrupted(Exception):  # noqa: N818 - a signal is not an error
+    """The process received a signal; raised by every wait. `signum` is the signal."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(f"signal {signum}")

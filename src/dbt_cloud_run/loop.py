@@ -38,7 +38,7 @@ from dbt_cloud_run.model import (
 )
 from dbt_cloud_run.retry.plan import commands_from_failure, plan_retry
 from dbt_cloud_run.settings.settings import Settings
-from dbt_cloud_run.start.chain import tag_of
+from dbt_cloud_run.start.chain import is_partial_after
 from dbt_cloud_run.start.decide import Decision
 from dbt_cloud_run.start.native import native_refusal
 from dbt_cloud_run.start.once import NativeRetry, NewRun, start_once
@@ -51,6 +51,7 @@ from dbt_cloud_run.waiting.wait import Limits, looks
 _logger = logging.getLogger(__name__)
 
 _NO_CAPACITY = "dbt Cloud cancelled the run for want of capacity before any step began: all of it runs once more"
+OUT_OF_TIME = f"{Limit.TOTAL.value} leaves no time for a retry"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,31 +68,31 @@ class Means:
 async def attempts_of(story: Story, decision: Decision, means: Means) -> AsyncGenerator[Story]:
     """From the first run, or the runs before it, to the last attempt's end. Raises `ActionError`s and `Interrupted`."""
     for run in decision.before:
-        story = await _read(replace(story, current=run, is_partial=_is_partial(run, story)), means, is_earlier=True)
-        yield story
+        yield (story := await _read(_attached(story, run, is_of_earlier_attempt=True), means))
     if decision.run is not None:
-        story = replace(
-            story,
-            current=decision.run,
-            is_ours=decision.is_ours,
-            is_of_earlier_attempt=decision.is_of_earlier_attempt(decision.run),
-            is_partial=_is_partial(decision.run, story),
-        )
-        yield story
-    elif story.current is None:
-        async for newer in _retried(story, decision, means, take_all=decision.takes_every_failure):
+        story = _attached(story, decision.run, is_of_earlier_attempt=decision.is_continued)
+        yield (story := replace(story, is_ours=decision.is_ours))
+    elif not decision.is_new:
+        # A person had the workflow run again: every failure is retried this once.
+        async for newer in _retried(story, decision, means, take_all=True):
             yield (story := newer)
-    while story.current is not None and means.settings.wait:
+    # Without waiting, a run that has ended is read all the same, and nothing is retried.
+    while story.current is not None and (means.settings.wait or story.current.state.is_terminal):
         is_whole = False
         async with aclosing(_waited(story, decision, means)) as waits:
             async for newer, newer_is_whole in waits:
                 is_whole = newer_is_whole
                 yield (story := newer)
-        story = await _read(story, means, is_whole=is_whole)
-        yield story
-        if story.limit is None:
+        yield (story := await _read(story, means, is_whole=is_whole))
+        if story.limit is None and means.settings.wait:
             async for newer in _retried(story, decision, means):
                 yield (story := newer)
+
+
+def _attached(story: Story, run: Run, *, is_of_earlier_attempt: bool) -> Story:
+    """The story with a run as its current one that exists already."""
+    is_partial = is_partial_after(run, bool(story.attempts) and story.attempts[-1].is_partial)
+    return replace(story, current=run, is_of_earlier_attempt=is_of_earlier_attempt, is_partial=is_partial)
 
 
 # -- waiting
@@ -136,7 +137,7 @@ async def _end_at_limit(run: Run, limit: Limit, story: Story, means: Means) -> t
 # -- reading what a run left
 
 
-async def _read(story: Story, means: Means, *, is_earlier: bool = False, is_whole: bool = False) -> Story:
+async def _read(story: Story, means: Means, *, is_whole: bool = False) -> Story:
     """The story with the current run as its newest attempt."""
     assert story.current is not None  # noqa: S101 - the caller reads only a run
     run, unread = story.current, None
@@ -148,7 +149,7 @@ async def _read(story: Story, means: Means, *, is_earlier: bool = False, is_whol
         collected = await _collected_again(run, story, ending, means) or collected
     attempt = replace(
         collected.attempt,
-        from_earlier_workflow_run=is_earlier or story.is_of_earlier_attempt,
+        from_earlier_workflow_run=story.is_of_earlier_attempt,
         is_partial=story.is_partial,
         asked=_asked(collected.attempt, run, story),
     )
@@ -199,8 +200,8 @@ def _may_be_retried(story: Story, ending: Ending, means: Means) -> bool:
 
 async def _collected_again(run: Run, story: Story, ending: Ending, means: Means) -> Collected | None:
     """A second look before a retry is planned: without its results, all of the run would have to be repeated."""
-    pause, overall = means.reader.rate_limit.pause(), means.limits.overall
-    if overall is not None and means.reader.clock.monotonic() + pause >= overall:
+    pause = means.reader.rate_limit.pause()
+    if _is_time_over(means, pause):
         return None
     _logger.info("What run %s left is read once more%s.", run.id, f" in {pause:.0f} s" if pause else "")
     await means.reader.clock.sleep(pause)
@@ -213,15 +214,6 @@ def _asked(attempt: Attempt, run: Run, story: Story) -> tuple[str, ...]:
     if before is not None and run.retrying_run_id == before.run_id:
         return commands_from_failure(before) or attempt.asked
     return attempt.asked
-
-
-def _is_partial(run: Run, story: Story) -> bool:
-    """Whether an existing run is a retry of this step that was not asked for everything that had failed before it."""
-    # dbt Cloud's own retry takes all of the run that it retries, and no more.
-    if run.retrying_run_id is not None:
-        return bool(story.attempts) and story.attempts[-1].is_partial
-    tag = tag_of(run)
-    return tag is not None and tag.is_partial and tag.key.step == story.step_key
 
 
 # -- retrying
@@ -246,18 +238,21 @@ async def _retried(story: Story, decision: Decision, means: Means, *, take_all: 
     if delay := retry_delay(means.settings, story.retries):
         _logger.info("Waiting %g s before the retry.", delay)
         await means.reader.clock.sleep(delay)
-    story = replace(story, retries=story.retries + 1)
     if means.settings.retry_strategy == "native" and not _lacked_capacity(last):
         async for newer in _retried_natively(story, decision, plan, means, goes_back=goes_back):
             yield (story := newer)
         if story.current is not None:
+            return
+        if _is_time_over(means):
+            _logger.info("No retry: %s", OUT_OF_TIME)
+            yield _with_plan(story, _stopped(story.attempts[-1].plan or plan))
             return
     is_partial = plan.is_partial or (last.is_partial and not goes_back)
     request = _request(story, decision, plan, is_partial=is_partial)
     story = replace(story, request=request)
     yield story
     run = await start_once(request, means.client, means.reader, deadline=means.limits.overall)
-    yield replace(story, request=None, current=run, is_ours=True, is_partial=is_partial)
+    yield _started(story, run, is_partial=is_partial)
 
 
 async def _plan(story: Story, means: Means, *, goes_back: bool, take_all: bool) -> RetryPlan:
@@ -283,10 +278,23 @@ async def _plan(story: Story, means: Means, *, goes_back: bool, take_all: bool) 
     if not whole:
         # The chain is longer than the list of the newest runs: what was left out is not known.
         plan = replace(plan, is_partial=True)
-    overall, delay = means.limits.overall, retry_delay(means.settings, story.retries)
-    if plan.commands and overall is not None and means.reader.clock.monotonic() + delay >= overall:
-        plan = replace(plan, commands=(), stop_reason="timeout-minutes leaves no time for a retry")
-    return plan
+    is_late = bool(plan.commands) and _is_time_over(means, retry_delay(means.settings, story.retries))
+    return _stopped(plan) if is_late else plan
+
+
+def _is_time_over(means: Means, seconds: float = 0.0) -> bool:
+    """Whether timeout-minutes is over in `seconds` from now."""
+    overall = means.limits.overall
+    return overall is not None and means.reader.clock.monotonic() + seconds >= overall
+
+
+def _stopped(plan: RetryPlan) -> RetryPlan:
+    return replace(plan, commands=(), stop_reason=OUT_OF_TIME)
+
+
+def _started(story: Story, run: Run, *, is_partial: bool) -> Story:
+    """The story with a retry as its current run."""
+    return replace(story, request=None, current=run, is_ours=True, is_partial=is_partial, retries=story.retries + 1)
 
 
 def _lacked_capacity(attempt: Attempt) -> bool:
@@ -348,7 +356,8 @@ async def _retried_natively(
         yield replace(_without_native(story, plan, error.message), request=None)
         return
     story = _with_plan(story, replace(plan, strategy="native"))
-    yield replace(story, request=None, current=run, is_ours=True, is_partial=story.attempts[-1].is_partial)
+    # dbt Cloud retries all that the run was asked for, and no more.
+    yield _started(story, run, is_partial=story.attempts[-1].is_partial)
 
 
 def _without_native(story: Story, plan: RetryPlan, refusal: str) -> Story:

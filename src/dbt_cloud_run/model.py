@@ -1,6 +1,6 @@
 """The values that travel between the rooms: runs as attempts, steps, node results, the plan of a retry, the outcome.
 
-All are immutable. Times are timezone-aware UTC, durations are seconds. Nothing of ours is imported here.
+All are immutable. Times are timezone-aware UTC, durations are seconds.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+from dbt_cloud_run.invariants import Contradiction
 
 
 class RunState(StrEnum):
@@ -124,28 +126,6 @@ class StepError:
     advice: str = ""
 
 
-class Invariant(StrEnum):
-    """What must hold for a success; checked in `ledger.verdict`, at one place, before anything is published."""
-
-    NO_NODE_FAILED = "no node's last result is a failure"
-    NOTHING_LEFT_OUT = "no failure was left out of a retry"
-    RESULTS_KNOWN = "after a retry, every result is known"
-    COMMIT_AS_ASKED = "the commit that was built is the one that was asked for"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contradiction:
-    """dbt Cloud calls the last run a success, and an invariant does not hold.
-
-    `nodes` are unique ids, `runs` run ids, `commits` the one asked for and the one built.
-    """
-
-    invariant: Invariant
-    nodes: tuple[str, ...] = ()
-    runs: tuple[int, ...] = ()
-    commits: tuple[str, str] | None = None
-
-
 class CancelledBy(StrEnum):
     """Who cancelled a run in dbt Cloud, each as the end of a sentence that begins `Run 7 was cancelled`."""
 
@@ -255,9 +235,10 @@ class StepResults:
     indirect_selection: str | None = None  # args: as it was in force, also where the command does not say so
     resource_types: tuple[str, ...] = ()
     exclude_resource_types: tuple[str, ...] = ()
-    full_refresh: bool | None = None  # args.full_refresh; None where the engine does not tell
+    full_refresh: bool | None = None  # args.full_refresh; None where the engine does not report it
     favor_state: bool | None = None  # args.favor_state
     lost_rows: int = 0  # rows that name no node, so that what they say is lost
+    empty: bool | None = None  # args.empty: dbt limited every input to no rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -414,35 +395,6 @@ class Ledger:
 
     outcomes: Mapping[str, NodeOutcome] = field(default_factory=dict)
     freshness: tuple[FreshnessResult, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asset:
-    """An asset materialization; field names are those of `assets.json`. Times are ISO 8601 in UTC when written."""
-
-    key: str
-    unique_id: str
-    name: str
-    resource_type: str
-    materialization: str | None
-    relation_name: str
-    status: str
-    description: str
-    owners: tuple[str, ...]
-    group: str | None
-    tags: tuple[str, ...]
-    upstream: tuple[str, ...]
-    run_id: int
-    step: int
-    attempt: int
-    started_at: datetime | None
-    completed_at: datetime | None
-    execution_seconds: float
-    rows_affected: int | None
-    adapter_response: Mapping[str, Any]
-    tests: Mapping[str, int]
-    file: str | None
-    url: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -176,13 +176,13 @@ async def _upload(settings: Settings, console: Console, clock: SystemClock, file
     from dbt_cloud_run.github.artifacts.limits import POST_STEP_LIMITS
     from dbt_cloud_run.github.artifacts.upload import ArtifactUploadError
     from dbt_cloud_run.github.files import UnsafePathError, inside_workspace
-    from dbt_cloud_run.publish.upload import upload
+    from dbt_cloud_run.publish.upload import artifact_files, upload
 
     try:
         workspace = settings.github.workspace
         folder = inside_workspace(workspace, files.folder.relative_to(workspace.resolve()).as_posix())
-        inside = [path for path in files.files if path.resolve().is_relative_to(folder)]
-        uploaded = await upload(settings, console, clock, folder, inside, files.name, limits=POST_STEP_LIMITS)
+        inside = dict.fromkeys(path for path in files.files if path.resolve().is_relative_to(folder))
+        uploaded = await upload(settings, console, clock, artifact_files(folder, inside), files.name, POST_STEP_LIMITS)
         _logger.info("Uploaded %s: %s", uploaded.name, uploaded.url)
     except (ArtifactUploadError, UnsafePathError, CloudError, ValueError, OSError) as error:
         _logger.warning("The artifact was not uploaded: %s", error)

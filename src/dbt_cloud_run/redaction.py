@@ -1,4 +1,4 @@
-"""Secrets, in every form in which somebody may quote them, taken out of what we write."""
+"""Secrets, in every form in which they may be quoted, taken out of what we write."""
 
 from __future__ import annotations
 

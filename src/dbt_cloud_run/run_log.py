@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from dbt_cloud_run.clock import Clock
 from dbt_cloud_run.cloud.models import Run, RunStep
+from dbt_cloud_run.collect.attempts import LONGEST_LOG
 from dbt_cloud_run.github.console import Console
 from dbt_cloud_run.model import Attempt, RetryPlan, RunState, Step
 
@@ -118,8 +119,6 @@ class RunLog:
 
     def _cut(self, step: Step) -> str:
         """What is missing of a step's log; empty where nothing is."""
-        from dbt_cloud_run.collect.attempts import LONGEST_LOG
-
         if len(step.log) < LONGEST_LOG:
             return ""
         missing = self._lengths.get(step.index, 0) - len(step.log)

@@ -17,26 +17,18 @@ from typing import TYPE_CHECKING
 
 from dbt_cloud_run.clock import SystemClock
 from dbt_cloud_run.cloud.client import CloudClient
-from dbt_cloud_run.cloud.errors import CloudError, Unconfirmed
+from dbt_cloud_run.cloud.errors import CloudError, Subject, Unconfirmed
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.errors import ActionError, Interrupted
 from dbt_cloud_run.github.console import ANNOTATION_LIMIT, Console
 from dbt_cloud_run.github.events import Nothing
 from dbt_cloud_run.github.log import TITLE
-from dbt_cloud_run.model import (
-    Ending,
-    Fate,
-    FateKind,
-    Interruption,
-    LeftAlone,
-    Outcome,
-    StepError,
-)
+from dbt_cloud_run.model import Ending, Fate, FateKind, Interruption, LeftAlone, Outcome, RunState, StepError
 from dbt_cloud_run.process import report_fault
 from dbt_cloud_run.run_log import RunLog
 from dbt_cloud_run.settings.settings import Settings
-from dbt_cloud_run.start.decide import Action, Decision, decide
+from dbt_cloud_run.start.decide import Decision, decide
 from dbt_cloud_run.start.once import find_started, start_once
 from dbt_cloud_run.state import State
 from dbt_cloud_run.story import Story, outcome_of
@@ -60,8 +52,8 @@ _GREEN = (Ending.SUCCESS, Ending.QUEUED, Ending.SKIPPED)
 class Step:
     """The work of one step.
 
-    A signal may end the work at any moment. What is known then is in `story`, and what is published in `publication`;
-    `is_over` says that the step has ended by its own decision: only publishing is left, and nothing is cancelled.
+    A signal may end the work at any moment. What is known then is in `story`. `publication` exists from the moment at
+    which the step has ended by its own decision: only publishing is left then, and nothing is cancelled.
     """
 
     settings: Settings
@@ -72,7 +64,6 @@ class Step:
     state: State
     log: RunLog
     publication: Publication | None = None
-    is_over: bool = False
     error: StepError | None = None
 
     @cached_property
@@ -106,7 +97,7 @@ async def run_step(
     try:
         client = make_client(settings.base_url, settings.account_id, settings.api_token, clock)
     except ActionError as error:
-        step.error = _step_error(error)
+        step.error = _step_error(error, settings)
         return await _publish(step)
     async with client:
         work = asyncio.create_task(_work(step, client))
@@ -134,15 +125,15 @@ async def _work(step: Step, client: CloudClient) -> int:
                 notes=decision.notes,
             ),
         )
-        if decision.action is Action.START:
+        if decision.is_new:
             await _start(step, client, reader, decision, deadline)
         async with aclosing(_loop(step, client, reader, decision, deadline)) as stories:
             async for story in stories:
                 _record(step, story)
-        if not settings.wait:
+        if not settings.wait and step.story.current is not None:
             _logger.info("wait is false: the run goes on in dbt Cloud.")
     except ActionError as error:
-        step.error = _step_error(error)
+        step.error = _step_error(error, settings)
         is_unsettled = isinstance(error, Unconfirmed) and deadline is not None and step.clock.monotonic() >= deadline
         return await _conclude(step, is_unsettled=is_unsettled)
     except Interrupted:
@@ -243,15 +234,13 @@ def _begin_outputs(step: Step) -> None:
 async def _conclude(step: Step, *, is_unsettled: bool = False) -> int:
     """The step has ended by its own decision. `is_unsettled`: a run may go on, and the post step continues with it."""
     step.log.close()
-    step.is_over = True
     if not is_unsettled:
-        step.state.ended("error" if step.error else "verdict" if step.settings.wait else "wait: false")
+        step.state.ended("error" if step.error else "wait: false" if step.story.current else "verdict")
     return await _publish(step)
 
 
 async def _publish(step: Step) -> int:
-    outcome = outcome_of(step.story, now=step.clock.utcnow(), error=step.error)
-    step.publication = _publication(step, outcome)
+    step.publication = _publication(step, outcome_of(step.story, now=step.clock.utcnow(), error=step.error))
     await step.publication.publish()
     step.state.published()
     return _status(step, step.publication)
@@ -299,7 +288,10 @@ def _status(step: Step, publication: Publication) -> int:
 _FAULT_ADVICE = "The run in dbt Cloud, if there is one, was left alone. Please report this with the lines in the log."
 
 
-def _step_error(error: ActionError) -> StepError:
+def _step_error(error: ActionError, settings: Settings) -> StepError:
+    if isinstance(error, CloudError):
+        ids = {"account-id": settings.account_id, "job-id": settings.job_id, "run-id": settings.run_id}
+        error.name_inputs({Subject(name.removesuffix("-id"), value): name for name, value in ids.items() if value})
     return StepError(kind=error.kind, message=error.message, advice=error.advice)
 
 
@@ -307,47 +299,46 @@ def _step_error(error: ActionError) -> StepError:
 
 
 async def _interrupted(step: Step, client: CloudClient, work: asyncio.Task[int]) -> int:
-    """A signal came: cancel the run with one request, publish what is known, and end. The post step does the rest."""
-    if step.story.request is not None and not step.is_over:
+    """A signal came: cancel the run with one request, publish what is known, and end. The post step does the rest.
+
+    Where the step has ended by its own decision, its verdict stands: nothing is cancelled, and the rest is published.
+    """
+    from dbt_cloud_run.report.progress import result_lines
+    from dbt_cloud_run.report.reasons import interruption_words
+
+    if step.story.request is not None and step.publication is None:
         # The request is on its way, and its answer says which run to cancel.
         await asyncio.wait({work}, timeout=LAST_WORD)
     work.cancel()
     with contextlib.suppress(asyncio.CancelledError, Exception):
         await work
-    signum = step.clock.signum
     step.log.close()
-    interruption = None
-    if not step.is_over:
-        interruption = Interruption(signum=signum, fate=await _fate(step, client))
-    outcome = outcome_of(step.story, now=step.clock.utcnow(), error=step.error, interruption=interruption)
-    _say_interrupted(Interruption(signum=signum, fate=interruption.fate if interruption else None))
+    interruption = Interruption(signum=step.clock.signum)
     if step.publication is None:
+        interruption = replace(interruption, fate=await _fate(step, client))
+        outcome = outcome_of(step.story, now=step.clock.utcnow(), error=step.error, interruption=interruption)
         step.publication = _publication(step, outcome)
     publication = step.publication
+    _logger.info("%s", interruption_words(interruption))
     publication.publish_in_a_hurry()
     folder = publication.folder if step.settings.upload_artifact else None
     if folder is not None and publication.report.artifact is None:
         step.state.files(publication.artifact_name, folder.path, publication.files)
-    from dbt_cloud_run.report.progress import result_lines
 
     for line in result_lines(publication.report):
         _logger.info("%s", line)
-    return 128 + signum
-
-
-def _say_interrupted(interruption: Interruption) -> None:
-    from dbt_cloud_run.report.reasons import interruption_words
-
-    _logger.info("%s", interruption_words(interruption))
+    return 128 + interruption.signum
 
 
 async def _fate(step: Step, client: CloudClient) -> Fate | None:
-    """Cancel the run of this step with one request; returns what becomes of it. None: no run goes on."""
-    run = step.story.current
+    """Cancel the run of this step with one request; returns what becomes of it. None: no run is known to go on."""
+    run, request = step.story.current, step.story.request
+    if (run is None and request is None) or (run is not None and run.state.is_terminal):
+        return None
     if (why := _left_alone(step)) is not None:
-        if run is None or run.state.is_terminal:
-            return None
-        return Fate(kind=FateKind.LEFT_ALONE, run_id=run.id, state=run.state, why=why)
+        # Without a run, it is not known whether the request has started one.
+        state = run.state if run is not None else RunState.UNKNOWN
+        return Fate(kind=FateKind.LEFT_ALONE, run_id=run.id if run is not None else None, state=state, why=why)
     try:
         run = await _own_run(step, client)
         if run is None or run.state.is_terminal:

@@ -309,6 +309,24 @@ def test_artifacts_that_are_still_being_saved_are_waited_for(world: World) -> No
     assert len(world.clock.sleeps) == 4
 
 
+def test_what_may_still_be_saving_is_waited_for_where_nothing_says_that_there_is_anything(world: World) -> None:
+    """A step that failed need not have results: it is only known when all is saved."""
+    world.add("manifest.json", 4, manifest())
+
+    def prepare(server: CloudServer) -> None:
+        def saved_after_some_looks() -> None:
+            if len(world.clock.sleeps) == 4:
+                server.runs[0]["artifacts_saved"] = True
+                world.add("run_results.json", 4, results(a="error"))
+
+        world.clock.on_sleep = saved_after_some_looks
+
+    world.prepare = prepare
+    attempt = world.collect(run_of(made_step(4, BUILD, 20), status=20, artifacts_saved=False), Ending.ERROR)
+    assert statuses(attempt) == [{"model.p.a": "error"}]
+    assert attempt.warnings == ()
+
+
 def test_a_file_that_appears_late_is_waited_for(world: World) -> None:
     world.add("manifest.json", 4, manifest())
     world.prepare = lambda server: server.fault("GET", "run_results.json", Fault(404, times=3))

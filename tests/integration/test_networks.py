@@ -168,6 +168,35 @@ def test_a_proxy_that_cannot_be_used_is_named_and_not_shown(
     assert "Pa55word" not in f"{caught.value} {caught.value.__cause__}"
 
 
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("http://127.0.0.1:9", "The proxy that HTTPS_PROXY names, by which 127.0.0.1 is to be reached, could not be"),
+        ("http://no-such-proxy.invalid:3128", "The proxy that HTTPS_PROXY names, by which 127.0.0.1 is to be reached,"),
+        (None, "The proxy that HTTPS_PROXY names did not connect to 127.0.0.1"),
+    ],
+    ids=["refused", "unknown name", "wrong password"],
+)
+def test_a_proxy_that_does_not_answer_is_named_in_place_of_the_host(
+    value: str | None, words: str, network: Network, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", value or proxy.url.replace("ss-word", "wrong"))
+    with pytest.raises(ActionError) as caught:
+        to_dbt_cloud(network.front, tmp_path)
+    assert words in caught.value.message
+    assert "Check HTTPS_PROXY and NO_PROXY" in caught.value.advice
+
+
+def test_a_host_behind_a_proxy_that_shows_a_bad_certificate_is_the_host(
+    network: Network, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    with pytest.raises(ActionError) as caught:
+        to_dbt_cloud(network.front, tmp_path)
+    assert caught.value.message.startswith("127.0.0.1 could not be reached")
+    assert "SSL_CERT_FILE" in caught.value.advice
+
+
 # -- authorities
 
 

@@ -80,9 +80,11 @@ def with_airflow_operator(host: str) -> dict[str, Any]:
     os.environ["AIRFLOW_CONN_DBT_CLOUD_DEFAULT"] = json.dumps(connection)
     from airflow.providers.dbt.cloud.hooks.dbt import DbtCloudJobRunException
     from airflow.providers.dbt.cloud.operators.dbt import DbtCloudRunJobOperator
+    from airflow.sdk import DAG
 
     options: dict[str, Any] = {"job_id": JOB, "check_interval": 1, "timeout": 240, "retry_from_failure": True}
-    operator = DbtCloudRunJobOperator(task_id="build", **options)
+    with DAG("other_clients"):
+        operator = DbtCloudRunJobOperator(task_id="build", **options)
 
     class Instance:
         """What the operator reads of a task instance."""

@@ -128,6 +128,19 @@ class LoopJob(ActionJob):
         )
 
 
+def interrupt_when(condition: Callable[[], bool], signum: int = 15) -> Callable[[ScaledClock], None]:
+    """For `signal_at`: the step receives the signal as soon as it is so."""
+
+    def begin(clock: ScaledClock) -> None:
+        async def watch() -> None:
+            await until(condition)
+            clock.interrupt(signum)
+
+        clock.watch = asyncio.ensure_future(watch())  # type: ignore[attr-defined]
+
+    return begin
+
+
 async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     """Look every 10 ms whether it is so."""
     for _ in range(int(seconds * 100)):

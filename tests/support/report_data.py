@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from dbt_cloud_run.assets.asset import Asset
 from dbt_cloud_run.dbt.statuses import Kind, kind, was_built
 from dbt_cloud_run.model import (
-    Asset,
     Attempt,
     BuiltResult,
     Ending,

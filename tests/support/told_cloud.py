@@ -118,6 +118,9 @@ class ToldCloud(CloudServer):
 
     def _step(self, run_id: int, index: int, step: Told) -> Told:
         for path, content in step.pop("files", {}).items():
+            if path == "run_results.json" and isinstance(content, dict):
+                # A test may have made it long before this run began.
+                content["metadata"]["generated_at"] = _time(0, "%Y-%m-%dT%H:%M:%S.%fZ")
             data = content if isinstance(content, bytes) else json.dumps(content).encode()
             self.files[run_id, path, index] = self.files[run_id, path, None] = data
         times = {"started_at": _time(-8), "finished_at": _time(-1), "duration": "00:00:07"}

@@ -9,13 +9,14 @@ import msgspec
 import pytest
 from tests.support.attempts import attempt, step
 
+from dbt_cloud_run.assets.asset import Asset
 from dbt_cloud_run.assets.assets import asset_key, materializations
 from dbt_cloud_run.assets.nodes import Repository, display_name, owners_of
 from dbt_cloud_run.assets.nodes import tested_nodes as nodes_tested_by
 from dbt_cloud_run.dbt.artifacts import Manifest, ManifestNode
 from dbt_cloud_run.dbt.manifests import Manifests
 from dbt_cloud_run.ledger.ledger import build_ledger
-from dbt_cloud_run.model import Asset, Attempt, RunState
+from dbt_cloud_run.model import Attempt, RunState
 
 WEB = "https://github.com/acme/shop"
 

@@ -154,3 +154,29 @@ def test_freshness_is_that_of_the_last_look() -> None:
     ledger = build_ledger([look(1, "error"), look(2, "pass")])  # type: ignore[list-item]
     assert [row.status for row in ledger.freshness] == ["pass"]
     assert ledger.outcomes == {}
+
+
+def test_the_command_that_the_file_names_counts_more_than_the_one_of_the_step() -> None:
+    compiled = step(4, "dbt build", {A: "success"}, which="compile")
+    assert statuses(attempt(1, compiled)) == {}
+    built = step(4, "dbt compile", {A: "success"}, which="build")
+    assert statuses(attempt(1, built)) == {A: "success"}
+
+
+def test_a_word_that_is_not_known_has_recovered_where_its_step_succeeded() -> None:
+    """And has not where the step failed: the state of the step is part of the judgement."""
+    first = attempt(1, step(4, "dbt build", {A: "error"}))
+    good = attempt(2, step(4, "dbt build", {A: "a word of tomorrow"}, state=RunState.SUCCESS))
+    bad = attempt(2, step(4, "dbt build", {A: "a word of tomorrow"}, state=RunState.ERROR))
+    assert build_ledger([first, good]).outcomes[A].recovered
+    assert not build_ledger([first, bad]).outcomes[A].recovered
+
+
+def test_an_outcome_says_whose_it_is_and_where_it_was_built_last() -> None:
+    first = attempt(1, step(4, "dbt build", {A: "success"}))
+    ledger = build_ledger([first, attempt(2, step(6, "dbt build", {A: "error"}))])
+    outcome = ledger.outcomes[A]
+    assert (outcome.unique_id, outcome.step_index, outcome.results_path.name) == (A, 6, "step-6.json")
+    assert outcome.built is not None
+    assert (outcome.built.attempt, outcome.built.run_id, outcome.built.step_index) == (1, 101, 4)
+    assert (outcome.built.result.unique_id, outcome.built.result.status) == (A, "success")

@@ -58,7 +58,7 @@ def test_a_success_needs_no_reason() -> None:
     [
         (Ending.ERROR, "failed"),
         (Ending.CANCELLED, "was cancelled"),
-        (Ending.SUPERSEDED, "newer commit"),
+        (Ending.SUPERSEDED, "newer run"),
         (Ending.TIMED_OUT, "time limit"),
     ],
 )
@@ -143,3 +143,10 @@ def test_a_signal_says_what_becomes_of_the_run() -> None:
         "The step received SIGTERM. The run could not be cancelled: dbt Cloud did not answer. "
         "The post step tries again."
     )
+
+
+def test_notes_and_the_time_in_the_queue_are_those_of_all_attempts() -> None:
+    second = replace(GREEN, number=2, queued_seconds=4.0)
+    found = build_outcome([RED, replace(second, queued_seconds=2.5), second], notes=["first", "second"])
+    assert found.notes == ("first", "second")
+    assert found.queued_seconds == 6.5

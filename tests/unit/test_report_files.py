@@ -13,8 +13,9 @@ import pytest
 from tests.support import report_scenarios as scenarios
 from tests.support.report_data import attempt, ledger, step
 
+from dbt_cloud_run.assets.asset import Asset
 from dbt_cloud_run.dbt.artifacts import decode_run_results
-from dbt_cloud_run.model import Asset, Attempt, Ending, Ledger, Outcome
+from dbt_cloud_run.model import Attempt, Ending, Ledger, Outcome
 from dbt_cloud_run.report import files
 from dbt_cloud_run.report.outputs import output_values
 from dbt_cloud_run.report.report import Report

@@ -1,4 +1,4 @@
-"""What a re-run does with what the step did before, and which run of the same commit is taken up."""
+"""What a re-run does with what the step did before, and to which run of the same commit it attaches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pytest
 
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.model import TriggerOverrides
-from dbt_cloud_run.start.chain import Chain, chain_of
 from dbt_cloud_run.start.resume import ResumeAction, decide_resume, find_reusable
 from dbt_cloud_run.start.tag import RunKey, Tag, cause_text
 
@@ -65,16 +64,6 @@ def test_a_green_retry_of_a_part_is_no_success() -> None:
     assert decide(first, part(8, RUNNING, 5)) == (ResumeAction.WAIT, [5, 8])
 
 
-def test_the_retries_of_a_run_that_was_taken_up_are_found() -> None:
-    theirs, retry = run(5, ERROR), ours(8, ERROR, root=5)
-    assert chain_of(theirs, [theirs, retry, run(9, SUCCESS)], KEY, 2).runs == (theirs, retry)
-    assert chain_of(theirs, [theirs, ours(8, ERROR, root=4)], KEY, 2).runs == (theirs,)
-    assert Chain(5, (theirs, retry)).needs_retry
-    assert Chain(5, (theirs, part(8, SUCCESS, 5))).needs_retry
-    for last in (ours(8, SUCCESS, root=5), ours(8, RUNNING, root=5), ours(8, CANCELLED, root=5, audit=A_PERSON)):
-        assert not Chain(5, (theirs, last)).needs_retry
-
-
 def test_the_first_attempt_and_resume_off_start_afresh() -> None:
     assert decide(ours(5, ERROR), attempt=1) == FRESH
     assert decide(ours(5, RUNNING), mode="off") == FRESH
@@ -95,30 +84,9 @@ def test_a_cancelled_run_counts_as_failed_if_we_had_cancelled_it(fields: Any, ac
     assert decide(ours(5, CANCELLED, **fields))[0] is action
 
 
-def test_the_chain_of_retries_is_followed_by_root_and_by_retrying_run_id() -> None:
-    first, second = ours(5, ERROR), ours(8, ERROR, root=5)
-    native = run(11, ERROR, retrying_run_id=8)
-    copied_cause = Run.model_validate({**second.model_dump(), "id": 14, "retrying_run_id": 11, "status": ERROR})
-    later = ours(17, RUNNING, attempt=2, root=5)
-    assert decide(first, second) == (ResumeAction.RETRY, [5, 8])
-    assert decide(first, second, native, copied_cause) == (ResumeAction.RETRY, [5, 8, 11, 14])
-    assert decide(first, second, native, later, attempt=3) == (ResumeAction.WAIT, [5, 8, 11, 17])
-    assert decide(first, run(9, SUCCESS, retrying_run_id=5)) == FRESH  # a person retried it, and it succeeded
-
-
-def test_a_root_that_is_too_old_to_be_listed_is_named() -> None:
-    decision = decide_resume([ours(8, ERROR, root=5)], KEY, mode="unfinished", run_attempt=2)
-    assert decision.chain is not None
-    assert (decision.chain.root_id, decision.chain.last.id) == (5, 8)
-
-
-def test_the_newest_attempt_that_started_afresh_counts() -> None:
-    assert decide(ours(5, SUCCESS), ours(8, ERROR, attempt=2), attempt=3) == (ResumeAction.RETRY, [8])
-
-
 def test_two_candidates_that_cannot_be_told_apart_start_afresh() -> None:
     assert decide(ours(5, ERROR), ours(8, ERROR)) == FRESH
-    # A sibling with the same key has taken up the chain in this very attempt, or started a run of its own.
+    # A sibling with the same key has attached to the chain in this very attempt, or started a run of its own.
     assert decide(ours(5, ERROR), ours(8, RUNNING, attempt=2, root=5)) == FRESH
     assert decide(ours(5, ERROR), ours(8, RUNNING, attempt=2)) == FRESH
 
@@ -155,7 +123,7 @@ def reusable(*runs: Run, sha: str | None = "ABC123", **overrides: Any) -> int | 
     return found.id if found else None
 
 
-def test_a_run_of_the_same_commit_is_taken_up_if_it_is_active_or_succeeded() -> None:
+def test_a_run_of_the_same_commit_is_attached_to_if_it_is_active_or_succeeded() -> None:
     done, active = run(5, SUCCESS, git_sha="abc123"), run(8, 1, trigger={"git_sha": "abc123"})
     assert reusable(done, active) == 8
     assert reusable(done) == 5
@@ -180,7 +148,7 @@ def test_a_run_of_the_same_commit_is_taken_up_if_it_is_active_or_succeeded() -> 
         ({"threads_override": 8, "git_branch": "b"}, {}, True),
     ],
 )
-def test_only_a_run_that_does_the_same_is_taken_up(trigger: Any, overrides: Any, taken: bool) -> None:
+def test_only_a_run_that_does_the_same_is_attached_to(trigger: Any, overrides: Any, taken: bool) -> None:
     assert (reusable(run(5, SUCCESS, git_sha="abc123", trigger=trigger), **overrides) == 5) is taken
 
 

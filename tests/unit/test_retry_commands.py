@@ -65,6 +65,34 @@ def test_a_command_stays_within_the_length_limit(monkeypatch: pytest.MonkeyPatch
     assert "longer than 20" in planned.reason
 
 
+def half_failed(count: int) -> RetryPlan:
+    """The plan after a run in which so many models failed, and as many succeeded."""
+    failed = [node("model", "shop", [], f"failed_{number:04}") for number in range(count)]
+    built = [node("model", "shop", [], f"built_{number:05}") for number in range(count)]
+    rows = [row(body, "error", RESET) for body in failed] + [row(body) for body in built]
+    made = attempt(("dbt run",), step(4, "dbt run", RunState.ERROR, *rows))
+    return plan_retry(made, ours(manifest_of([*failed, *built])))
+
+
+def test_the_length_limit_is_eight_thousand_characters() -> None:
+    length = len(half_failed(2).commands[0]) - len(half_failed(1).commands[0])
+    fitting = (8_000 - len(half_failed(1).commands[0])) // length + 1
+    (longest,) = half_failed(fitting).commands
+    assert 8_000 - length < len(longest) <= 8_000
+    assert longest.count("failed_") == fitting
+    beyond = half_failed(fitting + 1)
+    assert beyond.commands == ("dbt run",)
+    assert "longer than 8000" in beyond.steps[0].reason
+
+
+def test_a_command_of_just_that_length_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    (line,) = half_failed(3).commands
+    monkeypatch.setattr(commands, "MAX_COMMAND_LENGTH", len(line))
+    assert half_failed(3).commands == (line,)
+    monkeypatch.setattr(commands, "MAX_COMMAND_LENGTH", len(line) - 1)
+    assert half_failed(3).commands == ("dbt run",)
+
+
 def test_a_command_that_would_be_too_long_is_divided_where_part_of_it_must_not_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -8,15 +8,14 @@ from dataclasses import replace
 import pytest
 from tests.support.attempts import attempt, step
 
+from dbt_cloud_run.invariants import Contradiction, Invariant
 from dbt_cloud_run.ledger.ledger import build_ledger
 from dbt_cloud_run.ledger.verdict import Verdict, failure_kind, is_same_commit, unknown_runs
 from dbt_cloud_run.ledger.verdict import verdict as judged_with_ledger
 from dbt_cloud_run.model import (
     Attempt,
-    Contradiction,
     Ending,
     FailureKind,
-    Invariant,
     PlannedStep,
     RetryPlan,
     RunState,
@@ -123,6 +122,17 @@ def test_results_that_could_not_be_read_leave_the_verdict_without_a_retry_and_no
             ),
             True,
         ),
+        (
+            UNREAD,
+            RetryPlan(
+                commands=("dbt build", "dbt test"),
+                steps=(
+                    PlannedStep(index=3, command="dbt build", action=StepAction.WHOLE, reason=""),
+                    PlannedStep(index=4, command="dbt test", action=StepAction.NODES, reason=""),
+                ),
+            ),
+            False,
+        ),
         (UNREAD, RetryPlan(commands=("dbt build -s a",)), False),
         (STEPS_UNREAD, RetryPlan(commands=("dbt build -s a",)), False),
         (UNREAD, None, False),
@@ -217,3 +227,45 @@ def test_a_checkbox_step_is_named_only_where_nothing_else_failed() -> None:
 def test_nodes_that_failed_tell_where_no_step_is_known_to_have() -> None:
     odd = attempt(1, step(4, "dbt build", {"model.p.a": "error"}, state=RunState.UNKNOWN), ending=Ending.ERROR)
     assert failure_kind(odd) is FailureKind.NODES
+
+
+@pytest.mark.parametrize(
+    ("words", "flags", "kind"),
+    [
+        ("dbt docs generate", {"generates_docs": True}, FailureKind.NODES),
+        ("dbt docs generate", {}, FailureKind.COMPILE),
+        ("dbt docs generate", {"checks_freshness": True}, FailureKind.COMPILE),
+        ("dbt source freshness", {"generates_docs": True}, FailureKind.FRESHNESS),
+        ("dbt source freshness", {}, FailureKind.FRESHNESS),
+        ("dbt run", {"generates_docs": True, "checks_freshness": True}, FailureKind.COMPILE),
+    ],
+)
+def test_only_what_the_job_s_settings_add_comes_last(words: str, flags: dict[str, bool], kind: FailureKind) -> None:
+    build = step(5, "dbt build", {"model.p.a": "error"})
+    made = attempt(1, step(4, words), build, asked=("dbt build",), **flags)
+    assert failure_kind(made) is kind
+
+
+def test_what_was_asked_for_does_not_come_last_even_where_the_job_adds_such_a_step_too() -> None:
+    build = step(5, "dbt build", {"model.p.a": "error"})
+    asked = ("dbt source freshness", "dbt build")
+    made = attempt(1, step(4, "dbt source freshness"), build, asked=asked, checks_freshness=True)
+    assert failure_kind(made) is FailureKind.FRESHNESS
+
+
+def test_a_step_without_a_command_that_failed_is_the_set_up() -> None:
+    made = attempt(1, step(1, None), step(4, "dbt build", {"model.p.a": "error"}), asked=("dbt build",))
+    assert failure_kind(made) is FailureKind.SETUP
+
+
+def test_the_kind_of_what_was_left_out_is_never_none() -> None:
+    green = left_out(attempt(1, step(4, "dbt build", {"model.p.a": "success"})))
+    assert verdict([green, replace(GREEN, number=2)]).failure_kind is FailureKind.NODES
+    partial = replace(GREEN, number=2, is_partial=True)
+    assert verdict([GREEN, partial]).failure_kind is FailureKind.NODES
+
+
+def test_another_commit_names_its_run() -> None:
+    first, second = replace(GREEN, git_sha=SHA), replace(GREEN, number=2, run_id=102, git_sha=OTHER)
+    (found,) = verdict([first, second]).contradictions
+    assert (found.runs, found.commits) == ((102,), (SHA, OTHER))

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
+from dbt_cloud_run.assets.asset import Asset
 from dbt_cloud_run.assets.nodes import Repository, display_name, owners_of, tested_nodes
 from dbt_cloud_run.dbt.artifacts import Manifest, ManifestNode
 from dbt_cloud_run.dbt.manifests import Manifests
 from dbt_cloud_run.dbt.statuses import BUILDABLE, normalise
-from dbt_cloud_run.model import Asset, BuiltResult, Ledger
+from dbt_cloud_run.model import BuiltResult, Ledger
 
 _NOT_IN_A_KEY = str.maketrans("", "", "\n\r\t\0 #?&%\"'<>[]{}|\\^`")
 _LONGEST_KEY = 512

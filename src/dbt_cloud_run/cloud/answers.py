@@ -18,6 +18,7 @@ from dbt_cloud_run.cloud.errors import (
     RateLimited,
     Redirected,
     Rejected,
+    Subject,
     Unauthorized,
     Unreadable,
 )
@@ -106,12 +107,14 @@ def error_for(status: int, headers: Mapping[str, str], body: bytes, *, request: 
             "Set `host` to the access URL of the account itself.",
             status=status,
         )
+    subject = _subject(request)
     if status == 401:
-        return Unauthorized(answered, _ADVICE_401.format(host=host), status=status)
+        return Unauthorized(answered, _ADVICE_401.format(host=host), status=status, subject=subject)
     if status == 403:
-        return Forbidden(answered, _ADVICE_403, status=status)
+        return Forbidden(answered, _advice_403(words, request, subject), status=status, subject=subject)
     if status == 404:
-        return NotFound(answered, _ADVICE_404, status=status)
+        advice = _ADVICE_404.get(subject.kind if subject else "", _ADVICE_404["account"])
+        return NotFound(answered, advice, status=status, subject=subject)
     if status == 429:
         return RateLimited(answered, "dbt Cloud's limit holds for the whole account.", status=status, retry_after=wait)
     if status == 408 or status >= 500:
@@ -124,14 +127,56 @@ _ADVICE_401 = (
     "its own (such as ab123.us1.dbt.com) is known there alone. Set `host` to the access URL shown in dbt Cloud under "
     "Account settings, and check `api-token`."
 )
-_ADVICE_403 = (
-    "The token is known, but is not let in. If the account restricts IP addresses, the runner's address must be "
-    "allowed, and those of GitHub-hosted runners change: use a self-hosted runner or one with a static address."
+_UNPAID = re.compile(r"\bunpaid\b", re.IGNORECASE)
+_ADVICE_UNPAID = (
+    "dbt Cloud's API needs a paid plan: ask the owner of the account about its plan and its bills, and check that "
+    "{subject} is the account that is meant."
 )
-_ADVICE_404 = (
-    "The id (or `account-id`) is wrong, or the token has no permission to see it; dbt Cloud answers both alike. "
-    "A service token needs at least the permission set Job Runner for the job's project."
+_ADDRESS = re.compile(r"access[ _]denied|\bip\b|\baddress", re.IGNORECASE)
+_PERMISSION = (
+    "the token has no permission for it on {subject}: a service token needs at least the permission set Job Runner for "
+    "the job's project, and a personal access token is allowed what its owner is"
 )
+_ALLOW_LIST = (
+    "the account restricts IP addresses: the runner's address must be allowed, and those of GitHub-hosted runners "
+    "change, so use a self-hosted runner or one with a static address"
+)
+_ADVICE_404 = {
+    "account": (
+        "Check {subject}: either there is no such account at this host, or the token belongs to another one, or has no "
+        "permission to see it; dbt Cloud answers all of these alike."
+    ),
+    "job": (
+        "Check {subject}: either the account has no such job, or the token has no permission to see it; dbt Cloud "
+        "answers both alike. A service token needs at least the permission set Job Runner for the job's project."
+    ),
+    "run": (
+        "Check {subject}: either the account has no such run (dbt Cloud keeps runs for a year), or the token has no "
+        "permission to see it; dbt Cloud answers both alike. A service token needs at least the permission set Job "
+        "Runner for the job's project."
+    ),
+}
+_IDS = re.compile(r"/accounts/(?P<account>\d{1,20})(?:/(?P<kind>job|run)s/(?P<id>\d{1,20}))?(?:/|$)")
+
+
+def _subject(request: str) -> Subject | None:
+    """What a request is about, by the ids in its path."""
+    found = _IDS.search(request)
+    if found is None:
+        return None
+    kind = found["kind"] or "account"
+    return Subject(kind, int(found["id"] or found["account"]))
+
+
+def _advice_403(words: str, request: str, subject: Subject | None) -> str:
+    """The likelier cause first: of a trigger the permission, else the one that the server's words speak of."""
+    if _UNPAID.search(words):
+        found = _IDS.search(request)
+        return _ADVICE_UNPAID.replace("{subject}", f"`account-id` {found['account']}" if found else "`account-id`")
+    causes = [_PERMISSION if subject else _PERMISSION.replace(" on {subject}", ""), _ALLOW_LIST]
+    if _ADDRESS.search(words) and not request.startswith("POST "):
+        causes.reverse()
+    return f"dbt Cloud knows the token and refuses the request. Either {causes[0]}; or {causes[1]}."
 
 
 def unwrap(status: int, headers: Mapping[str, str], body: bytes, *, request: str, host: str) -> Any:

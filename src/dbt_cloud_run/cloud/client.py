@@ -55,6 +55,7 @@ class CloudClient:
         read_timeout: float = 30.0,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
+        self._account_id, self._pages = account_id, base_url.rstrip("/")
         self._account = f"/api/v2/accounts/{account_id}"
         self._account_v3 = f"/api/v3/accounts/{account_id}"
         self._transport = Transport(
@@ -86,10 +87,20 @@ class CloudClient:
     async def get_run(self, run_id: int, include: Iterable[str] = ()) -> Run:
         """One run; `include` names related objects such as `run_steps`, `trigger`, `job`, `environment`, `audit`."""
         data = await self._transport.call("GET", f"{self._account}/runs/{run_id}/", params=_params(include))
-        run = _one(Run, data, f"run {run_id}")
+        run = self._run(data, f"run {run_id}")
         if run.id != run_id:
             raise Unreadable(f"dbt Cloud answered with run {run.id} when asked for run {run_id}.")
         return run
+
+    def _run(self, data: object, what: str) -> Run:
+        return self._with_address(_one(Run, data, what))
+
+    def _with_address(self, run: Run) -> Run:
+        """The run with the address of its page, which is built where dbt Cloud does not name it."""
+        if run.href is not None or run.project_id is None:
+            return run
+        path = f"/deploy/{self._account_id}/projects/{run.project_id}/runs/{run.id}/"
+        return run.model_copy(update={"href": self._pages + path})
 
     async def list_runs(
         self,
@@ -108,22 +119,22 @@ class CloudClient:
         if status_in is not None:
             params["status__in"] = "[" + ",".join(str(status) for status in status_in) + "]"
         data = await self._transport.call("GET", f"{self._account}/runs/", params=params)
-        return _many(Run, data, "the list of runs")
+        return tuple(self._with_address(run) for run in _many(Run, data, "the list of runs"))
 
     async def trigger(self, job_id: int, body: Mapping[str, Any]) -> Run:
         """Start a run: a single request, never repeated here, since it may have taken effect whatever is answered."""
         data = await self._transport.call("POST", f"{self._account}/jobs/{job_id}/run/", body=body)
-        return _one(Run, data, "the triggered run")
+        return self._run(data, "the triggered run")
 
     async def retry_run(self, run_id: int) -> Run:
         """dbt Cloud's own retry of this very run: a single request. Gives the new run."""
         data = await self._transport.call("POST", f"{self._account}/runs/{run_id}/retry/")
-        return _one(Run, data, "the retried run")
+        return self._run(data, "the retried run")
 
     async def cancel_run(self, run_id: int) -> Run:
         """Cancel a run. Harmless when it is repeated."""
         data = await self._transport.call("POST", f"{self._account}/runs/{run_id}/cancel/")
-        return _one(Run, data, "the cancelled run")
+        return self._run(data, "the cancelled run")
 
     async def get_job(self, job_id: int, include: Iterable[str] = ()) -> Job:
         """One job; `include` may name `environment`."""

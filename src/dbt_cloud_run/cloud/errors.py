@@ -7,20 +7,50 @@ others say no and that asking again does not help. A read may be repeated after 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from dbt_cloud_run.errors import ActionError
 
 
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a request was about: an `account`, a `job` or a `run`, by the last id in its path."""
+
+    kind: str
+    id: int
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"
+
+
 class CloudError(ActionError):
-    """Base of all. `status` is the HTTP status, if there was an answer; `retry_after` its wish to wait, in seconds."""
+    """Base of all. `status` is the HTTP status, if there was an answer; `retry_after` its wish to wait, in seconds.
+
+    `{subject}` in the advice stands for `subject`, which is known where the server refused the request.
+    """
 
     is_transient = False  # a read may be repeated
 
     def __init__(
-        self, message: str, advice: str = "", *, status: int | None = None, retry_after: float | None = None
+        self,
+        message: str,
+        advice: str = "",
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+        subject: Subject | None = None,
     ) -> None:
-        super().__init__(message, advice)
+        self._advice = advice
+        super().__init__(message, advice.replace("{subject}", str(subject)))
         self.status = status
         self.retry_after = retry_after
+        self.subject = subject
+
+    def name_inputs(self, inputs: Mapping[Subject, str]) -> None:
+        """Let the advice name the input that the subject comes from, such as `job-id` 99, where one did."""
+        if self.subject is not None and (name := inputs.get(self.subject)):
+            self.advice = self._advice.replace("{subject}", f"`{name}` {self.subject.id}")
 
 
 class Unauthorized(CloudError):
@@ -28,7 +58,7 @@ class Unauthorized(CloudError):
 
 
 class Forbidden(CloudError):
-    """403: mostly the account's IP allow-list."""
+    """403: a permission that the token lacks, the account's IP allow-list, or an unpaid account."""
 
 
 class NotFound(CloudError):
@@ -40,7 +70,7 @@ class Rejected(CloudError):
 
 
 class Redirected(CloudError):
-    """A 3xx. Redirects are never followed: the token would go to a host that nobody has named."""
+    """A 3xx. Redirects are never followed: the token would go to a host that no input names."""
 
 
 class RateLimited(CloudError):
@@ -66,7 +96,7 @@ class UntrustedCertificate(WrongHost):
 
 
 class Ambiguous(CloudError):
-    """No answer, or one that does not tell: timeout, reset, 408, 5xx. A write may have taken effect."""
+    """No answer, or one that does not show what happened: timeout, reset, 408, 5xx. A write may have taken effect."""
 
     is_transient = True
 

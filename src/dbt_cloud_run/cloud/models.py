@@ -24,6 +24,8 @@ _STATES = {
     30: RunState.CANCELLED,
 }
 _WORDS = {state.value: state for state in RunState} | {"canceled": RunState.CANCELLED, "failed": RunState.ERROR}
+# Connections and schemas that such a name quotes are the user's, and no commands.
+_SET_UP = re.compile(r"\s{0,20}(?:clone git repository|create profile from connection)\b", re.IGNORECASE)
 WHOLE_RUN = ("run_steps", "trigger", "job", "environment", "audit")
 """The related objects of a run that are asked for (`include_related`) where all of it is needed."""
 
@@ -67,9 +69,15 @@ def _steps(value: object) -> object:
     return [item for item in value if isinstance(item, dict) and type(item.get("index")) is int]
 
 
+def _said(value: object) -> object:
+    """Words, or None where there are none; the platform writes Python's `None` as a word at times."""
+    return None if isinstance(value, str) and value.strip().lower() in ("", "none", "null") else value
+
+
 _Lenient = WrapValidator(_or_none)
 Int = Annotated[int | None, _Lenient]
 Text = Annotated[str | None, _Lenient]
+Words = Annotated[str | None, BeforeValidator(_said), _Lenient]
 Flag = Annotated[bool | None, _Lenient]
 Time = Annotated[datetime | None, BeforeValidator(parse_time)]
 Seconds = Annotated[float | None, BeforeValidator(parse_duration)]
@@ -78,7 +86,7 @@ Ints = Annotated[tuple[int, ...] | None, BeforeValidator(_items), _Lenient]
 
 
 class CloudModel(BaseModel):
-    """Base of all: immutable, and deaf to what it does not know."""
+    """Base of all: immutable; unknown fields are ignored."""
 
     # The first answer is soon enough to build what reads it: by then the first request is on its way.
     model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=(), defer_build=True)
@@ -150,6 +158,8 @@ class RunStep(CloudModel):
     @property
     def command(self) -> str | None:
         """The dbt command, which stands between back-ticks in the step's name; None for a setup step."""
+        if _SET_UP.match(self.name or ""):
+            return None
         _, tick, rest = (self.name or "").partition("`")
         command, closing, _ = rest.rpartition("`")
         if tick and closing and command.strip():
@@ -217,7 +227,7 @@ class Job(CloudModel):
 
 
 class Actor(CloudModel):
-    """Who did something, as far as the audit tells."""
+    """Who did something, as far as the audit says."""
 
     id: Annotated[str | None, BeforeValidator(lambda value: None if value is None else str(value))] = None
     type: Text = None
@@ -247,7 +257,7 @@ class Run(CloudModel):
     retrying_run_id: Int = None
     status: Int = None
     status_humanized: Text = None
-    status_message: Text = None
+    status_message: Words = None
     in_progress: Flag = None
     is_running: Flag = None
     is_complete: Flag = None
@@ -258,7 +268,7 @@ class Run(CloudModel):
     dbt_version: Text = None
     git_branch: Text = None
     git_sha: Text = None
-    href: Text = None
+    href: Words = None
     artifacts_saved: Flag = None
     can_retry: Flag = None
     retry_not_supported_reason: Text = None
@@ -292,7 +302,7 @@ class Run(CloudModel):
         word = _WORDS.get((self.status_humanized or "").strip().lower())
         if word is not None and word is not RunState.SKIPPED:
             return word
-        if self.is_complete:  # it has ended, and nobody says that it succeeded
+        if self.is_complete:  # it has ended, and nothing says that it succeeded
             return RunState.ERROR
         return RunState.RUNNING if self.is_running or self.in_progress else RunState.UNKNOWN
 

@@ -77,7 +77,7 @@ class Reader:
         self.has_succeeded = False  # whether the token has ever been accepted
 
     def within(self, seconds: float, limit: float | None = None) -> float:
-        """The deadline, on the monotonic clock, that ends so many seconds from now, or at `limit` if that is sooner."""
+        """The deadline, on the monotonic clock, that ends in `seconds` from now, or at `limit` if that is sooner."""
         deadline = self.clock.monotonic() + seconds
         return deadline if limit is None else min(deadline, limit)
 
@@ -173,7 +173,7 @@ class _Read:
         return now >= end or now + state.upcoming_sleep > end + 1e-3
 
     def _end(self, error: CloudError) -> float:
-        """The deadline; nearer for a host that nobody knows: a mistake in `host` is not worth so long a wait."""
+        """The deadline; nearer for a host that is most likely misspelt, which is not worth so long a wait."""
         if self._reader.has_contact or not isinstance(error, WrongHost):
             return self._deadline
         return min(self._deadline, self._started + WRONG_HOST_BUDGET)

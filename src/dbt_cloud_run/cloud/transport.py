@@ -32,7 +32,7 @@ from dbt_cloud_run.cloud.errors import (
 from dbt_cloud_run.cloud.inflating import Inflating
 from dbt_cloud_run.errors import ConfigError
 from dbt_cloud_run.network.certificates import tls_context
-from dbt_cloud_run.network.proxies import proxy_for
+from dbt_cloud_run.network.proxies import proxy_for, proxy_variable
 from dbt_cloud_run.redaction import forms, redact
 
 _logger = logging.getLogger(__name__)  # shown where the runner asks for debug lines; no header is logged
@@ -79,6 +79,7 @@ class Transport:
         self._secret = secret
         self._read_timeout = read_timeout
         self._total_timeout = connect_timeout + 2 * read_timeout
+        self._proxy = "" if plain else proxy_variable(base_url, os.environ)
         try:
             self._http = httpx.AsyncClient(
                 base_url=f"{parts.scheme}://{parts.netloc}",
@@ -124,7 +125,7 @@ class Transport:
         ):
             self._see(response)
             content = await _read(response, request)
-        _tell(request, params, response, began)
+        _log_request(request, params, response, began)
         with self._scrubbed():
             return unwrap(response.status_code, response.headers, content, request=request, host=self.host)
 
@@ -150,7 +151,7 @@ class Transport:
                             response.status_code, response.headers, content, request=request, host=self.host
                         )
             yield response, self._pieces(response)
-        _tell(request, params, response, began)
+        _log_request(request, params, response, began)
 
     async def _pieces(self, response: httpx.Response) -> AsyncIterator[bytes]:
         """The body as it comes. Raises `TimeoutError` where it comes too slowly: a silence is httpx's own business."""
@@ -188,7 +189,17 @@ class Transport:
             if _is_untrusted(error):
                 advice = "If the runner's network has a CA of its own, name its PEM file in SSL_CERT_FILE."
                 kind = UntrustedCertificate
-            raise kind(f"{self.host} could not be reached for {request}: {why}.", advice) from error
+            what = f"{self.host} could not be reached"
+            if self._proxy and isinstance(error, httpx.ProxyError):
+                what = f"The proxy that {self._proxy} names did not connect to {self.host}"
+            elif self._proxy and _is_unconnected(error):
+                # Every connection goes to the proxy.
+                what = (
+                    f"The proxy that {self._proxy} names, by which {self.host} is to be reached, could not be reached"
+                )
+            if not what.startswith(self.host):
+                advice = f"Check {self._proxy} and NO_PROXY in the environment of this step and of its runner."
+            raise kind(f"{what} for {request}: {why}.", advice) from error
         if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError | httpx.InvalidURL):
             raise ConfigError(f"{request} could not be sent: {type(error).__name__}.") from error
         if isinstance(error, httpx.DecodingError):
@@ -206,7 +217,7 @@ class Transport:
             raise
 
 
-def _tell(request: str, params: Mapping[str, str] | None, response: httpx.Response, began: float) -> None:
+def _log_request(request: str, params: Mapping[str, str] | None, response: httpx.Response, began: float) -> None:
     asked = " ".join(f"{name}={value}" for name, value in (params or {}).items())
     took = time.monotonic() - began
     _logger.debug("%s %s: HTTP %s after %.2f s", request, asked, response.status_code, took)
@@ -221,6 +232,13 @@ def _is_untrusted(error: BaseException | None) -> bool:
     while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
         error = error.__cause__ or error.__context__
     return error is not None
+
+
+def _is_unconnected(error: BaseException | None) -> bool:
+    """Whether there was no connection at all, rather than one that broke or did not become a secure one."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error is not None and not isinstance(error, ssl.SSLError | ConnectionResetError | BrokenPipeError)
 
 
 def _is_wrong_host(error: BaseException | None) -> bool:

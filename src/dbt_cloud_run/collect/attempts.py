@@ -57,7 +57,7 @@ def step_of(step: RunStep) -> Step:
     """A step as it ended, without its results."""
     return Step(
         index=step.index,
-        name=step.name or f"Step {step.index}",
+        name=" ".join((step.name or "").split()) or f"Step {step.index}",
         command=step.command,
         state=step.state,
         log=step.log[-LONGEST_LOG:],
@@ -68,10 +68,12 @@ def step_of(step: RunStep) -> Step:
 
 
 def queued_seconds(run: Run) -> float | None:
-    """How long the run waited in dbt Cloud's queue; None while it has not left it."""
-    if run.queued_duration is not None and run.state is not RunState.QUEUED:
-        return run.queued_duration
+    """How long the run waited in dbt Cloud's queue: to its end where it never left it; None while it has not."""
     begun = run.dequeued_at or run.started_at
-    if run.created_at and begun:
-        return max((begun - run.created_at).total_seconds(), 0.0)
-    return None
+    if run.state is not RunState.QUEUED and (run.queued_duration or (run.queued_duration is not None and begun)):
+        return run.queued_duration
+    # A run that was cancelled in the queue has an end and no beginning.
+    left = begun or (run.finished_at if run.state.is_terminal else None)
+    if run.created_at and left:
+        return max((left - run.created_at).total_seconds(), 0.0)
+    return run.queued_duration if run.state is not RunState.QUEUED else None

@@ -100,7 +100,7 @@ class Downloads:
     ) -> bool:
         """Download one artifact; False when there is none, with a warning where it was expected.
 
-        Where `target` cannot be written it goes to `spare`, so that it can be read at least; `found` tells.
+        Where `target` cannot be written it goes to `spare`, so that it can be read at least; `found` has the place.
         """
         what = f"{path} of run {self.run.id}{'' if step is None else f', step {step},'}"
         try:

@@ -195,6 +195,7 @@ class _Args(_Lenient):
     exclude_resource_types: Any = None
     full_refresh: Any = None
     favor_state: Any = None
+    empty: Any = None
 
 
 class _RunResults(_Lenient):
@@ -269,6 +270,7 @@ def decode_run_results(path: Path) -> tuple[RunResultsHead, StepResults]:
         exclude_resource_types=_words(decoded.args.exclude_resource_types),
         full_refresh=_switch(decoded.args.full_refresh),
         favor_state=_switch(decoded.args.favor_state),
+        empty=_switch(decoded.args.empty),
     )
     return head, results
 

@@ -70,7 +70,7 @@ def result_steps(attempt: Attempt) -> Iterator[tuple[Step, StepResults]]:
 
 def _executes_nodes(step: Step, results: StepResults) -> bool:
     verb = verb_named(results.which) if results.which else verb_of(step.command)
-    # Where neither the file nor the command tells, the rows are taken for what they say.
+    # Where neither the file nor the command shows it, the rows are taken for what they say.
     return not verb.reads_only
 
 

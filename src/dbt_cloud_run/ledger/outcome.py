@@ -14,6 +14,7 @@ from dbt_cloud_run.model import (
     Interruption,
     LimitReached,
     Outcome,
+    RunState,
     StepError,
 )
 
@@ -50,8 +51,17 @@ def build_outcome(
         unknown_runs=unknown_runs(attempts),
         notes=tuple(notes),
         duration_seconds=_duration(attempts, now),
-        queued_seconds=sum(attempt.queued_seconds or 0.0 for attempt in attempts),
+        queued_seconds=sum(_queued(attempt, now) for attempt in attempts),
     )
+
+
+def _queued(attempt: Attempt, now: datetime | None) -> float:
+    """Seconds in the queue; up to now for a run that has not left it."""
+    if attempt.queued_seconds is not None:
+        return attempt.queued_seconds
+    if attempt.state is not RunState.QUEUED or attempt.triggered_at is None or now is None:
+        return 0.0
+    return max((now - attempt.triggered_at).total_seconds(), 0.0)
 
 
 def _duration(attempts: Sequence[Attempt], now: datetime | None) -> float | None:

@@ -9,21 +9,10 @@ from dataclasses import dataclass
 from dbt_cloud_run.dbt.failures import judge_log
 from dbt_cloud_run.dbt.statuses import Kind, is_failure
 from dbt_cloud_run.dbt.verbs import verb_of
-from dbt_cloud_run.ledger.judgement import judged
+from dbt_cloud_run.invariants import Contradiction, Invariant
+from dbt_cloud_run.ledger.judgement import is_failed_set_up, judged
 from dbt_cloud_run.ledger.ledger import result_steps
-from dbt_cloud_run.model import (
-    Attempt,
-    Contradiction,
-    Ending,
-    FailureKind,
-    Invariant,
-    Ledger,
-    Retryability,
-    RunState,
-    Step,
-    StepAction,
-    Unknown,
-)
+from dbt_cloud_run.model import Attempt, Ending, FailureKind, Ledger, Retryability, RunState, Step, StepAction, Unknown
 from dbt_cloud_run.retry.alignment import is_lint
 
 _HASH = re.compile("[0-9a-f]{7,64}")
@@ -134,6 +123,8 @@ def _kind_of_contradiction(found: Contradiction, attempts: Sequence[Attempt]) ->
 
 def failure_kind(attempt: Attempt) -> FailureKind:
     """What failed, by the first step that did; a failing docs or freshness step of the platform's comes last."""
+    if is_failed_set_up(attempt):
+        return FailureKind.SETUP
     if attempt.ending in _BY_ENDING:
         return _BY_ENDING[attempt.ending]
     failed = [step for step in attempt.steps if step.state is RunState.ERROR]

@@ -68,16 +68,24 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> httpx.Proxy | None:
     Raises:
         ConfigError: the variable cannot be used. It is named, and nothing of its value is quoted.
     """
+    name, value = _variable_for(url, environ)
+    return _proxy(name, value) if name else None
+
+
+def proxy_variable(url: str, environ: Mapping[str, str]) -> str:
+    """The name of the variable that names the proxy for a URL; empty for a direct connection."""
+    return _variable_for(url, environ)[0]
+
+
+def _variable_for(url: str, environ: Mapping[str, str]) -> tuple[str, str]:
+    """Name and value of the variable that counts for a URL; both empty for a direct connection."""
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
     name, value = _variable(parts.scheme, environ)
-    if not value:
-        return None
     port = parts.port or _PORTS.get(parts.scheme)
     no_proxy = environ.get("no_proxy", "").strip() or environ.get("NO_PROXY", "").strip()
-    if any(exempt.covers(host, port) for exempt in exemptions(no_proxy)):
-        return None
-    return _proxy(name, value)
+    is_exempt = any(exempt.covers(host, port) for exempt in exemptions(no_proxy)) if value else True
+    return ("", "") if is_exempt else (name, value)
 
 
 def _variable(scheme: str, environ: Mapping[str, str]) -> tuple[str, str]:
@@ -99,7 +107,8 @@ def _proxy(name: str, value: str) -> httpx.Proxy:
     if scheme.startswith("socks"):
         raise ConfigError(
             f"{name} names a SOCKS proxy, which this action cannot use.",
-            f"Set {name} to an HTTP proxy, such as http://proxy.example.com:3128, or name the host in NO_PROXY.",
+            f"Set {name} to an HTTP proxy, such as http://proxy.example.com:3128, in the `env:` of this step or in the "
+            "runner's environment, or name the host in NO_PROXY there, where it can be reached without a proxy.",
         )
     if scheme not in _PORTS:
         raise _unreadable(name)

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from dbt_cloud_run.clock import Clock
 from dbt_cloud_run.errors import Interrupted
+from dbt_cloud_run.github.artifacts.upload import ArtifactUploadError
 from dbt_cloud_run.github.console import Console
 from dbt_cloud_run.publish import sinks
 from dbt_cloud_run.publish.comment import comment
@@ -163,8 +164,6 @@ class Publication:
         return uploading
 
     async def _finish_upload(self, uploading: Uploading) -> None:
-        from dbt_cloud_run.github.artifacts.upload import ArtifactUploadError
-
         try:
             uploading.give(self.files)
             uploaded = await uploading.finish()

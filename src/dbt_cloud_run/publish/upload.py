@@ -7,15 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
 
 from dbt_cloud_run.clock import Clock
+from dbt_cloud_run.github.artifacts.archive import ArtifactFile
 from dbt_cloud_run.github.artifacts.limits import STEP_LIMITS, UploadLimits
+from dbt_cloud_run.github.artifacts.upload import UploadedArtifact, upload_artifact
 from dbt_cloud_run.github.console import Console
 from dbt_cloud_run.settings.settings import Settings
-
-if TYPE_CHECKING:
-    from dbt_cloud_run.github.artifacts.upload import ArtifactFile, UploadedArtifact
 
 
 @dataclass(slots=True)
@@ -31,7 +29,7 @@ class Uploading:
         """Begin to zip what is given."""
         # A thread waits here for the next file.
         files = iter(self._queue.get, None)
-        self._task = asyncio.create_task(_upload(settings, console, clock, files, name))
+        self._task = asyncio.create_task(upload(settings, console, clock, files, name))
         # Its error is retrieved even if the step does not wait for it.
         self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
 
@@ -43,7 +41,7 @@ class Uploading:
             self._queue.put(file)
 
     async def finish(self) -> UploadedArtifact:
-        """There are no more files. Raises `ArtifactUploadError` and `Interrupted`."""
+        """No more files follow. Raises `ArtifactUploadError` and `Interrupted`."""
         assert self._task is not None  # noqa: S101 - it was started
         self._queue.put(None)
         return await self._task
@@ -55,24 +53,8 @@ class Uploading:
             self._task.cancel()
 
 
-async def upload(
-    settings: Settings,
-    console: Console,
-    clock: Clock,
-    folder: Path,
-    files: Iterable[Path],
-    name: str,
-    *,
-    limits: UploadLimits,
-) -> UploadedArtifact:
-    """Upload these files of `folder` as a workflow artifact. Raises `ArtifactUploadError` and `Interrupted`."""
-    return await _upload(settings, console, clock, artifact_files(folder, dict.fromkeys(files)), name, limits)
-
-
 def artifact_files(folder: Path, files: Mapping[Path, Path | None]) -> list[ArtifactFile]:
     """Those that are there and in the folder, by their paths in it."""
-    from dbt_cloud_run.github.artifacts.archive import ArtifactFile
-
     return [
         ArtifactFile(path, path.relative_to(folder).as_posix(), files[path])
         for path in sorted(files)
@@ -80,7 +62,7 @@ def artifact_files(folder: Path, files: Mapping[Path, Path | None]) -> list[Arti
     ]
 
 
-async def _upload(
+async def upload(
     settings: Settings,
     console: Console,
     clock: Clock,
@@ -88,8 +70,7 @@ async def _upload(
     name: str,
     limits: UploadLimits = STEP_LIMITS,
 ) -> UploadedArtifact:
-    from dbt_cloud_run.github.artifacts.upload import upload_artifact
-
+    """Upload these files as the workflow artifact of this step. Raises `ArtifactUploadError` and `Interrupted`."""
     github = settings.github
     return await upload_artifact(
         files,

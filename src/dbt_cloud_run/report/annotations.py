@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from dbt_cloud_run.dbt.console_log import failure_lines
 from dbt_cloud_run.dbt.statuses import Kind, kind
 from dbt_cloud_run.report.facts import Facts
 from dbt_cloud_run.report.markdown.escape import one_line, plain
@@ -22,11 +23,10 @@ if TYPE_CHECKING:
 MESSAGE_LIMIT = 3_800
 """Characters; the platform cuts a message at 4,096."""
 
-# Every repetition has a bound: a message may be long, and is somebody else's.
+# Every repetition has a bound: a message may be long, and is not ours.
 _PATH = r"(?P<path>[\w./ -]{1,300}\.(?:sql|py|ya?ml|csv|md))"
 _KIND = r"[A-Z][A-Za-z ]{0,40} Error"
 _HEADER = re.compile(rf"\A{_KIND} in \w{{1,60}} [^\n(]{{0,600}}\({_PATH}\)")
-_ERROR = re.compile(rf"{_KIND}(?: in \w{{1,60}} [^\n(]{{0,600}}\([^)\n]{{1,300}}\))?\n(?:[ \t]+.*\n?|\n)*")
 _POINTED = re.compile(rf"(?:-->|\bat) {_PATH}:(?P<line>\d{{1,7}})\b")
 _JINJA_LINE = re.compile(r"^[ \t]+line (?P<line>\d{1,7})[ \t]*$", re.MULTILINE)
 _QUOTED_LINE = re.compile(r"^[ \t]*LINE \d+: ?(?P<code>.*\S)[ \t]*$", re.MULTILINE)
@@ -149,9 +149,7 @@ def _of_source(facts: Facts, row: FreshnessResult, level: AnnotationKind) -> Ann
 
 def _of_step(facts: Facts, files: _Files, step: Step, level: AnnotationKind) -> Annotation:
     """A step that failed before nodes ran: where dbt names the file that it could not compile, that file."""
-    log = plain(step.log)
-    error = _ERROR.search(log)
-    message = error.group().strip() if error else (facts.message or "The step failed.")
+    message = plain("\n".join(failure_lines(step.log))).strip() or facts.message or "The step failed."
     header = _HEADER.match(message)
     file = files.of_project(header["path"]) if header else None
     line = files.line(file, header["path"] if header else None, message)

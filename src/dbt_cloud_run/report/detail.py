@@ -1,4 +1,4 @@
-"""How much a report tells of each thing: the uncut one, the job summary, the pull request comment."""
+"""How much a report shows of each thing: the uncut one, the job summary, the pull request comment."""
 
 from __future__ import annotations
 

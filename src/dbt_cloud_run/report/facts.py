@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from dbt_cloud_run.dbt.statuses import BUILDABLE, Kind, is_failure
-from dbt_cloud_run.ledger.judgement import judged
+from dbt_cloud_run.ledger.judgement import failed_without_nodes, has_failed, is_empty, judged
 from dbt_cloud_run.model import Ending, NodeOutcome, RunState
 from dbt_cloud_run.report.reasons import reason
 from dbt_cloud_run.report.report import NodeInfo, Report
@@ -16,7 +16,7 @@ from dbt_cloud_run.report.report import NodeInfo, Report
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dbt_cloud_run.model import Attempt, FreshnessResult, NodeResult, Step
+    from dbt_cloud_run.model import Attempt, FreshnessResult, Step
 
 _SEARCH_LIMIT = (
     300_000  # nodes looked at for all failures together; beyond it a skipped node counts for one failure only
@@ -102,7 +102,7 @@ class Facts:
         return Counter(self.kinds.values())
 
     def info(self, unique_id: str) -> NodeInfo:
-        """The manifest's view of a node, or what its unique id (`<type>.<package>.<name>…`) tells."""
+        """The manifest's view of a node, or what its unique id (`<type>.<package>.<name>…`) shows."""
         found = self.data.nodes.get(unique_id) or _named_by_id(unique_id)
         name = self.shown_name(unique_id, found.name)
         return found if name == found.name else replace(found, name=name)
@@ -197,12 +197,24 @@ class Facts:
         return () if last is None or last.ending is not Ending.SUCCESS else self._steps_without_results(last)
 
     def _steps_without_results(self, attempt: Attempt) -> tuple[tuple[Attempt, Step], ...]:
-        return tuple(
-            (attempt, step)
+        return tuple((attempt, step) for step in failed_without_nodes(attempt))
+
+    @cached_property
+    def emptiness(self) -> str:
+        """That assets hold no rows because their step ran with `--empty`; empty where none do."""
+        steps = {
+            (attempt.run_id, step.index)
+            for attempt in self.data.outcome.attempts
             for step in attempt.steps
-            if step.state is RunState.ERROR
-            and not any(has_failed(step, node) for node in (step.results.nodes if step.results else ()))
-            and not any(is_failure(row.status) for row in step.freshness)
+            if is_empty(step)
+        }
+        count = sum((asset.run_id, asset.step) in steps for asset in self.data.assets)
+        if not count:
+            return ""
+        which = "The" if count == len(self.data.assets) else f"{count:,} of the {len(self.data.assets):,}"
+        return (
+            f"{which} assets were built with --empty, which reads no rows of their inputs, so they are empty; only "
+            "incremental models and snapshots keep the rows that they had."
         )
 
     @cached_property
@@ -223,11 +235,6 @@ class Facts:
             if step.distrusted
         )
         return tuple(dict.fromkeys((*self.data.warnings, *own, *distrusted)))
-
-
-def has_failed(step: Step, node: NodeResult) -> bool:
-    """Whether this result of the step is a failure."""
-    return judged(node.status, step.state) is Kind.FAILED
 
 
 def _name_in_package(unique_id: str) -> str:

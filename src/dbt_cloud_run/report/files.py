@@ -1,6 +1,6 @@
 """The files that the action itself writes: assets, result, summary, and the run results of all attempts as one.
 
-Every file appears whole or not at all, and without the secrets that somebody's text may quote.
+Every file appears whole or not at all, and without the secrets that a text from elsewhere may quote.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from dbt_cloud_run.redaction import redact_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from dbt_cloud_run.model import Asset, Attempt, Ledger, NodeOutcome, StepResults
+    from dbt_cloud_run.assets.asset import Asset
+    from dbt_cloud_run.model import Attempt, Ledger, NodeOutcome, StepResults
 
 MERGED_FROM_VARIABLE = "DBT_CLOUD_RUN_MERGED_FROM"
 _SCHEMA = "https://schemas.getdbt.com/dbt/run-results/v6.json"

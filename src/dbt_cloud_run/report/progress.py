@@ -26,12 +26,12 @@ _NODE_LINE = re.compile(
 _NEW_INVOCATION = re.compile(r"Running with dbt|\bConcurrency: \d+ threads")
 _DOTS = re.compile(r"(?<!\s)\s*\.{2,}.*|(?<!\s)\s*\[[^\]]*\]\s*$")
 _RUNNING_SHOWN = 3
-_NAME_SEEN = 500  # characters of a line in which a node's name is sought
+_NAME_SEEN = 500  # characters of a line that are searched for a node's name
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a step is, as its log tells: nodes done of nodes known, and the names of those that are running."""
+    """How far a step is, as its log shows: nodes done of nodes known, and the names of those that are running."""
 
     done: int
     total: int
@@ -39,7 +39,7 @@ class Progress:
 
 
 def read_progress(log: str) -> Progress | None:
-    """Progress from the log of a running step, or from the end of it; None when it tells none.
+    """Progress from the log of a running step, or from the end of it; None when it shows none.
 
     Nodes are numbered in the order of their start: those that have started and are not running are done. Of a node
     whose start is above the part of the log at hand nothing is known, and it counts as done.
@@ -120,6 +120,8 @@ def result_lines(data: Report, *, with_reason: bool = True) -> list[str]:
         lines.append(
             f"{plural(facts.counts.total(), 'node')}: {counts}; {plural(len(data.assets), 'asset')} materialized"
         )
+    if facts.emptiness:
+        lines.append(facts.emptiness)
     for title, nodes in (("failed", facts.ranked), ("recovered", facts.recovered)):
         lines += [f"  {title}: {one_line(found.unique_id, 200)}" for found in nodes[:20]]
         if len(nodes) > 20:

@@ -5,12 +5,18 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
-from dbt_cloud_run.model import CancelledBy, Ending, FateKind, Invariant
+from dbt_cloud_run.dbt.console_log import failure_lines
+from dbt_cloud_run.invariants import Invariant
+from dbt_cloud_run.ledger.judgement import failed_without_nodes, is_failed_set_up
+from dbt_cloud_run.model import CancelledBy, Ending, FateKind
 
 if TYPE_CHECKING:
-    from dbt_cloud_run.model import Attempt, Contradiction, Fate, Interruption, LimitReached, Outcome
+    from dbt_cloud_run.invariants import Contradiction
+    from dbt_cloud_run.model import Attempt, Fate, Interruption, LimitReached, Outcome
 
 _MOST_NODES = 5
+_MOST_LINES = 5
+_LONGEST_NAME = 120
 
 
 def reason(outcome: Outcome) -> tuple[str, str]:
@@ -36,8 +42,25 @@ def _ending(last: Attempt, ending: Ending) -> str:
         Ending.SUPERSEDED: _superseded(last),
         Ending.TIMED_OUT: f"Run {last.run_id} reached dbt Cloud's own time limit.",
     }
+    if ending is Ending.CANCELLED and is_failed_set_up(last):
+        words[ending] = f"Run {last.run_id} failed while it was set up, which dbt Cloud reports as cancelled."
+    if ending not in words:
+        return ""
     said = f" dbt Cloud's message: {last.status_message}" if last.status_message else ""
-    return words[ending] + said if ending in words else ""
+    return words[ending] + said + _failed_step(last)
+
+
+def _failed_step(last: Attempt) -> str:
+    """The first step that failed without a failed node to show for it, and the lines of its log that say why."""
+    step = next(iter(failed_without_nodes(last)), None)
+    if step is None:
+        return ""
+    name = " ".join((step.command or step.name).split())
+    name = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+    lines = failure_lines(step.log)
+    more = ["…"] if len(lines) > _MOST_LINES else []
+    why = "\n".join((*(line.strip() for line in lines[:_MOST_LINES]), *more))
+    return f" Step {step.index} ({name}) failed{': ' + why if why else '.'}"
 
 
 def _cancelled(last: Attempt) -> str:
@@ -94,7 +117,8 @@ def fate_words(fate: Fate, *, has_post_step: bool = False) -> str:
     """What became of a run. `has_post_step`: the step ends now, and its post step continues with the run."""
     run = f"Run {fate.run_id}" if fate.run_id is not None else "The run"
     if fate.kind is FateKind.LEFT_ALONE:
-        return f"{run} goes on in dbt Cloud: {fate.why}."
+        perhaps = "" if fate.run_id is not None else " if it was started, which is not known"
+        return f"{run} goes on in dbt Cloud{perhaps}: {fate.why}."
     if fate.kind is FateKind.CANCELLED:
         return f"{run} was cancelled, and dbt Cloud reports that it has ended."
     if fate.kind is FateKind.HAD_ENDED:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from dbt_cloud_run.assets.asset import Asset
 from dbt_cloud_run.github.checkout import Checkout
 from dbt_cloud_run.github.events import Nothing, Subject
-from dbt_cloud_run.model import Asset, Outcome
+from dbt_cloud_run.model import Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,6 +41,7 @@ class Case(Enum):
     LINT = auto()
     OPERATION = auto()
     NO_RESULTS = auto()
+    UNREAD_RESULTS = auto()
     HOPELESS_LOG = auto()  # no node is known to have failed, and the log shows a failure that would happen again
     FRESHNESS = auto()
     STALE = auto()  # every failed source is too old, or would fail again
@@ -60,7 +61,8 @@ class Situation:
     """What is known beyond the step itself.
 
     `done`: node → index of the last step in which it succeeded. `filled`: microbatch model → the batches that
-    succeeded, with the index of their step. `built`: the nodes whose relation this run has built.
+    succeeded, with the index of their step. `built`: the nodes whose relation this run has built. `unread`: index of a
+    step (None: of any) → why its results could not be read.
     """
 
     takes_all: bool
@@ -70,6 +72,11 @@ class Situation:
     version: tuple[int, int] | None = None
     filled: Mapping[str, tuple[tuple[int, Window], ...]] = field(default_factory=dict)
     built: frozenset[str] = frozenset()
+    unread: Mapping[int | None, str] = field(default_factory=dict)
+
+    def why_unread(self, step: Step) -> str:
+        """Why results that the step may have could not be read; empty where it has none."""
+        return self.unread.get(step.index) or self.unread.get(None) or ""
 
     def is_done(self, unique_id: str, step: Step) -> bool:
         """Whether the node succeeded after this step: a microbatch model, with all of its batches."""
@@ -135,6 +142,8 @@ def needs_of(asked: AskedStep, situation: Situation) -> Needs:
         return _needs_of_freshness(step, situation)
     if step.results is None:
         case = Case.HOPELESS_LOG if situation.is_hopeless_log(step) else Case.NO_RESULTS
+        if case is Case.NO_RESULTS and not step.distrusted and (why := situation.why_unread(step)):
+            return Needs(case=Case.UNREAD_RESULTS, detail=why.rstrip("."))
         return Needs(case=case, detail=step.distrusted or "")
     return _Results(asked, step, situation).needs()
 

@@ -78,6 +78,7 @@ def plan_retry(
         done=_done(attempt.steps) | {node: _LATER for one in later for node in _done(one.steps)},
         filled=_filled(attempt, later),
         built=frozenset(node for one in (attempt, *earlier, *later) for node in _built(one.steps)),
+        unread={one.step: one.why for one in attempt.unknown if one.kind is UnknownKind.RESULTS},
     )
     projects = _Projects(attempt, manifest, manifests or {})
     steps = _with_gate([plan_step(asked, projects.of(asked.step, situation)) for asked in aligned.asked])

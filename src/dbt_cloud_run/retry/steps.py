@@ -41,6 +41,7 @@ _DECISIONS: Mapping[Case, _Decision] = {
         (_WHOLE, "the macro failed, and every failure is retried"),
     ),
     Case.NO_RESULTS: _Decision(_WHOLE, "it has no results"),
+    Case.UNREAD_RESULTS: _Decision(_WHOLE, "its results could not be read: {detail}"),
     Case.HOPELESS_LOG: _Decision(_DROP, "its log shows a failure that would happen again"),
     Case.FRESHNESS: _Decision(_WHOLE, "it failed, and is run as a whole"),
     Case.STALE: _Decision(_DROP, "every failure in it is deterministic"),

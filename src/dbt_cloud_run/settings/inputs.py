@@ -97,12 +97,14 @@ _WHICH_RUN = (
         description="Exact name of the job, if `job-id` is not given; must be unique.",
     ),
     Input(
-        name="project-name", parse=parsing.line, description="Exact name of the project in which `job-name` is sought."
+        name="project-name",
+        parse=parsing.line,
+        description="Exact name of the project in which to search for `job-name`.",
     ),
     Input(
         name="environment-name",
         parse=parsing.line,
-        description="Exact name of the environment in which `job-name` is sought.",
+        description="Exact name of the environment in which to search for `job-name`.",
     ),
     Input(
         name="run-id",
@@ -113,14 +115,14 @@ _WHICH_RUN = (
         name="reuse",
         parse=parsing.choice("never", "same-commit"),
         default="never",
-        description="`same-commit`: take up an active or successful run of the job for this commit, if there is one.",
+        description="`same-commit`: attach to an active or successful run of the job for this commit, if there is one.",
     ),
     Input(
         name="resume",
         parse=parsing.choice("unfinished", "all", "off"),
         default="unfinished",
         description=(
-            "When the workflow run is re-run, take up the dbt Cloud run that this step started before: "
+            "When the workflow run is re-run, continue with the dbt Cloud run that this step started before: "
             "`unfinished` unless it succeeded, `all` in any case, `off` never."
         ),
     ),
@@ -225,7 +227,7 @@ _RETRIES = (
         name="fail-on-error",
         parse=parsing.boolean,
         default="true",
-        description="`false`: a failed dbt run leaves the step green; the outputs tell.",
+        description="`false`: a failed dbt run leaves the step green; check the outputs.",
     ),
 )
 
@@ -260,7 +262,7 @@ _PUBLISHED = (
         name="artifact-name",
         parse=parsing.artifact_name,
         computed="dbt-cloud-run-<job-id>-<run-id>",
-        description="Name of the workflow artifact.",
+        description="Name of the workflow artifact; `<run-id>` in the default is that of the first attempt.",
     ),
     Input(
         name="artifact-retention-days",

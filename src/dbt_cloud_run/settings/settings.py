@@ -194,14 +194,14 @@ class _Reader:
     def _check_which_run(self, values: Mapping[str, Any]) -> None:
         chosen = [name for name in ("job-id", "job-name", "run-id") if self._has(name)]
         if not chosen and (self._has("api-token") or self._must_have_token(values)):
-            self._problem("job-id", "is missing. Give job-id, or job-name, or run-id to take up a run that exists.")
+            self._problem("job-id", "is missing. Give job-id, or job-name, or run-id to attach to an existing run.")
         if "job-name" in chosen and len(chosen) > 1:
             self._problem(
                 "job-name", f"cannot be given together with {' and '.join(sorted({*chosen} - {'job-name'}))}."
             )
         for name in ("project-name", "environment-name"):
             if self._has(name) and "job-name" not in chosen:
-                self._problem(name, "says where job-name is sought, but job-name is not given.")
+                self._problem(name, "limits the search for job-name, but job-name is not given.")
 
     def _path(self, name: str, text: str) -> str | None:
         try:

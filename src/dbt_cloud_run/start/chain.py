@@ -28,12 +28,10 @@ class Chain:
     @property
     def is_partial(self) -> bool:
         """Whether its last run was not asked for everything that had failed before it."""
-        for run in reversed(self.runs):
-            # dbt Cloud's own retry takes all of the run that it retries, and no more.
-            if run.retrying_run_id is None:
-                tag = tag_of(run)
-                return tag is not None and tag.is_partial
-        return False
+        is_partial = False
+        for run in self.runs:
+            is_partial = is_partial_after(run, is_partial)
+        return is_partial
 
     @property
     def needs_retry(self) -> bool:
@@ -52,6 +50,17 @@ class AmbiguousChainError(Exception):
 def tag_of(run: Run) -> Tag | None:
     """The tag in a run's cause; None where the run has no trigger or no tag of this program."""
     return parse_tag(run.trigger.cause if run.trigger else None)
+
+
+def is_partial_after(run: Run, is_partial: bool) -> bool:
+    """Whether a run was not asked for everything that had failed before it; `is_partial` is that of the run before it.
+
+    dbt Cloud's own retry takes all that the run before it was asked for, and no more.
+    """
+    if run.retrying_run_id is not None:
+        return is_partial
+    tag = tag_of(run)
+    return tag is not None and tag.is_partial
 
 
 def find_chain(runs: Sequence[Run], key: RunKey, run_attempt: int) -> Chain | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
 from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.errors import CloudError, Forbidden, Unreachable
@@ -18,7 +17,8 @@ from dbt_cloud_run.errors import ConfigError
 from dbt_cloud_run.github.events import MergeGroup, Nothing, PullRequest, Subject, Unreadable
 from dbt_cloud_run.model import TriggerOverrides
 from dbt_cloud_run.settings.settings import Settings
-from dbt_cloud_run.start.chain import chain_of
+from dbt_cloud_run.start.attached import check_overrides
+from dbt_cloud_run.start.chain import Chain, chain_of
 from dbt_cloud_run.start.heads import head_of
 from dbt_cloud_run.start.jobs import resolve_job
 from dbt_cloud_run.start.once import NewRun
@@ -36,19 +36,13 @@ _WARNING_BUDGET = 5.0
 """Seconds for a read that only a warning depends on."""
 
 
-class Action(StrEnum):
-    """What the step begins with."""
-
-    START = "start a new run"
-    ATTACH = "attach to a run"
-    RETRY = "retry what failed in earlier runs"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What the step begins with, and all that its requests are made of."""
+    """What the step begins with, and all that its requests are made of.
 
-    action: Action
+    It attaches to `run`; or, without one, retries what failed in the last of the runs `before`; or starts a new run.
+    """
+
     job_id: int
     tag: Tag
     cause: str
@@ -58,20 +52,24 @@ class Decision:
     baseline_id: int | None = 0
     # Seconds that comparable runs took lately, newest first.
     history: tuple[float, ...] = ()
-    # With ATTACH: the run.
     run: Run | None = None
     # Whether this step started the run, now or in an earlier attempt of the workflow run.
     is_ours: bool = True
     # Runs of an earlier attempt of the workflow run, oldest first; their results are read before anything else.
     before: tuple[Run, ...] = ()
-    takes_every_failure: bool = False
     # What the event is about, with the head of a pull request as far as it was looked up.
     subject: Subject = field(default_factory=Nothing)
     notes: tuple[str, ...] = ()
 
-    def is_of_earlier_attempt(self, run: Run) -> bool:
-        """Whether an earlier attempt of the workflow run started this run."""
-        return bool(self.tag.root) and self.run is not None and run.id == self.run.id
+    @property
+    def is_new(self) -> bool:
+        """Whether the step starts a new run."""
+        return self.run is None and not self.before
+
+    @property
+    def is_continued(self) -> bool:
+        """Whether the step goes on with what an earlier attempt of the workflow run started."""
+        return self.tag.root is not None
 
     def new_run(self) -> NewRun:
         """The request that starts the first run."""
@@ -96,7 +94,6 @@ async def decide(settings: Settings, client: CloudClient, reader: Reader, *, dea
     subject = await _subject(settings, reader, job)
     overrides = _overrides(settings, job_id, job, subject)
     decision = Decision(
-        action=Action.START,
         job_id=job_id,
         tag=Tag.new(_key(settings, job_id, overrides), settings.github.run_attempt),
         cause=settings.cause,
@@ -154,21 +151,25 @@ def _resumed(settings: Settings, decision: Decision, recent: tuple[Run, ...]) ->
     resume = decide_resume(recent, decision.tag.key, mode=settings.resume, run_attempt=attempt)
     if attempt > 1:
         _logger.info("Re-run of the workflow: %s, because %s.", resume.action.value, resume.reason)
-    chain = resume.chain
-    if chain is None:
+    if resume.chain is None:
         return None
-    decision = replace(
-        decision,
-        action=Action.ATTACH,
-        tag=replace(decision.tag, root=chain.root_id),
-        notes=(f"Resumed: {resume.reason}.",),
-    )
-    if resume.action is not ResumeAction.RETRY:
-        return replace(decision, run=chain.last, before=chain.runs[:-1])
-    if not settings.targeted_retries:
+    is_retried = resume.action is ResumeAction.RETRY
+    if is_retried and not settings.targeted_retries:
         _logger.info("targeted-retries is 0, so its failures cannot be retried: the job is triggered instead.")
         return None
-    return replace(decision, action=Action.RETRY, before=chain.runs, takes_every_failure=True)
+    return _continued(decision, resume.chain, is_retried=is_retried, note=f"Resumed: {resume.reason}.")
+
+
+def _continued(decision: Decision, chain: Chain, *, is_retried: bool, note: str) -> Decision:
+    """Go on with a chain: retry what failed in its last run, or attach to that run."""
+    return replace(
+        decision,
+        tag=replace(decision.tag, root=chain.root_id),
+        run=None if is_retried else chain.last,
+        is_ours=True,
+        before=chain.runs if is_retried else chain.runs[:-1],
+        notes=(*decision.notes, note),
+    )
 
 
 def _reused(settings: Settings, decision: Decision, recent: tuple[Run, ...]) -> Decision | None:
@@ -180,7 +181,7 @@ def _reused(settings: Settings, decision: Decision, recent: tuple[Run, ...]) -> 
         return None
     note = f"Attached to run {run.id} of the same commit instead of starting one ({run.state.value})."
     _logger.info("%s", note)
-    return replace(decision, action=Action.ATTACH, run=run, is_ours=False, overrides=run.overrides, notes=(note,))
+    return replace(decision, run=run, is_ours=False, overrides=run.overrides, notes=(note,))
 
 
 async def _attach_by_id(
@@ -196,10 +197,10 @@ async def _attach_by_id(
             f"Run {run_id} belongs to job {job_id}, and job-id is {settings.job_id}.",
             "Leave job-id out, or correct one of the two.",
         )
+    check_overrides(settings.overrides, run)
     note = f"Attached to run {run_id} instead of starting one ({run.state.value})."
     _logger.info("%s", note)
     decision = Decision(
-        action=Action.ATTACH,
         job_id=job_id,
         run=run,
         is_ours=False,
@@ -224,16 +225,9 @@ def _resumed_retries(settings: Settings, decision: Decision, root: Run, recent: 
     last = chain.last
     _logger.info("Re-run of the workflow: run %s, its retry, is %s.", last.id, last.state.value)
     note = f"Resumed: run {last.id} is the retry of it that an earlier attempt of this step started."
-    decision = replace(
-        decision,
-        is_ours=True,
-        tag=replace(decision.tag, root=root.id),
-        baseline_id=max(run.id for run in (*recent, root)),
-        notes=(*decision.notes, note),
-    )
-    if chain.needs_retry and settings.targeted_retries:
-        return replace(decision, action=Action.RETRY, run=None, before=chain.runs, takes_every_failure=True)
-    return replace(decision, run=last, before=chain.runs[:-1])
+    decision = replace(decision, baseline_id=max(run.id for run in (*recent, root)))
+    is_retried = chain.needs_retry and settings.targeted_retries > 0
+    return _continued(decision, chain, is_retried=is_retried, note=note)
 
 
 async def _job_id_by_name(settings: Settings, client: CloudClient, reader: Reader, deadline: float | None) -> int:

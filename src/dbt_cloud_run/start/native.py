@@ -20,7 +20,7 @@ _REFUSED_FOR_GOOD = (
 
 async def native_refusal(client: CloudClient, reader: Reader, run_id: int, deadline: float | None) -> str | None:
     """Why dbt Cloud would not retry this run; None if it would. `deadline` is monotonic."""
-    reason = "dbt Cloud gives no reason"
+    reason = "dbt Cloud names no reason"
     for look in range(LOOKS):
         if look:
             await reader.clock.sleep(PAUSE)

@@ -245,13 +245,10 @@ class _Start:
                 # It may be refused because the request before it took effect.
                 found = await self._look_for_window(error)
                 if found is None:
-                    raise self._refused_after_all(error) from error
+                    raise (self._unconfirmed(error) if isinstance(self.request, NativeRetry) else error) from error
             if found is not None:
                 _logger.info("Run %s had been started by the lost request: this step uses it.", found.id)
                 return found
-
-    def _refused_after_all(self, error: CloudError) -> CloudError:
-        return self._unconfirmed(error) if isinstance(self.request, NativeRetry) else error
 
     async def _wait_for_rate_limit(self) -> None:
         """A 429 to any other request holds this one back, too: the limit is the account's."""

@@ -136,7 +136,7 @@ def _built_beside(
 
 
 def _without_commit(job_type: str | None, filled: TriggerOverrides, job_id: int) -> Iterator[str]:
-    """A sentence for a continuous integration job that nothing tells what to build."""
+    """A sentence for a continuous integration job that no input and no event says what to build."""
     if job_type != CI or filled.git_sha or filled.git_branch:
         return
     where = filled.schema_override or (

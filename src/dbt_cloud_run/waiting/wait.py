@@ -147,9 +147,9 @@ class _Wait:
         return elapsed >= STEPS_FROM and self._now() - self._steps_at >= pause
 
     def _has_run_for(self, run: Run) -> float:
-        """Seconds since it left the queue, as dbt Cloud reports."""
-        begun = run.dequeued_at or run.started_at
-        return max((self._reader.clock.utcnow() - begun).total_seconds(), 0.0) if begun else 0.0
+        """Seconds since it left the queue, by dbt Cloud's own clock; 0 where that is not known."""
+        begun, server_now = run.dequeued_at or run.started_at, self._client.server_now()
+        return max((server_now - begun).total_seconds(), 0.0) if begun and server_now else 0.0
 
     def _queue_end(self) -> float | None:
         if self._queued_since is None or self._limits.queue is None:

@@ -70,7 +70,7 @@ def fit(sections: Sequence[Section], budget: int) -> tuple[str, LeftOut]:
     """The sections in their order within `budget` bytes, and what was left out.
 
     Room is given in order of importance. A section too long takes no more than half of what is left, so that thousands
-    of failures do not push out everything else; what nobody needs goes to the sections that were cut.
+    of failures do not push out everything else; what no section needs goes to the sections that were cut.
     """
     wholes = [section.whole() for section in sections]
     sizes = [size(whole) for whole in wholes]

@@ -26,6 +26,8 @@ def headline(facts: Facts) -> Section:
     outcome = facts.data.outcome
     if outcome.unknown_runs:
         parts.append(_incomplete(outcome.unknown_runs))
+    if facts.emptiness:
+        parts.append(f"⚠️ {escape.text(facts.emptiness, 500)}\n")
     said = [_lines(words) for words in facts.reason if words]
     if said:
         parts.append(" ".join(said) + "\n")

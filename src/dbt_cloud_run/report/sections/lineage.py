@@ -1,7 +1,7 @@
 """The lineage as a Mermaid flowchart, within the renderer's limits: what explains a failure first.
 
 Limits: Mermaid's own are 50,000 characters and 500 edges, and a diagram cannot raise them (mermaid.js.org,
-`maxTextSize`, `maxEdges`); beyond about a hundred nodes nobody can read it anyway.
+`maxTextSize`, `maxEdges`); beyond about a hundred nodes it is not legible.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from dbt_cloud_run.report.wording import ICONS, RECOVERED_ICON, UNKNOWN, duratio
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from dbt_cloud_run.model import Asset
+    from dbt_cloud_run.assets.asset import Asset
     from dbt_cloud_run.report.detail import Detail
     from dbt_cloud_run.report.facts import Facts
 
@@ -44,6 +44,8 @@ def materialized(facts: Facts, detail: Detail) -> Section | None:
     groups = _groups_with_rows(facts)
     where = f"In {escape.code(home, 160)} where nothing else is said." if (home := _home(assets)) else ""
     note = f"{where} {_ORDER_NOTE if len(assets) > 1 else ''}".strip()
+    if facts.emptiness:
+        note = f"⚠️ {escape.text(facts.emptiness, 500)} {note}".strip()
     blocks = [Block([f"{note}\n\n"], noun="note")] if note else []
     if len(assets) <= detail.open_rows:
         rows = [row for group in groups for row in _under_its_folder(*group)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbt_cloud_run.dbt.verbs import verb_named
-from dbt_cloud_run.report.facts import has_failed
+from dbt_cloud_run.ledger.judgement import has_failed
 from dbt_cloud_run.report.markdown import escape
 from dbt_cloud_run.report.markdown.layout import Block, Section
 from dbt_cloud_run.report.sections.remembered import remembered

@@ -1,0 +1,64 @@
+"""What is asked for beside `run-id`, compared with what the run says of itself."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+from dbt_cloud_run.cloud.models import Run
+from dbt_cloud_run.errors import InputProblem, InvalidInputsError
+from dbt_cloud_run.model import TriggerOverrides
+
+_logger = logging.getLogger(__name__)
+
+_HASH = re.compile(r"[0-9a-f]{7,64}", re.IGNORECASE)
+_LONGEST = 200
+
+
+def check_overrides(given: TriggerOverrides, run: Run) -> None:
+    """Compare the overrides that are given with those of the run that the step attaches to.
+
+    Warns of those that the run does not state. Raises `InvalidInputsError` with all that it states otherwise. Source:
+    the contract's input `run-id`.
+    """
+    stated = _stated(run)
+    problems, unsaid = [], []
+    for field, value in given.body().items():
+        name = field.replace("_", "-")
+        if field not in stated:
+            unsaid.append(name)
+        elif not _is_same(field, value, stated[field]):
+            problems.append(
+                InputProblem(
+                    name, f"is {_shown(value)}, and run-id {run.id} has {_shown(stated[field])}. Leave one of them out."
+                )
+            )
+    if problems:
+        raise InvalidInputsError(tuple(problems))
+    if unsaid:
+        _logger.warning(
+            "dbt Cloud does not say whether run %s was started with %s: no override changes a run that exists.",
+            run.id,
+            ", ".join(unsaid),
+        )
+
+
+def _stated(run: Run) -> dict[str, object]:
+    """What the run says of itself: its trigger's overrides, and the commit and branch that it built."""
+    built = {"git_sha": run.git_sha, "git_branch": run.git_branch}
+    return {name: value for name, value in built.items() if value} | run.overrides.body()
+
+
+def _is_same(field: str, given: object, stated: object) -> bool:
+    if field != "git_sha":
+        return given == stated
+    one, other = str(given).lower(), str(stated).lower()
+    if _HASH.fullmatch(one) and _HASH.fullmatch(other):
+        return one.startswith(other) or other.startswith(one)
+    return one == other
+
+
+def _shown(value: object) -> str:
+    text = " ; ".join(value) if isinstance(value, list) else str(value)
+    text = " ".join(text.split())
+    return repr(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…")

@@ -1,0 +1,219 @@
+"""Which run a step is about: what is read for it, and what is decided. Real requests, and nothing is ever started."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from standins.cloud_server import JOB, TOKEN, CloudServer, FakeClock
+from tests.support.told_cloud import ToldCloud, told
+
+from dbt_cloud_run.cloud.retrying import Reader
+from dbt_cloud_run.errors import ConfigError
+from dbt_cloud_run.settings.settings import Settings
+from dbt_cloud_run.start.decide import Decision, decide
+from dbt_cloud_run.start.tag import Tag, cause_text
+
+SUCCESS, ERROR, RUNNING = 10, 20, 3
+SHA = "a" * 40
+PULL_REQUEST = {
+    "pull_request": {
+        "number": 5,
+        "state": "open",
+        "head": {"sha": SHA, "repo": {"full_name": "acme/shop"}},
+        "base": {"repo": {"full_name": "acme/shop"}},
+    }
+}
+
+
+async def decided(
+    server: CloudServer, *, attempt: int = 1, event: tuple[str, Path] | None = None, **inputs: str
+) -> Decision:
+    given = {"api-token": TOKEN, "account-id": "1", "host": f"http://127.0.0.1:{server.port}", "job-id": str(JOB)}
+    given |= {name.replace("_", "-"): value for name, value in inputs.items()}
+    environ = {f"INPUT_{name.upper()}": value for name, value in given.items() if value}
+    environ |= {"GITHUB_RUN_ID": "42", "GITHUB_RUN_ATTEMPT": str(attempt), "GITHUB_REPOSITORY": "acme/shop"}
+    environ |= {"GITHUB_JOB": "dbt", "GITHUB_ACTION": "__self", "GITHUB_SHA": SHA}
+    if event is not None:
+        environ |= {"GITHUB_EVENT_NAME": event[0], "GITHUB_EVENT_PATH": str(event[1])}
+    clock = FakeClock()
+    async with server.client(clock, read_timeout=20.0) as client:
+        decision = await decide(Settings.from_environ(environ), client, Reader(clock), deadline=None)
+    assert server.count("POST", ".*") == 0
+    return decision
+
+
+def decide_at(server: CloudServer, **options: Any) -> Decision:
+    async def deciding() -> Decision:
+        async with server:
+            return await decided(server, **options)
+
+    return asyncio.run(deciding())
+
+
+def of_this_step(server: CloudServer, status: int, **fields: Any) -> dict[str, Any]:
+    """A run that this step has started in the first attempt of the workflow run."""
+    decision = decide_at(server)
+    server.requests.clear()
+    return server.add_run(status=status, cause=cause_text(decision.tag, "nightly"), **fields)
+
+
+def test_the_baseline_and_the_usual_durations_come_from_one_list() -> None:
+    server = CloudServer()
+    for seconds in (300, 320, 310):
+        server.add_run(status=SUCCESS, run_duration=f"00:05:{seconds - 300:02}")
+    newest = server.add_run(status=ERROR)
+    decision = decide_at(server)
+    assert decision.is_new
+    assert decision.baseline_id == newest["id"]
+    assert decision.history == (310, 320, 300), "newest first"
+    assert server.count("GET", "/runs/$") == 1
+
+
+def test_a_job_that_has_never_run_has_no_baseline() -> None:
+    decision = decide_at(CloudServer(), schema_override="here", cause="because")
+    assert (decision.is_new, decision.baseline_id, decision.history) == (True, 0, ())
+    request = decision.new_run()
+    assert request.body == {"cause": f"{decision.tag} because", "schema_override": "here"}
+
+
+# -- attaching by id
+
+
+def test_a_run_is_attached_to_by_its_id_with_its_own_overrides_and_job() -> None:
+    server = CloudServer()
+    theirs = server.add_run(status=RUNNING, schema_override="theirs")
+    decision = decide_at(server, run_id=str(theirs["id"]), job_id="")
+    assert (decision.is_ours, decision.is_continued, decision.job_id) == (False, False, JOB)
+    assert decision.run is not None
+    assert decision.run.id == decision.baseline_id == theirs["id"]
+    assert decision.overrides.schema_override == "theirs", "a retry sends them again"
+    assert [request.path for request in server.requests] == [f"/api/v2/accounts/1/runs/{theirs['id']}/"]
+
+
+def test_a_run_of_another_job_than_the_one_that_is_named_is_refused() -> None:
+    server = CloudServer()
+    theirs = server.add_run(status=RUNNING, job_definition_id=8)
+    with pytest.raises(ConfigError, match=f"belongs to job 8, and job-id is {JOB}"):
+        decide_at(server, run_id=str(theirs["id"]))
+
+
+def test_a_run_that_names_no_job_needs_the_input() -> None:
+    server = CloudServer()
+    theirs = server.add_run(status=RUNNING, job_definition_id=None)
+    with pytest.raises(ConfigError, match="does not say to which job"):
+        decide_at(server, run_id=str(theirs["id"]), job_id="")
+    assert decide_at(server, run_id=str(theirs["id"])).job_id == JOB
+
+
+def test_the_retry_that_an_earlier_attempt_made_of_an_attached_run_is_continued() -> None:
+    server = CloudServer()
+    theirs = server.add_run(status=ERROR)
+    first = decide_at(server, run_id=str(theirs["id"]))
+    tag = first.tag.for_retry(theirs["id"])
+    retry = server.add_run(status=RUNNING, cause=str(tag))
+    again = decide_at(server, run_id=str(theirs["id"]), attempt=2)
+    assert (again.is_continued, again.is_ours) == (True, True)
+    assert again.run is not None
+    assert again.run.id == retry["id"]
+    assert [run.id for run in again.before] == [theirs["id"]]
+    retry["status"] = ERROR
+    failed = decide_at(server, run_id=str(theirs["id"]), attempt=2)
+    assert (failed.is_new, failed.run) == (False, None)
+    assert [run.id for run in failed.before] == [theirs["id"], retry["id"]]
+    off = decide_at(server, run_id=str(theirs["id"]), attempt=2, resume="off")
+    assert off.run is not None
+    assert off.run.id == theirs["id"]
+
+
+# -- reuse and resume
+
+
+def test_a_run_of_the_same_commit_is_reused_only_where_it_is_asked_for() -> None:
+    server = CloudServer()
+    theirs = server.add_run(status=SUCCESS, git_sha=SHA, schema_override="s")
+    asked = {"git_sha": SHA, "schema_override": "s"}
+    decision = decide_at(server, reuse="same-commit", **asked)
+    assert (decision.is_continued, decision.is_ours) == (False, False)
+    assert decision.run is not None
+    assert decision.run.id == theirs["id"]
+    assert any(f"run {theirs['id']}" in note for note in decision.notes)
+    assert decide_at(server, **asked).is_new
+    assert decide_at(server, reuse="same-commit", **asked | {"git_sha": "b" * 40}).is_new
+
+
+def test_a_rerun_retries_the_run_that_failed_and_asks_who_cancelled_it() -> None:
+    server = CloudServer()
+    failed = of_this_step(server, ERROR)
+    decision = decide_at(server, attempt=2)
+    assert (decision.is_new, decision.run, decision.tag.root) == (False, None, failed["id"])
+    assert [run.id for run in decision.before] == [failed["id"]]
+    (request,) = (request for request in server.requests if request.path.endswith("/runs/"))
+    assert "audit" in request.query["include_related"]
+    assert decision.baseline_id == failed["id"]
+
+
+def test_a_rerun_waits_for_the_run_that_is_active() -> None:
+    server = CloudServer()
+    active = of_this_step(server, RUNNING)
+    decision = decide_at(server, attempt=2)
+    assert (decision.is_continued, decision.is_ours, decision.before) == (True, True, ())
+    assert decision.run is not None
+    assert decision.run.id == active["id"]
+
+
+@pytest.mark.parametrize(
+    ("status", "inputs"),
+    [(ERROR, {"targeted_retries": "0"}), (ERROR, {"resume": "off"}), (SUCCESS, {}), (ERROR, {"threads_override": "3"})],
+)
+def test_a_rerun_triggers_the_job_where_nothing_is_to_be_continued(status: int, inputs: dict[str, str]) -> None:
+    server = CloudServer()
+    of_this_step(server, status)
+    decision = decide_at(server, attempt=2, **inputs)
+    assert (decision.is_new, decision.tag.root, decision.before) == (True, None, ())
+
+
+def test_a_rerun_that_continues_wins_over_a_reuse() -> None:
+    server = CloudServer()
+    failed = of_this_step(server, ERROR)
+    server.add_run(status=RUNNING, git_sha=SHA)
+    decision = decide_at(server, attempt=2, reuse="same-commit")
+    assert (decision.run, [run.id for run in decision.before]) == (None, [failed["id"]])
+
+
+# -- dbt Cloud's own Git webhook
+
+
+@pytest.mark.parametrize(
+    ("triggers", "reuse", "warned"),
+    [
+        ({"github_webhook": True}, "never", True),
+        ({"git_provider_webhook": True}, "never", True),
+        ({"github_webhook": True}, "same-commit", False),
+        ({"github_webhook": False}, "never", False),
+    ],
+)
+def test_a_job_that_the_git_webhook_triggers_too_is_warned_of(
+    triggers: dict[str, bool], reuse: str, warned: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    payload = tmp_path / "event.json"
+    payload.write_text(json.dumps(PULL_REQUEST), encoding="utf-8")
+    server = ToldCloud([told(RUNNING)], {"job_type": "ci", "triggers": triggers})
+    with caplog.at_level(logging.WARNING, logger="dbt_cloud_run"):
+        decision = decide_at(server, event=("pull_request", payload), reuse=reuse)
+    assert any("Git webhook" in record.message for record in caplog.records) is warned
+    assert decision.overrides.github_pull_request_id == 5
+    assert decision.overrides.git_sha == SHA
+
+
+def test_the_tag_has_the_attempt_of_the_workflow_run_and_a_nonce_of_its_own() -> None:
+    server = CloudServer()
+    first, second = decide_at(server), decide_at(server, attempt=2)
+    assert (first.tag.attempt, second.tag.attempt) == (1, 2)
+    assert first.tag.key == second.tag.key
+    assert first.tag.nonce != second.tag.nonce
+    assert isinstance(first.new_run().tag, Tag)

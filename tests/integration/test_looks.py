@@ -1,0 +1,402 @@
+"""Waiting for a run and cancelling it, over real sockets on a clock whose waits are over at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from standins.cloud_server import CloudServer, FakeClock, Fault
+
+from dbt_cloud_run.cloud.client import CloudClient
+from dbt_cloud_run.cloud.errors import CloudError
+from dbt_cloud_run.cloud.models import Run
+from dbt_cloud_run.cloud.retrying import Reader
+from dbt_cloud_run.errors import Interrupted
+from dbt_cloud_run.model import FateKind, Limit, RunState
+from dbt_cloud_run.waiting.cancel import CANCEL_BUDGET, cancel, cancel_with_fate
+from dbt_cloud_run.waiting.polling import FIRST_INTERVAL, PollSchedule
+from dbt_cloud_run.waiting.wait import STEPS_EVERY, STEPS_FROM, Limits, Look, LostSightError, looks, with_known
+
+RUN, CANCEL = r"/runs/\d+/$", r"/cancel/$"
+FOREVER = float("inf")
+
+
+class Scene:
+    """One run at one server. `at` says how the run changes as the clock goes on, in seconds from the begin."""
+
+    def __init__(self, server: CloudServer, client: CloudClient, clock: FakeClock) -> None:
+        self.server, self.client, self.clock = server, client, clock
+        self.reader = Reader(clock)
+        self.began = clock.now
+        self.run = server.add_run(status=1, job={"id": 7, "name": "Nightly", "execute_steps": ["dbt build"]})
+        self._changes: list[tuple[float, dict[str, Any]]] = []
+        clock.on_sleep = self._change
+
+    def at(self, seconds: float, **fields: Any) -> None:
+        self._changes.append((seconds, fields))
+        self._change()
+
+    def _change(self) -> None:
+        for seconds, fields in [change for change in self._changes if change[0] <= self.elapsed]:
+            self.run.update(fields)
+            self._changes.remove((seconds, fields))
+
+    @property
+    def elapsed(self) -> float:
+        return self.clock.now - self.began
+
+    @property
+    def known(self) -> Run:
+        return Run.model_validate(self.run)
+
+    async def wait(self, schedule: PollSchedule | None = None, **limits: float | None) -> list[Look]:
+        stream = looks(
+            self.known,
+            client=self.client,
+            reader=self.reader,
+            schedule=schedule or PollSchedule(),
+            limits=Limits(**limits),
+        )
+        return [look async for look in stream]
+
+    @property
+    def heavy(self) -> list[bool]:
+        """Of each look, whether it asked for the steps, too."""
+        return ["include_related" in request.query for request in self.server.requests if request.method == "GET"]
+
+
+Play = Callable[[Callable[[Scene], Awaitable[None]]], None]
+
+
+@pytest.fixture
+def scene() -> Play:
+    def play(body: Callable[[Scene], Awaitable[None]]) -> None:
+        async def run() -> None:
+            clock = FakeClock()
+            async with CloudServer() as server, server.client(clock) as client:
+                await body(Scene(server, client, clock))
+
+        asyncio.run(run())
+
+    return play
+
+
+# -- waiting
+
+
+def test_the_wait_ends_with_the_look_that_sees_the_end(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        scene.at(20, status=3)
+        scene.at(50, status=10)
+        found = await scene.wait()
+        assert [look.run.state for look in found[:-1]] != [RunState.SUCCESS] * (len(found) - 1)
+        assert found[-1].run.state is RunState.SUCCESS
+        assert all(look.limit is None for look in found)
+        assert 50 <= scene.elapsed <= 50 + 5
+
+    scene(body)
+
+
+@pytest.mark.parametrize("state", [10, 20, 30])
+def test_a_run_that_has_ended_is_looked_at_once(scene: Play, state: int) -> None:
+    async def body(scene: Scene) -> None:
+        scene.run["status"] = state
+        assert len(await scene.wait(overall=scene.began, queue=0.0)) == 1
+        assert scene.clock.sleeps == []
+
+    scene(body)
+
+
+def test_the_limit_of_all_is_a_point_in_time_and_ends_the_wait_right_then(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        scene.run["status"] = 3
+        found = await scene.wait(overall=scene.began + 100)
+        assert [look.limit for look in found] == [None] * (len(found) - 1) + [Limit.TOTAL]
+        assert scene.elapsed == pytest.approx(100, abs=0.1)
+
+    scene(body)
+
+
+def test_the_limit_of_the_queue_counts_from_the_begin_until_the_run_has_left_it(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        found = await scene.wait(queue=100)
+        assert found[-1].limit is Limit.QUEUE
+        assert scene.elapsed == pytest.approx(100, abs=0.1)
+
+    scene(body)
+
+
+def test_a_run_that_has_left_the_queue_is_not_in_it_again(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        scene.at(40, status=3)
+        scene.at(80, status=1)
+        scene.at(300, status=10)
+        found = await scene.wait(queue=60)
+        assert found[-1].limit is None
+        assert scene.elapsed >= 300
+
+    scene(body)
+
+
+def test_both_limits_at_once_are_the_one_of_all(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        found = await scene.wait(queue=60, overall=scene.began + 60)
+        assert found[-1].limit is Limit.TOTAL
+
+    scene(body)
+
+
+def test_the_steps_are_asked_for_now_and_then_and_only_while_it_runs(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        scene.run["run_steps"] = [{"index": 4, "name": "Invoke dbt with `dbt build`", "status": 3}]
+        scene.at(30, status=3)
+        scene.at(100, status=10)
+        found = await scene.wait(PollSchedule(fixed_interval=2.0))
+        heavy = [number for number, is_heavy in enumerate(scene.heavy) if is_heavy]
+        assert heavy[0] * 2.0 >= 28
+        assert all(second - first >= STEPS_EVERY / 2.0 for first, second in pairwise(heavy))
+        assert len(heavy) >= 4
+        assert sum(look.is_whole for look in found) == len(heavy)
+        # What a light look leaves out stays known.
+        assert all(look.run.steps for look in found)
+
+    scene(body)
+
+
+def test_the_steps_are_not_asked_for_at_the_very_begin(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        scene.at(0, status=3)
+        scene.at(STEPS_FROM - 1, status=10)
+        await scene.wait(PollSchedule(fixed_interval=1.0))
+        assert not any(scene.heavy)
+
+    scene(body)
+
+
+@pytest.mark.parametrize(("kind", "asked"), [(503, 3), (404, 3), (403, 1), (400, 1)])
+def test_what_is_wrong_with_the_steps_hides_no_end(scene: Play, kind: int, asked: int) -> None:
+    async def body(scene: Scene) -> None:
+        original = scene.server._handle
+
+        def handle(request: Any) -> Any:
+            return (kind, b"") if "include_related" in request.query else original(request)
+
+        scene.server._handle = handle  # type: ignore[method-assign]
+        scene.run["status"] = 3
+        scene.at(60, status=10)
+        found = await scene.wait(PollSchedule(fixed_interval=5.0))
+        assert found[-1].run.state is RunState.SUCCESS
+        assert sum(scene.heavy) >= asked if asked > 1 else sum(scene.heavy) == 1
+        assert not any(look.is_whole for look in found)
+
+    scene(body)
+
+
+@pytest.mark.parametrize("hours", [-1, 0, 1])
+@pytest.mark.parametrize("is_named", [True, False])
+def test_this_machine_s_clock_changes_no_look(
+    scene: Play, monkeypatch: pytest.MonkeyPatch, hours: int, *, is_named: bool
+) -> None:
+    """How long a run has run, which the schedule goes by, is known by dbt Cloud's own clock alone."""
+
+    async def body(scene: Scene) -> None:
+        there = datetime(2026, 3, 1, tzinfo=UTC)
+        scene.server.now = (lambda: there + timedelta(seconds=scene.elapsed)) if is_named else None
+        monkeypatch.setattr(FakeClock, "utcnow", lambda _: there + timedelta(hours=hours, seconds=scene.elapsed))
+        begun = (there - timedelta(seconds=540)).isoformat()
+        scene.at(0, status=3, dequeued_at=begun)
+        scene.at(60, status=10)
+        await scene.wait(PollSchedule(history=(600.0,) * 5))
+        lengths.add(tuple(round(slept, 2) for slept in scene.clock.sleeps))
+
+    lengths: set[tuple[float, ...]] = set()
+    for hours_off in (0, hours):
+        hours = hours_off
+        scene(body)
+    assert len(lengths) == 1
+
+
+def test_where_the_end_is_expected_the_looks_are_close(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        begun = (scene.clock.utcnow() - timedelta(seconds=590)).isoformat()
+        scene.at(0, status=3, dequeued_at=begun)
+        scene.at(30, status=10)
+        await scene.wait(PollSchedule(history=(600.0,) * 5))
+        close = max(scene.clock.sleeps[1:])
+        assert close < FIRST_INTERVAL
+
+    scene(body)
+
+
+def test_a_rate_limit_makes_the_looks_rarer(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        scene.server.fault("GET", RUN, Fault(429, headers={"Retry-After": "1"}))
+        scene.at(0, status=3)
+        scene.at(60, status=10)
+        await scene.wait()
+        assert min(scene.clock.sleeps[1:]) >= 15.0
+
+    scene(body)
+
+
+def test_a_new_run_may_be_unknown_for_a_minute_and_then_is_lost(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        scene.server.fault("GET", RUN, Fault(404, times=4))
+        scene.at(0, status=10)
+        assert (await scene.wait())[-1].run.state is RunState.SUCCESS
+        scene.server.fault("GET", RUN, Fault(404, times=FOREVER))
+        with pytest.raises(LostSightError, match="can no longer be seen") as caught:
+            await scene.wait()
+        assert "was not cancelled" in caught.value.advice
+
+    scene(body)
+
+
+@pytest.mark.parametrize("kind", [302, 400, 418])
+def test_an_odd_answer_ends_nothing(scene: Play, kind: int) -> None:
+    async def body(scene: Scene) -> None:
+        scene.server.fault("GET", RUN, Fault(kind, times=3))
+        scene.at(0, status=10)
+        assert (await scene.wait())[-1].run.state is RunState.SUCCESS
+
+    scene(body)
+
+
+def test_a_server_that_does_not_answer_until_the_limit_ends_the_wait_by_the_limit(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        scene.run["status"] = 3
+        scene.server.fault("GET", RUN, Fault(503, times=FOREVER))
+        found = await scene.wait(overall=scene.began + 100)
+        assert found[-1].limit is Limit.TOTAL
+        assert found[-1].run.state is RunState.RUNNING
+
+    scene(body)
+
+
+def test_a_signal_ends_the_wait(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        scene.clock.interrupt_after = 2
+        with pytest.raises(Interrupted):
+            await scene.wait()
+
+    scene(body)
+
+
+def test_what_a_light_answer_leaves_out_stays_known() -> None:
+    steps = [{"index": 4, "name": "x", "status": 10}]
+    known = Run.model_validate({"id": 1, "status": 3, "run_steps": steps, "trigger": {"cause": "c"}, "job": {"id": 7}})
+    light = Run.model_validate({"id": 1, "status": 10, "run_steps": []})
+    merged = with_known(light, known)
+    assert (merged.state, len(merged.steps), merged.job, merged.trigger) == (
+        RunState.SUCCESS,
+        1,
+        known.job,
+        known.trigger,
+    )
+    whole = Run.model_validate({"id": 1, "status": 10, "run_steps": []})
+    assert with_known(whole, known, is_whole=True).steps == ()
+
+
+# -- cancelling
+
+
+def test_a_cancellation_is_confirmed_by_looking(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        scene.run["status"] = 3
+        run, fate = await cancel_with_fate(scene.client, scene.reader, scene.known)
+        assert (run.state, fate.kind, fate.run_id, fate.state) == (
+            RunState.CANCELLED,
+            FateKind.CANCELLED,
+            scene.run["id"],
+            RunState.CANCELLED,
+        )
+        assert (scene.server.count("POST", CANCEL), scene.server.count("GET", RUN)) == (1, 1)
+        assert run.job is not None
+
+    scene(body)
+
+
+@pytest.mark.parametrize("status", [10, 20])
+def test_a_run_that_ended_in_the_meantime_counts_as_it_ended(scene: Play, status: int) -> None:
+    async def body(scene: Scene) -> None:
+        known = scene.known
+        scene.run["status"] = status
+        scene.server.fault("POST", CANCEL, Fault(400))
+        run, fate = await cancel_with_fate(scene.client, scene.reader, known)
+        assert (run.status, fate.kind) == (status, FateKind.HAD_ENDED)
+        assert run.job == known.job
+
+    scene(body)
+
+
+@pytest.mark.parametrize("kind", [400, 403])
+def test_a_cancellation_that_is_refused_is_said(scene: Play, kind: int) -> None:
+    async def body(scene: Scene) -> None:
+        scene.run["status"] = 3
+        scene.server.fault("POST", CANCEL, Fault(kind))
+        run, fate = await cancel_with_fate(scene.client, scene.reader, scene.known)
+        assert (run.id, fate.kind, fate.run_id) == (scene.run["id"], FateKind.NOT_CANCELLED, scene.run["id"])
+        assert str(kind) in (fate.error or "")
+        scene.server.fault("POST", CANCEL, Fault(kind))
+        with pytest.raises(CloudError):
+            await cancel(scene.client, scene.reader, scene.known)
+
+    scene(body)
+
+
+def test_a_run_that_does_not_end_is_looked_at_for_two_minutes(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        def still_running() -> None:
+            scene.run["status"] = 3
+
+        scene.run["status"] = 3
+        original = scene.server._handle
+
+        def handle(request: Any) -> Any:
+            answer = original(request)
+            still_running()
+            return answer if request.method == "POST" else original(request)
+
+        scene.server._handle = handle  # type: ignore[method-assign]
+        _, fate = await cancel_with_fate(scene.client, scene.reader, scene.known)
+        assert fate.kind is FateKind.CANCELLING
+        assert CANCEL_BUDGET <= scene.elapsed < CANCEL_BUDGET + 5
+        assert set(scene.clock.sleeps) == {2.0}
+
+    scene(body)
+
+
+@pytest.mark.parametrize("kind", [503, 429, "reset", 404])
+def test_a_cancellation_outlasts_what_passes(scene: Play, kind: int | str) -> None:
+    async def body(scene: Scene) -> None:
+        scene.run["status"] = 3
+        scene.server.fault("POST", CANCEL, Fault(kind, times=2))
+        assert (await cancel(scene.client, scene.reader, scene.known)).state is RunState.CANCELLED
+
+    scene(body)
+
+
+def test_a_cancellation_is_given_up_after_two_minutes_of_faults(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        scene.run["status"] = 3
+        scene.server.fault("POST", CANCEL, Fault(503, times=FOREVER))
+        _, fate = await cancel_with_fate(scene.client, scene.reader, scene.known)
+        assert fate.kind is FateKind.NOT_CANCELLED
+        assert CANCEL_BUDGET - 5 <= scene.elapsed <= CANCEL_BUDGET + 1
+
+    scene(body)
+
+
+def test_two_cooldowns_are_waited_out_and_no_third(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        scene.run["status"] = 3
+        scene.server.fault("POST", CANCEL, Fault(429, times=FOREVER))
+        _, fate = await cancel_with_fate(scene.client, scene.reader, scene.known)
+        assert fate.kind is FateKind.NOT_CANCELLED
+        assert 2 * 300 <= scene.elapsed < 3 * 300
+
+    scene(body)

@@ -1,0 +1,87 @@
+"""Publishing: a sequence of places, each guarded, whose failures are warnings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from standins.results_service import ResultsService
+from tests.support.told_cloud import play, told
+from tests.support.told_scene import A, ToldScene, built, in_told_scene
+
+from dbt_cloud_run.publish import sinks
+
+GREEN = built(10, {A: "success"})
+RED = built(20, {A: "error"})
+
+
+def test_without_an_upload_the_outputs_name_the_assets_as_the_result_file_does(tmp_path: Path) -> None:
+    step = play(tmp_path, [GREEN])
+    path = step.outputs["assets-path"]
+    assert path == "dbt-cloud/7/assets.json"
+    assert (step.workspace / path).is_file()
+    result = json.loads((step.workspace / "dbt-cloud/7/result.json").read_text())
+    assert result["assets-path"] == path
+    assert step.outputs["artifact-id"] == ""
+
+
+def test_a_signal_in_the_second_attempt_leaves_the_path_of_the_assets_too(tmp_path: Path) -> None:
+    async def interrupted(scene: ToldScene) -> None:
+        def waits_for_the_second() -> bool:
+            runs = scene.server.runs
+            return len(runs) == 2 and scene.server.count("GET", f"/runs/{runs[1]['id']}/$") > 0
+
+        step = await scene.play(retry_delay="0", interrupt=waits_for_the_second)
+        assert (step.status, step.outputs["status"], step.outputs["attempts"]) == (143, "cancelled", "2")
+        path = step.outputs["assets-path"]
+        assert (step.workspace / path).is_file()
+        assert json.loads((step.workspace / "dbt-cloud/7/result.json").read_text())["assets-path"] == path
+
+    in_told_scene(tmp_path, [RED, told(3)], interrupted)
+
+
+@pytest.mark.parametrize(
+    ("sink", "missing"),
+    [("write_merged", "run_results.json"), ("write_assets_file", "assets.json"), ("write_summary_file", "summary.md")],
+)
+def test_a_place_that_fails_is_a_warning_and_the_others_are_served(
+    sink: str, missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(sinks, sink, fails)
+    step = play(tmp_path, [GREEN])
+    folder = step.workspace / "dbt-cloud/7"
+    made = {"run_results.json", "assets.json", "summary.md", "result.json"}
+    assert {name for name in made if (folder / name).is_file()} == made - {missing}
+    assert (step.status, step.outputs["status"]) == (0, "success")
+    assert step.log.count("the disk is full") == 1
+    assert step.summary
+    assert bool(step.outputs["assets-path"]) is (sink != "write_assets_file"), "no output names what is not there"
+
+
+def test_what_is_uploaded_is_what_lies_in_the_folder_and_the_result_file_names_it(tmp_path: Path) -> None:
+    with ResultsService() as results:
+        step = play(tmp_path, [GREEN], results=results)
+        (artifact,) = results.artifacts.values()
+        assert artifact.is_final
+    assert step.outputs["artifact-id"]
+    result = json.loads((step.workspace / "dbt-cloud/7/result.json").read_text())
+    assert result["artifact-id"] == step.outputs["artifact-id"]
+    assert step.outputs["artifact-name"].endswith(step.outputs["run-id"])
+
+
+def test_a_step_that_does_not_wait_leaves_the_name_of_the_artifact_free(tmp_path: Path) -> None:
+    with ResultsService() as results:
+        step = play(tmp_path, [told(3)], results=results, wait="false")
+        assert not results.artifacts
+    assert step.outputs["artifact-id"] == ""
+
+
+@pytest.mark.parametrize("inputs", [{"summary": "false"}, {}])
+def test_the_summary_is_written_once_where_it_is_wanted(inputs: dict[str, str], tmp_path: Path) -> None:
+    step = play(tmp_path, [GREEN], **inputs)
+    assert bool(step.summary) is not bool(inputs)
+    assert step.summary.count(step.outputs["run-id"]) < 10

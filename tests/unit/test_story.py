@@ -1,0 +1,61 @@
+"""What is known at one moment, and the outcome as far as it goes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.support.attempts import NOON, attempt, step
+
+from dbt_cloud_run.cloud.models import Run
+from dbt_cloud_run.invariants import Invariant
+from dbt_cloud_run.model import Ending, FailureKind, Fate, FateKind, Interruption, Limit, LimitReached, StepError
+from dbt_cloud_run.story import Story, known_attempts, outcome_of
+
+RED = attempt(1, step(4, "dbt build", {"model.p.a": "error"}))
+LATER = NOON + timedelta(minutes=5)
+
+
+def run(status: int, **fields: Any) -> Run:
+    return Run.model_validate({"id": 102, "status": status, "created_at": NOON.isoformat(), **fields})
+
+
+@pytest.mark.parametrize(
+    ("status", "ending"),
+    [(1, Ending.QUEUED), (3, Ending.QUEUED), (99, Ending.QUEUED), (10, Ending.SUCCESS), (30, Ending.CANCELLED)],
+)
+def test_the_current_run_is_the_last_attempt_as_it_was_last_seen(status: int, ending: Ending) -> None:
+    first, second = known_attempts(Story(attempts=(RED,), current=run(status)))
+    assert first == RED
+    assert (second.number, second.run_id, second.ending) == (2, 102, ending)
+
+
+def test_without_a_current_run_the_attempts_are_those_that_were_read() -> None:
+    assert known_attempts(Story(attempts=(RED,))) == (RED,)
+    assert known_attempts(Story()) == ()
+
+
+def test_a_current_run_that_was_not_asked_for_everything_is_no_success() -> None:
+    story = Story(attempts=(RED,), current=run(10))
+    whole, partial = (outcome_of(replace(story, is_partial=part), now=LATER) for part in (False, True))
+    assert Invariant.NOTHING_LEFT_OUT not in {one.invariant for one in whole.contradictions}
+    assert partial.ending is Ending.ERROR
+    assert partial.contradictions[0].invariant is Invariant.NOTHING_LEFT_OUT
+
+
+def test_the_outcome_has_all_that_is_known() -> None:
+    limit = LimitReached(limit=Limit.TOTAL, fate=Fate(kind=FateKind.CANCELLED, run_id=102))
+    story = Story(current=run(3), limit=limit, notes=("one",)).with_note("two")
+    outcome = outcome_of(story, now=LATER)
+    assert (outcome.notes, outcome.limit, outcome.ending) == (("one", "two"), limit, Ending.QUEUED)
+    assert outcome.duration_seconds == 300
+
+
+def test_what_ended_the_step_early_is_the_outcome() -> None:
+    story = Story(attempts=(RED,))
+    error = StepError(kind=FailureKind.API, message="No answer.")
+    assert outcome_of(story, now=LATER, error=error).failure_kind is FailureKind.API
+    signal = Interruption(signum=15)
+    assert outcome_of(story, now=LATER, interruption=signal).ending is Ending.CANCELLED
