@@ -137,6 +137,7 @@ def test_a_commit_of_a_repository_that_is_not_this_one_is_not_linked(workflow: A
     other = elsewhere.run({"upload-artifact": "false"}, variables={"GITHUB_SHA": "2" * 40})
     assert other.outputs["git-sha"] == step.outputs["git-sha"]
     assert "/commit/" not in other.summary
-    head = ("pull_request", {"pull_request": {"number": 7, "head": {"sha": other.outputs["git-sha"]}}})
+    request = {"number": 7, "state": "open", "head": {"sha": other.outputs["git-sha"]}}
+    head = ("pull_request", {"pull_request": request})
     inputs = {"upload-artifact": "false", "pull-request": "off"}
     assert commit in elsewhere.run(inputs, event=head, variables={"GITHUB_SHA": "2" * 40}).summary

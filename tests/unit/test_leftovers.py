@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dbt_cloud_run.github.files import UnsafePathError
 from dbt_cloud_run.github.leftovers import IGNORE, INDEX, Leftovers, index_of
 
 
@@ -92,6 +93,15 @@ def test_the_folder_is_ignored_by_git_unless_it_says_itself(tmp_path: Path) -> N
     (folder / ".gitignore").write_text("mine\n")
     Leftovers(folder, "2").prepare()
     assert (folder / ".gitignore").read_text() == "mine\n"
+
+
+def test_a_folder_that_has_become_a_link_is_left_alone(tmp_path: Path) -> None:
+    outside, folder = tmp_path / "outside", tmp_path / "dbt-cloud"
+    outside.mkdir()
+    folder.symlink_to(outside)
+    with pytest.raises(UnsafePathError):
+        Leftovers(folder, "1").prepare()
+    assert list(outside.iterdir()) == []
 
 
 def test_outside_of_a_workflow_nothing_is_kept_or_removed(tmp_path: Path) -> None:

@@ -55,8 +55,14 @@ class Leftovers:
         """Make the folder ignored by Git where it has no .gitignore, and remove what is left of other runs.
 
         Returns the number of files that were removed. What cannot be removed stays.
+
+        Raises:
+            OSError: the folder cannot be made or written.
+            UnsafePathError: it is a symbolic link by now.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        # The checkout may have put a symbolic link in its place meanwhile.
+        require_inside(self.folder, self.folder / ".gitignore")
         with contextlib.suppress(FileExistsError), (self.folder / ".gitignore").open("x", encoding="utf-8") as file:
             file.write(IGNORE)
         return self._remove_others() if self.run_id else 0
@@ -87,6 +93,11 @@ class Leftovers:
 
     def _name(self, path: Path) -> str | None:
         return path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that this makes itself, whether or not they are there."""
+        return self.folder / ".gitignore", self.folder / INDEX
 
     @property
     def _index(self) -> Path:

@@ -76,7 +76,8 @@ class ArtifactsFolder:
         """Give what this step wrote, and the folders that it made for it, to the owner of the workspace."""
         if self.path.exists():
             runs = [self.path / "runs" / str(run_id) for run_id in run_ids]
-            own_like_workspace([*written, self.path / RESULT, *runs], self.workspace, spare=self.there_before)
+            ours = self.index.files if self.index is not None else ()
+            own_like_workspace([*written, self.path / RESULT, *runs, *ours], self.workspace, spare=self.there_before)
 
 
 def artifacts_folder(settings: Settings, job_id: int | None) -> ArtifactsFolder | None:
