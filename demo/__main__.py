@@ -33,7 +33,7 @@ def main() -> int:
     if real:
         print(f"Running job {real['job-id']} of the real account {real['account-id']}.", flush=True)
         return _play(real)
-    with running_emulator(state=FOLDER / "emulator", strict=False) as emulator:
+    with running_emulator(state=FOLDER / "emulator", strict=False, own_session=True) as emulator:
         url = emulator.base_url
         print(f"dbt Cloud is emulated at {url}, with real dbt and DuckDB underneath.", flush=True)
         return _play(

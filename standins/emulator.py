@@ -148,11 +148,15 @@ def running_emulator(
     state: Path | None = None,
     tls: bool = False,
     strict: bool = True,
+    own_session: bool = False,
     replay: Path | None = None,
     token: str = TOKEN,
     account_id: int = 1,
 ) -> Iterator[RunningEmulator]:
-    """Start it on a free port, and stop it by its pid. Paths in `config` are absolute, or relative to `state`."""
+    """Start it on a free port, and stop it by its pid. Paths in `config` are absolute, or relative to `state`.
+
+    In a session of its own it does not get the terminal's Ctrl-C, and outlives whatever else that ends.
+    """
     with contextlib.ExitStack() as stack:
         if state is None:
             state = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
@@ -172,7 +176,7 @@ def running_emulator(
             command += ["--replay", str(replay)]
         log = stack.enter_context((state / "emulator.log").open("w+", encoding="utf-8"))
         process = subprocess.Popen(  # noqa: S603 - our own
-            command, stdout=subprocess.PIPE, stderr=log, text=True, env=_environment(), start_new_session=True
+            command, stdout=subprocess.PIPE, stderr=log, text=True, env=_environment(), start_new_session=own_session
         )
         stack.callback(_stop, process)
         lines = _lines(process)
