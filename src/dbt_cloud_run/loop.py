@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
+from dbt_cloud_run.cancellation import Cancellation, CancelledBy
 from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.errors import CloudError, RetryRefused
 from dbt_cloud_run.cloud.models import Run
@@ -23,8 +24,6 @@ from dbt_cloud_run.dbt.manifests import Manifests
 from dbt_cloud_run.errors import Interrupted
 from dbt_cloud_run.model import (
     Attempt,
-    Cancellation,
-    CancelledBy,
     Ending,
     Fate,
     FateKind,

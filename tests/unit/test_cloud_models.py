@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from dbt_cloud_run.cancellation import CancelledBy
 from dbt_cloud_run.cloud.models import Job, Run, RunStep, Trigger, parse_duration, parse_time
-from dbt_cloud_run.model import CancelledBy, RunState, TriggerOverrides
+from dbt_cloud_run.model import RunState, TriggerOverrides
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),

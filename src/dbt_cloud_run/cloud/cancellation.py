@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from dbt_cloud_run.model import Cancellation, CancelledBy
+from dbt_cloud_run.cancellation import Cancellation, CancelledBy
 
 _CAPACITY = re.compile(
     r"\bcapacity\b|\bno (?:available )?(?:workers?|run slots?|resources?)\b|\bunable to (?:start|schedule|provision)\b",

@@ -12,8 +12,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WrapValidator
 
+from dbt_cloud_run.cancellation import Cancellation, CancelledBy
 from dbt_cloud_run.cloud.cancellation import cancellation_of
-from dbt_cloud_run.model import Cancellation, CancelledBy, RunState, TriggerOverrides
+from dbt_cloud_run.model import RunState, TriggerOverrides
 
 _STATES = {
     1: RunState.QUEUED,

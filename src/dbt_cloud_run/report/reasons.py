@@ -5,10 +5,11 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
+from dbt_cloud_run.cancellation import CancelledBy
 from dbt_cloud_run.dbt.console_log import failure_lines
 from dbt_cloud_run.invariants import Invariant
 from dbt_cloud_run.ledger.judgement import failed_without_nodes, is_failed_set_up
-from dbt_cloud_run.model import CancelledBy, Ending, FateKind
+from dbt_cloud_run.model import Ending, FateKind
 
 if TYPE_CHECKING:
     from dbt_cloud_run.invariants import Contradiction

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
+from dbt_cloud_run.cancellation import CancelledBy
 from dbt_cloud_run.dbt.artifacts import Manifest
 from dbt_cloud_run.dbt.failures import judge_log
 from dbt_cloud_run.dbt.selection import Selector
@@ -15,7 +16,6 @@ from dbt_cloud_run.dbt.verbs import verb_named, verb_of
 from dbt_cloud_run.dbt.versions import version_of
 from dbt_cloud_run.model import (
     Attempt,
-    CancelledBy,
     Ending,
     PlannedStep,
     Retryability,

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from dbt_cloud_run.cancellation import CancelledBy
 from dbt_cloud_run.cloud.models import Run
-from dbt_cloud_run.model import CancelledBy, RunState, TriggerOverrides
+from dbt_cloud_run.model import RunState, TriggerOverrides
 from dbt_cloud_run.start.chain import AmbiguousChainError, Chain, find_chain, tag_of
 from dbt_cloud_run.start.tag import RunKey
 
