@@ -18,6 +18,7 @@ import hashlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -131,9 +132,10 @@ def mutate(group: Group, children: int, seconds: float) -> bool:
     except subprocess.TimeoutExpired:
         return False
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, 15)
-            process.wait()
+        # Its fork server and the mutants' processes are of the same group, and outlive a mere SIGTERM.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def results(group: Group) -> list[Mutant]:
