@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dbt_cloud_run.clock import Clock
 from dbt_cloud_run.github.events import PullRequest, Subject
+from dbt_cloud_run.github.heads import look_up_head
 from dbt_cloud_run.settings.settings import Settings
 
 
@@ -15,9 +16,6 @@ async def head_of(subject: Subject, settings: Settings, clock: Clock) -> Subject
     """
     if not isinstance(subject, PullRequest) or subject.head is not None or not subject.is_open:
         return subject
-    # Few events need it.
-    from dbt_cloud_run.github.heads import look_up_head
-
     token, github = settings.github_token, settings.github
     return await look_up_head(
         subject,
