@@ -227,6 +227,9 @@ class FreshnessResult:
     criteria: str | None = None  # such as `error after 24 hours`
 
 
+LONGEST_LOG = 200_000  # characters kept of a step's log: its end
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One step of a run as it ended. `command` is the dbt command line of the step's name, None for setup steps."""

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 from dbt_cloud_run.clock import Clock
 from dbt_cloud_run.cloud.models import Run, RunStep
-from dbt_cloud_run.collect.attempts import LONGEST_LOG
 from dbt_cloud_run.github.console import Console
-from dbt_cloud_run.model import Attempt, RetryPlan, RunState, Step
+from dbt_cloud_run.model import LONGEST_LOG, Attempt, RetryPlan, RunState, Step
 
 if TYPE_CHECKING:
     from dbt_cloud_run.report.progress import Progress

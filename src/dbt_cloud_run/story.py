@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dbt_cloud_run.cloud.models import Run
-from dbt_cloud_run.collect.attempts import attempt_of, ending_of
 from dbt_cloud_run.github.events import Subject
 from dbt_cloud_run.model import Attempt, Ending, Interruption, LimitReached, Outcome, StepError
 from dbt_cloud_run.start.once import StartRequest
@@ -87,6 +86,9 @@ def known_attempts(story: Story) -> tuple[Attempt, ...]:
     """The attempts, with the current run as the last one."""
     if story.current is None:
         return story.attempts
+    # Imported when there is a run to convert: the trigger goes out first.
+    from dbt_cloud_run.collect.attempts import attempt_of, ending_of
+
     run = story.current
     ending = ending_of(run) if run.state.is_terminal else Ending.QUEUED
     current = attempt_of(run, len(story.attempts) + 1, ending)

@@ -235,7 +235,8 @@ def test_what_dbt_reports_may_quote_the_token_and_we_do_not(tmp_path: Path) -> N
     nodes = [node(uid, description=said, meta={"owner": TOKEN}, tags=[TOKEN], alias=TOKEN) for uid in models]
     rows = [row(models[0], message=said) | {"adapter_response": {"_message": said}}, row(models[1], "error", said)]
     run = told(20, build(rows, nodes, status=20, logs=said), status_message=said, git_branch=TOKEN)
-    event = {"number": 5, "pull_request": {"number": 5, "state": "open", "head": {"sha": "b" * 40}}}
+    ends = {end: {"sha": "a" * 40, "repo": {"full_name": "org/repo"}} for end in ("head", "base")}
+    event = {"number": 5, "pull_request": {"number": 5, "state": "open", **ends}}
     with ResultsService() as results, CommentsService() as comments:
         step = play(
             tmp_path,

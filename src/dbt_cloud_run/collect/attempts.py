@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dbt_cloud_run.cloud.models import Run, RunStep
-from dbt_cloud_run.model import Attempt, Ending, RunState, Step
-
-LONGEST_LOG = 200_000  # characters kept of a step's log: its end
+from dbt_cloud_run.model import LONGEST_LOG, Attempt, Ending, RunState, Step
 
 _ENDINGS = {RunState.SUCCESS: Ending.SUCCESS, RunState.CANCELLED: Ending.CANCELLED}
 

@@ -202,6 +202,10 @@ class _Collection:
             if isinstance(error, NotJsonError):
                 self.downloads.discard(name, step.index or None)
             return None, str(error)
+        self._warn_of_odd(name, step.index, head.passed_over)
+        if with_results.results is not None and with_results.results.lost_rows:
+            why = f"{with_results.results.lost_rows} rows of {name} name no node"
+            self.unknown.append(Unknown(kind=UnknownKind.RESULTS, step=step.index, why=why))
         reason = foreign(head, self.downloads.run.id, step.started_at, verb)
         return (with_results, "") if reason is None else (None, reason)
 
@@ -240,6 +244,8 @@ class _Collection:
                 if not isinstance(error, _TooLargeError):
                     downloads.discard(MANIFEST, index)
                     continue
+            else:
+                self._warn_of_odd(MANIFEST, index, self.manifest.passed_over)
             del downloads.found[MANIFEST, index]
             self.manifest_step = index
             if got == fresh:
@@ -349,6 +355,11 @@ class _Collection:
             return False
         self.copies[target] = self.downloads.packed.get(source)
         return True
+
+    def _warn_of_odd(self, name: str, step: int | None, count: int) -> None:
+        if count:
+            where = f"{name} of run {self.downloads.run.id}" + (f", step {step}" if step else "")
+            self._warn(f"In {where}, {count:,} values have an unexpected type and are passed over.")
 
     def _warn(self, text: str) -> None:
         self.downloads.warnings.append(text)

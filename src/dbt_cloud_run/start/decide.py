@@ -128,7 +128,7 @@ async def _listed_runs(
     except (Unreachable, Forbidden) as error:
         if needing:
             advice = f"`{needing}` needs the list of the job's runs. {error.advice}".strip()
-            raise type(error)(error.message, advice, status=error.status) from error
+            raise type(error)(error.message, advice, status=error.status, subject=error.subject) from error
         _logger.warning(
             "The runs of job %s could not be listed, so the job is triggered without them: a trigger whose answer is "
             "lost is not sent again, and how long the job usually takes is not known. %s",

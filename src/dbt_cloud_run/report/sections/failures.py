@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dbt_cloud_run.collect.attempts import LONGEST_LOG
+from dbt_cloud_run.model import LONGEST_LOG
 from dbt_cloud_run.report.markdown import escape
 from dbt_cloud_run.report.markdown.layout import Block, Section
 from dbt_cloud_run.report.wording import clip, duration, listed, plural

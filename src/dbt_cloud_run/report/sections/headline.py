@@ -78,7 +78,9 @@ def _counts_line(facts: Facts) -> str:
     built = len(facts.data.assets)
     if built:
         return line + f" · **{plural(built, 'asset')}** materialized"
-    return line if facts.data.outcome.unknown_runs else line + " · nothing was materialized"
+    # Without a manifest, or without all results, it is not known.
+    is_known = bool(facts.data.nodes) and not facts.data.outcome.unknown_runs
+    return f"{line} · nothing was materialized" if is_known else line
 
 
 def _incomplete(runs: Sequence[int]) -> str:
