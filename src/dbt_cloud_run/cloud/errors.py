@@ -47,6 +47,11 @@ class CloudError(ActionError):
         self.retry_after = retry_after
         self.subject = subject
 
+    def lead_advice(self, sentence: str) -> None:
+        """Put a sentence before the advice."""
+        self._advice = f"{sentence} {self._advice}".strip()
+        self.advice = f"{sentence} {self.advice}".strip()
+
     def name_inputs(self, inputs: Mapping[Subject, str]) -> None:
         """Let the advice name the input that the subject comes from, such as `job-id` 99, where one did."""
         if self.subject is not None and (name := inputs.get(self.subject)):

@@ -127,8 +127,8 @@ async def _listed_runs(
         return await _recent_runs(client, reader, job_id, limit, with_audit=needing == "resume")
     except (Unreachable, Forbidden) as error:
         if needing:
-            advice = f"`{needing}` needs the list of the job's runs. {error.advice}".strip()
-            raise type(error)(error.message, advice, status=error.status, subject=error.subject) from error
+            error.lead_advice(f"`{needing}` needs the list of the job's runs.")
+            raise
         _logger.warning(
             "The runs of job %s could not be listed, so the job is triggered without them: a trigger whose answer is "
             "lost is not sent again, and how long the job usually takes is not known. %s",
