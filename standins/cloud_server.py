@@ -321,7 +321,7 @@ async def _read_request(reader: asyncio.StreamReader) -> Request | None:
 
 @contextlib.contextmanager
 def refusing(server: CloudServer, clock: FakeClock, sleeps: float) -> Iterator[None]:
-    """The server refuses connections until the clock has slept so many times; to be entered while it is closed."""
+    """The server refuses connections until the clock has slept `sleeps` times; to be entered while it is closed."""
     left = sleeps
     tasks: list[asyncio.Task[None]] = []
 

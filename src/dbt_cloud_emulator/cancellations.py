@@ -48,7 +48,7 @@ class Cancellation(BaseModel):
     id: int = 0
     kind: Kind
     job_id: int | None = Field(None, description="any job when left out")
-    after: int = Field(0, ge=0, description="so many runs are let through first")
+    after: int = Field(0, ge=0, description="number of runs that are let through first")
     times: int | None = Field(1, ge=1, description="how many runs are cancelled; null: all")
     step: int | None = Field(
         None, ge=1, description="index of the step in which it happens, which begins and does no work; null: the queue"

@@ -18,7 +18,7 @@ from dbt_cloud_emulator.status import Status
 from dbt_cloud_emulator.store import Run, RunStore, Trigger
 from dbt_cloud_emulator.timing import spoken_duration, utcnow
 
-# dbt-core, core/dbt/task/retry.py: the commands whose results `dbt retry` takes up
+# dbt-core, core/dbt/task/retry.py: the commands whose results `dbt retry` can retry from
 RETRYABLE = ("build", "compile", "clone", "generate", "seed", "snapshot", "test", "run", "run-operation", "retry")
 
 

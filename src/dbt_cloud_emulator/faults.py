@@ -43,7 +43,7 @@ class Fault(BaseModel):
     method: str | None = Field(None, description="GET, POST; any when left out")
     path: Pattern = Field("", description="regular expression, searched in the path")
     query: Pattern = Field("", description="regular expression, searched in the query string as it was sent")
-    after: int = Field(0, ge=0, description="so many matching requests are let through first")
+    after: int = Field(0, ge=0, description="number of matching requests that are let through first")
     times: int | None = Field(1, ge=1, description="how many are hit; null: for ever")
     seconds: float | None = Field(None, gt=0, description="how long it lasts from its first hit; null: as `times` says")
     effect: Effect = Field("status", description="pass: nothing but the delay; trickle: a byte every now and then")

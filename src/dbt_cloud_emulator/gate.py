@@ -219,7 +219,9 @@ def _nulled(body: bytes) -> bytes:
         envelope = json.loads(body)
     except ValueError:
         return b"null"
-    return json.dumps({**envelope, "data": None} if isinstance(envelope, dict) else None).encode()
+    # An artifact is no envelope: nothing is left of it.
+    is_envelope = isinstance(envelope, dict) and "data" in envelope
+    return json.dumps({**envelope, "data": None} if is_envelope else None).encode()
 
 
 def _patched(body: bytes, patch: dict[str, Any]) -> bytes:

@@ -6,7 +6,7 @@ Of a step's log only the last part is of use. What is not kept never is in memor
 from __future__ import annotations
 
 _SHARE = 64  # a string keeps this part of the room that is left …
-_LEAST = 4096  # … and at least so many bytes
+_LEAST = 4096  # bytes of a string that are kept in any case
 _BACKSLASH = 0x5C
 _LONGEST_ESCAPE = 6  # \\uXXXX
 

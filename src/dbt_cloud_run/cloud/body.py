@@ -15,11 +15,11 @@ class Meter(Protocol):
     """Counts what a download takes, and may end it by raising."""
 
     def arrived(self, count: int) -> None:
-        """So many bytes came from the wire."""
+        """Count bytes from the wire."""
         ...
 
     def stored(self, count: int) -> None:
-        """So many bytes are written to disk."""
+        """Count bytes that are about to be written to disk."""
         ...
 
 

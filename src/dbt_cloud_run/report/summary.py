@@ -32,7 +32,7 @@ _NOTE_BYTES = 1_500
 
 
 def summary_budget(already_written: int) -> int:
-    """Bytes that a job summary may have when so many are in the step's summary file already."""
+    """Bytes that a job summary may have when `already_written` are in the step's summary file already."""
     return max(SUMMARY_LIMIT - MASKING_RESERVE - already_written, 0)
 
 

@@ -64,7 +64,7 @@ def listed(words: Sequence[str], limit: int) -> str:
 
 
 def clip(message: str, lines: int | None, characters: int) -> tuple[str, bool]:
-    """A message cut in its middle to so many lines and about so many characters; whether it was cut.
+    """A message cut in its middle to `lines` lines and about `characters` characters; whether it was cut.
 
     The first lines say what is wrong, the last one where: so both are kept. `lines` of None cuts nothing.
     """

@@ -109,7 +109,7 @@ _WHICH_RUN = (
     Input(
         name="run-id",
         parse=parsing.integer(),
-        description="Take up this run instead of triggering one: wait, retry, publish.",
+        description="Attach to this run instead of triggering one: wait, retry, publish.",
     ),
     Input(
         name="reuse",

@@ -67,7 +67,10 @@ _LAST = (
     *common.LAST,
 )
 
-TABLE: tuple[Pattern, ...] = (*DBT, *_FIRST, *_REFUSED, *_LAST, *RENDERING)
+# A row that only names a wrapper decides where no other one says what is wrapped.
+_WRAPPERS_LAST = sorted(_LAST, key=lambda row: row.wraps)
+
+TABLE: tuple[Pattern, ...] = (*DBT, *_FIRST, *_REFUSED, *_WRAPPERS_LAST, *RENDERING)
 
 PASSING: tuple[Pattern, ...] = tuple(
     pattern for pattern in TABLE if pattern.verdict is not Retryability.DETERMINISTIC and not pattern.wraps

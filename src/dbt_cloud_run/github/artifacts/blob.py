@@ -30,7 +30,7 @@ _TIMEOUT: Final = httpx.Timeout(300.0, connect=15.0)
 
 
 def signatures(signed_url: str) -> tuple[str, ...]:
-    """The secret of a signed address as it may be seen: as it stands there, decoded, and encoded anew."""
+    """The secret of a signed address as it may be seen: as it stands there, decoded, and encoded again."""
     pairs = (part.partition("=") for part in urlsplit(signed_url).query.split("&"))
     raw = [value for name, _, value in pairs if name.lower() == "sig" and value]
     forms = [form for value in raw for form in (value, unquote(value), quote(unquote(value), safe=""))]

@@ -57,7 +57,7 @@ class Flow:
         self._set()
 
     def finished(self, size: int) -> None:
-        """A part of so many bytes has arrived for good."""
+        """A part of this size in bytes has arrived for good."""
         self._bytes += size
         self._finished = asyncio.get_running_loop().time()
         self._set()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _MORE_BYTES = 120  # room for the line that says what was left out of a section
-_CUT_SHARE = 2  # a section takes at most one part in so many of what is left, until all have had their turn
+_CUT_SHARE = 2  # a section takes at most one in this many parts of what is left, until all have had their turn
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NODE_LIMIT = 100
 EDGE_LIMIT = 400
 BYTE_LIMIT = 30_000
-_FAILED_FIRST = 40  # of the nodes at most so many are failures: the others are for what explains them
+_FAILED_FIRST = 40  # at most this many of the nodes are failures: the others are for what explains them
 
 # Fill, stroke and text are all given: the page behind may be light or dark. The signs say the same as the colours.
 _CLASSES = {
