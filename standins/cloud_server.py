@@ -155,15 +155,22 @@ class CloudServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self._writers.add(writer)
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            while (request := await _read_request(reader)) is not None:
-                self.requests.append(request)
-                goes_on = await self._answer(request, writer)
-                request.answered_at = time.monotonic()
-                if not goes_on:
-                    break
-        self._writers.discard(writer)
-        writer.close()
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                while (request := await _read_request(reader)) is not None:
+                    self.requests.append(request)
+                    goes_on = await self._answer(request, writer)
+                    request.answered_at = time.monotonic()
+                    if not goes_on:
+                        break
+            writer.close()
+            # Until it is closed it stays known, so that `close` can abort what nobody reads any more.
+            with contextlib.suppress(ConnectionError, TimeoutError):
+                await writer.wait_closed()
+        finally:
+            # The loop may end while it serves.
+            writer.transport.abort()
+            self._writers.discard(writer)
 
     def _take_fault(self, request: Request) -> Fault | None:
         for method, path, fault in self._faults:
