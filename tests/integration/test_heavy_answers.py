@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 from standins.cloud_server import FakeClock
+from tests.support.tcp_server import tcp_server
 
 from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.errors import Ambiguous, CloudError, TooLarge
@@ -33,19 +34,16 @@ async def served(body: Body, *, encoding: str = "", pause: float = 0.0, status: 
     """A server that answers every request with this body, without saying how long it is."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError), contextlib.closing(writer):
-            await reader.readuntil(b"\r\n\r\n")
-            encoded = f"Content-Encoding: {encoding}\r\n" if encoding else ""
-            writer.write(f"HTTP/1.1 {status} Scripted\r\nConnection: close\r\n{encoded}\r\n".encode())
-            for piece in body():
-                writer.write(piece)
-                await writer.drain()
-                await asyncio.sleep(pause)
+        await reader.readuntil(b"\r\n\r\n")
+        encoded = f"Content-Encoding: {encoding}\r\n" if encoding else ""
+        writer.write(f"HTTP/1.1 {status} Scripted\r\nConnection: close\r\n{encoded}\r\n".encode())
+        for piece in body():
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(pause)
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        await asyncio.sleep(0.05)  # until the server has seen that the client has gone
+    async with tcp_server(answer) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def run_answer() -> Iterator[bytes]:
@@ -169,14 +167,13 @@ def test_a_body_that_trickles_is_cut(tmp_path: Path, encoding: str, status: int)
 def test_a_head_that_trickles_is_cut(tmp_path: Path) -> None:
     async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\n")
-        with contextlib.suppress(ConnectionError):
-            while not writer.transport.is_closing():
-                writer.write(b"X-More: 1\r\n")
-                await asyncio.sleep(0.05)
+        while not writer.transport.is_closing():
+            writer.write(b"X-More: 1\r\n")
+            await asyncio.sleep(0.05)
 
     async def play() -> None:
-        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with tcp_server(answer) as port:
+            url = f"http://127.0.0.1:{port}"
             async with CloudClient(
                 url, 1, SecretStr("token"), FakeClock(), connect_timeout=0.2, read_timeout=0.2
             ) as client:

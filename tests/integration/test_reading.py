@@ -15,6 +15,7 @@ import trustme
 from pydantic import SecretStr
 from standins.cloud_server import ACCOUNT, JOB, TOKEN, CloudServer, FakeClock, Fault, refusing
 from tests.support.notes import kept_notes
+from tests.support.tcp_server import tcp_server
 
 from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.errors import (
@@ -135,11 +136,10 @@ def test_a_host_that_is_not_verified_is_not_waited_for_long(scene: Play, answers
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read(1)
             writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-            writer.close()
 
         tls = served if answers == "certificate" else None
-        async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=tls) as other:
-            address = f"https://127.0.0.1:{other.sockets[0].getsockname()[1]}"
+        async with tcp_server(answer, tls) as port:
+            address = f"https://127.0.0.1:{port}"
             async with CloudClient(address, ACCOUNT, SecretStr(TOKEN), scene.clock) as client:
                 scene.client = client
                 with pytest.raises(Unreachable if waited else UntrustedCertificate, match="SSL"):
@@ -393,21 +393,18 @@ def test_https_goes_through_the_proxy_and_loopback_does_not(monkeypatch: pytest.
         seen.append(await reader.readuntil(b"\r\n\r\n"))
         writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
         await writer.drain()
-        writer.close()
 
     async def body() -> None:
-        server = await asyncio.start_server(proxy, "127.0.0.1", 0)
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        monkeypatch.setenv("HTTPS_PROXY", url)
-        monkeypatch.setenv("HTTP_PROXY", url)
-        async with CloudClient("https://ab123.us1.dbt.example", ACCOUNT, SecretStr(TOKEN), FakeClock()) as client:
-            with pytest.raises(NotReceived, match="407"):
-                await client.get_run(1)
-        async with CloudServer() as cloud:
-            run = cloud.add_run(status=10)
-            async with cloud.client(FakeClock()) as client:
-                await client.get_run(run["id"])
-        server.close()
+        async with tcp_server(proxy) as port:
+            monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+            monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
+            async with CloudClient("https://ab123.us1.dbt.example", ACCOUNT, SecretStr(TOKEN), FakeClock()) as client:
+                with pytest.raises(NotReceived, match="407"):
+                    await client.get_run(1)
+            async with CloudServer() as cloud:
+                run = cloud.add_run(status=10)
+                async with cloud.client(FakeClock()) as client:
+                    await client.get_run(run["id"])
 
     asyncio.run(body())
     assert len(seen) == 1
