@@ -6,14 +6,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from dbt_cloud_run.model import FailureKind
 
 
 class ActionError(Exception):
-    """Base of all. `message` says what happened in one sentence, `advice` what to do about it."""
+    """Base of all. `message` says what happened in one sentence, `advice` what to do about it.
+
+    `code` is stable: it stands in the message, and people search for it in docs/troubleshooting.md. That page takes
+    what happened from the first line of each class's docstring, and what to do about it from `remedy`.
+    """
 
     kind: FailureKind = FailureKind.API
+    code: ClassVar[str] = ""
+    remedy: ClassVar[str] = ""
 
     def __init__(self, message: str, advice: str = "") -> None:
         super().__init__(message)
@@ -21,7 +28,16 @@ class ActionError(Exception):
         self.advice = advice
 
     def __str__(self) -> str:
-        return f"{self.message} {self.advice}".strip()
+        return " ".join(part for part in (with_code(self.message, self.code), self.advice) if part)
+
+
+def with_code(message: str, code: str) -> str:
+    """The message with the code by which it is found in the docs: after its first line, before a list."""
+    if not code:
+        return message
+    first, line_break, rest = message.partition("\n")
+    colon = ":" if first.endswith(":") else ""
+    return f"{first.removesuffix(':')} [{code}]{colon}{line_break}{rest}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +49,11 @@ class InputProblem:
 
 
 class InvalidInputsError(ActionError):
-    """One or more inputs are wrong; raised before any request, with all of them."""
+    """One or more inputs are not valid. All of them are named at once, before the first request."""
 
     kind = FailureKind.CONFIG
+    code = "invalid-inputs"
+    remedy = "Correct every input that the message names. The reference lists what each of them takes."
 
     def __init__(self, problems: tuple[InputProblem, ...]) -> None:
         lines = "\n".join(f"{problem.name}: {problem.message}" for problem in problems)
@@ -45,9 +63,11 @@ class InvalidInputsError(ActionError):
 
 
 class ConfigError(ActionError):
-    """The inputs are well formed, but do not fit what dbt Cloud or the event says (unknown job, a fork, …)."""
+    """The inputs are well formed, but do not fit what dbt Cloud, the event or the runner says."""
 
     kind = FailureKind.CONFIG
+    code = "does-not-fit"
+    remedy = "Do what the message says: it names the input, the event or the variable that does not fit."
 
 
 class Interrupted(Exception):  # noqa: N818 - a signal is not an error

@@ -79,7 +79,9 @@ def _temporary_folder(settings: Settings) -> tempfile.TemporaryDirectory[str]:
 def _refuse(console: Console, error: InvalidInputsError, environ: Mapping[str, str]) -> int:
     _logger.error("%s", error, extra={"title": "dbt Cloud: inputs"})
     with_summary = environ.get("INPUT_SUMMARY", "").strip().lower() != "false"
-    return _end_early(console, StepError(kind=error.kind, message=error.message), with_summary=with_summary)
+    return _end_early(
+        console, StepError(kind=error.kind, message=error.message, code=error.code), with_summary=with_summary
+    )
 
 
 def _skip(console: Console, settings: Settings) -> int:

@@ -125,6 +125,7 @@ class StepError:
     kind: FailureKind
     message: str
     advice: str = ""
+    code: str = ""
 
 
 class UnknownKind(StrEnum):

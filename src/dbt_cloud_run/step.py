@@ -292,7 +292,7 @@ def _step_error(error: ActionError, settings: Settings) -> StepError:
     if isinstance(error, CloudError):
         ids = {"account-id": settings.account_id, "job-id": settings.job_id, "run-id": settings.run_id}
         error.name_inputs({Subject(name.removesuffix("-id"), value): name for name, value in ids.items() if value})
-    return StepError(kind=error.kind, message=error.message, advice=error.advice)
+    return StepError(kind=error.kind, message=error.message, advice=error.advice, code=error.code)
 
 
 # -- a signal

@@ -25,11 +25,14 @@ class Subject:
 
 
 class CloudError(ActionError):
-    """Base of all. `status` is the HTTP status, if there was an answer; `retry_after` its wish to wait, in seconds.
+    """A request to dbt Cloud failed in a way that has no code of its own.
 
+    Base of all. `status` is the HTTP status, if there was an answer; `retry_after` its wish to wait, in seconds.
     `{subject}` in the advice stands for `subject`, which is known where the server refused the request.
     """
 
+    code = "dbt-cloud"
+    remedy = "Do what the message says."
     is_transient = False  # a read may be repeated
 
     def __init__(
@@ -59,74 +62,122 @@ class CloudError(ActionError):
 
 
 class Unauthorized(CloudError):
-    """401: a wrong token, or the right token at the wrong host."""
+    """dbt Cloud answered 401: the token is wrong or expired, or belongs to another host."""
+
+    code = "unauthorized"
+    remedy = "Check that the secret holds the whole token, and set `host` to the access URL that Account settings show."
 
 
 class Forbidden(CloudError):
-    """403: a permission that the token lacks, the account's IP allow-list, or an unpaid account."""
+    """dbt Cloud answered 403: the token lacks a permission, the account restricts IP addresses, or it is unpaid."""
+
+    code = "forbidden"
+    remedy = "Give the token the permission set Job Runner for the project of the job, or allow the runner's address."
 
 
 class NotFound(CloudError):
-    """404: a wrong id, or no permission to see it; dbt Cloud answers both alike."""
+    """dbt Cloud answered 404: there is no such account, job or run, or the token may not see it."""
+
+    code = "not-found"
+    remedy = "Compare the id in the message with the address in dbt Cloud, and check the token's permissions."
 
 
 class Rejected(CloudError):
-    """Any other 4xx: the request itself is at fault, and the server has said why."""
+    """dbt Cloud answered with another 4xx: it refuses the request itself."""
+
+    code = "rejected"
+    remedy = "The message quotes why. It is mostly an override that the job or the environment does not allow."
 
 
 class Redirected(CloudError):
-    """A 3xx. Redirects are never followed: the token would go to a host that no input names."""
+    """The host answered with a redirect. It is not followed, because the token would go to another host."""
+
+    code = "redirected"
+    remedy = "Set `host` to the access URL of the account itself."
 
 
 class RateLimited(CloudError):
-    """429. `retry_after` is None where the answer named no time."""
+    """dbt Cloud answered 429: the account has sent too many requests."""
+
+    code = "rate-limited"
+    remedy = "The limit holds for the whole account. Look for other tools that poll, or raise `poll-interval`."
 
     is_transient = True
 
 
 class NotReceived(CloudError):
-    """The request certainly did not arrive: name not resolved, connection refused, no TLS, no way through the proxy."""
+    """The request did not arrive: no connection, no TLS, or no way through the proxy."""
+
+    code = "not-received"
+    remedy = "Check the network of the runner and its proxy variables."
 
     is_transient = True
 
 
 class WrongHost(NotReceived):
-    """The name servers know no such host, or what answers is not verified to be it."""
+    """There is no such host, or what answers is not verified to be it."""
+
+    code = "wrong-host"
+    remedy = "Check the spelling of `host`, and whether the runner resolves it."
 
 
 class UntrustedCertificate(WrongHost):
-    """What answers shows a certificate that no known authority vouches for; asking again does not change that."""
+    """The host shows a certificate that no known authority vouches for."""
+
+    code = "untrusted-certificate"
+    remedy = "A proxy that inspects TLS has an authority of its own: name its file in `SSL_CERT_FILE`."
 
     is_transient = False
 
 
 class Ambiguous(CloudError):
-    """No answer, or one that does not show what happened: timeout, reset, 408, 5xx. A write may have taken effect."""
+    """dbt Cloud did not answer, or with a 5xx. Whether the request took effect is not known."""
+
+    code = "no-answer"
+    remedy = "Look at the status page of dbt Cloud, and re-run the workflow."
 
     is_transient = True
 
 
 class Unreadable(Ambiguous):
-    """An answer of success whose body is not what it should be."""
+    """dbt Cloud answered with success, but the answer cannot be used."""
+
+    code = "unreadable"
+    remedy = "Check that `host` is dbt Cloud and not a sign-in page. If it is, report the message as a deviation."
 
 
 class TooLarge(Ambiguous):
-    """An answer of success that is larger than is read into memory; asking again does not make it smaller."""
+    """An answer or a file is larger than what is read."""
+
+    code = "too-large"
+    remedy = "Look in dbt Cloud for what makes it so large: mostly debug logs."
 
     is_transient = False
 
 
 class Unreachable(CloudError):
-    """A read did not succeed within its budget; the last error is its `__cause__`."""
+    """dbt Cloud could not be read within the time for it. The message has the last error."""
+
+    code = "unreachable"
+    remedy = "Look at the status page of dbt Cloud and at the network of the runner, and re-run the workflow."
 
 
 class Unconfirmed(CloudError):
-    """A write may have taken effect, and it could not be found out. It must not be sent again."""
+    """A run may have been started, and it could not be found out. Nothing is sent again."""
+
+    code = "unconfirmed"
+    remedy = "Look at the list of runs of the job in dbt Cloud before you re-run the workflow."
 
 
 class NotStarted(CloudError):
-    """A write was repeated as often as is allowed, and certainly has not taken effect."""
+    """The job was not started: dbt Cloud took none of the requests."""
+
+    code = "not-started"
+    remedy = "Re-run the workflow when dbt Cloud answers."
 
 
 class RetryRefused(CloudError):
-    """dbt Cloud does not retry this run; the message has its reason."""
+    """dbt Cloud does not retry this run. The message has its reason."""
+
+    code = "retry-refused"
+    remedy = "Use `retry-strategy: nodes`."

@@ -22,7 +22,10 @@ LONGEST = 900.0
 
 
 class Overdue(CloudError):  # noqa: N818 - it says what happened to the request, as its kind does
-    """The time for the artifacts of an attempt is over."""
+    """The time for the artifacts of a run is over."""
+
+    code = "artifacts-overdue"
+    remedy = "Keep fewer files with `artifacts`, or look for what slows the network of the runner."
 
 
 @dataclass(slots=True)

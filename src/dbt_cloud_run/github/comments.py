@@ -36,11 +36,17 @@ _STALE, _STALE_END = "> ⚠️ **This report is of ", "<!-- end of the note -->"
 
 
 class CommentError(ActionError):
-    """The comment could not be written. Never a reason to fail a run that went well."""
+    """The comment on the pull request could not be written. The verdict does not depend on it."""
+
+    code = "comment-failed"
+    remedy = "The job summary holds the same report. The message quotes what GitHub answered."
 
 
 class CommentForbiddenError(CommentError):
-    """The token may not read or write comments of this pull request."""
+    """The GitHub token may not write comments on this pull request."""
+
+    code = "comment-forbidden"
+    remedy = "Give the job `permissions: pull-requests: write`. A fork or Dependabot has a token that only reads."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dbt_cloud_run.cancellation import CancelledBy
 from dbt_cloud_run.dbt.console_log import failure_lines
+from dbt_cloud_run.errors import with_code
 from dbt_cloud_run.invariants import Invariant
 from dbt_cloud_run.ledger.judgement import failed_without_nodes, is_failed_set_up
 from dbt_cloud_run.model import Ending, FateKind
@@ -23,7 +24,7 @@ _LONGEST_NAME = 120
 def reason(outcome: Outcome) -> tuple[str, str]:
     """Why it ended so, and what the user should do next; both empty where there is nothing to say."""
     if outcome.error is not None:
-        return outcome.error.message, outcome.error.advice
+        return with_code(outcome.error.message, outcome.error.code), outcome.error.advice
     if outcome.interruption is not None and outcome.ending is Ending.CANCELLED:
         return interruption_words(outcome.interruption), ""
     if outcome.limit is not None and outcome.ending is Ending.TIMED_OUT:

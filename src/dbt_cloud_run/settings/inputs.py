@@ -309,7 +309,13 @@ _PUBLISHED = (
     ),
 )
 
-INPUTS: tuple[Input, ...] = (*_WHICH_RUN, *_TRIGGER, *_RETRIES, *_PUBLISHED)
+GROUPS: Mapping[str, tuple[Input, ...]] = {
+    "Which run": _WHICH_RUN,
+    "What is triggered": _TRIGGER,
+    "Retries, waiting, ending": _RETRIES,
+    "What is published": _PUBLISHED,
+}
+INPUTS: tuple[Input, ...] = tuple(entry for group in GROUPS.values() for entry in group)
 
 
 def missing_inputs(known: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:

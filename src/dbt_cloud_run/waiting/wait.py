@@ -32,7 +32,10 @@ _SHORTEST_PAUSE = 0.05
 
 
 class LostSightError(ActionError):
-    """The run can no longer be seen; it may be running still, and is left alone."""
+    """dbt Cloud no longer answers for the run. It may still be running, and is left alone."""
+
+    code = "lost-sight"
+    remedy = "Look at the run in dbt Cloud, then re-run the workflow: it attaches to the run."
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,15 +25,24 @@ T = TypeVar("T")
 
 
 class ArtifactUploadError(ActionError):
-    """The artifact could not be uploaded. Never a reason to fail a run that went well."""
+    """The workflow artifact could not be uploaded. The verdict does not depend on it."""
+
+    code = "upload-failed"
+    remedy = "The files are in the workspace: a later step with actions/upload-artifact can upload them."
 
 
 class ArtifactNameTakenError(ArtifactUploadError):
-    """This workflow run has an artifact of that name already."""
+    """This workflow run already has an artifact of that name."""
+
+    code = "artifact-name-taken"
+    remedy = "Set another `artifact-name`, such as one with the name of the matrix job in it."
 
 
 class ArtifactUploadUnavailable(ArtifactUploadError):  # noqa: N818 - it says that there is nothing to upload to
-    """There is no artifact service here: another server than GitHub's, no token, or not on a runner."""
+    """There is no artifact service: another server than GitHub, no token, or not on a runner."""
+
+    code = "upload-unavailable"
+    remedy = "Set `upload-artifact: false`, and upload the files of the workspace in another way."
 
 
 class TryAgain(Exception):  # noqa: N818 - it is caught here, or right where a call was given up
