@@ -5,6 +5,7 @@ TESTS := $(PY) -m pytest -q -n 4 --dist loadfile
 SOURCES := src tests benchmarks demo standins tools entrypoint.py post_entrypoint.py
 FILES := git ls-files -z --cached --others --exclude-standard --
 WORKFLOWS := .github/workflows/*.yml
+EXAMPLES := $(filter-out %/kestra-before.yml, $(wildcard docs/examples/*.yml docs/examples/*/*.yml))
 SCRIPTS := .ci/run tools/setup tools/lock tools/e2e/run tools/e2e/engine tools/e2e/contents tools/preview/run
 
 MUTANTS ?=
@@ -37,14 +38,18 @@ check: setup ## linters, types, workflow schemas, spelling; licences and known v
 	$(PY) -m ruff format --check $(SOURCES)
 	$(PY) -m mypy src demo standins tools benchmarks entrypoint.py post_entrypoint.py --exclude '^benchmarks/clients/'
 	.venv/bin/hadolint Dockerfile
+	$(PY) tools/docs.py --check
+	.venv/bin/actionlint -shellcheck .venv/bin/shellcheck -ignore '"post-if" is not allowed' -ignore 'does not exist in' \
+	  $(WORKFLOWS) $(EXAMPLES)
 	.venv/bin/zizmor --offline --quiet --no-progress .github action.yml
+	.venv/bin/zizmor --offline --quiet --no-progress --config tools/zizmor-examples.yml $(EXAMPLES)
 	$(PY) -m check_jsonschema -q --builtin-schema vendor.github-actions action.yml
-	$(PY) -m check_jsonschema -q --builtin-schema vendor.github-workflows $(WORKFLOWS)
+	$(PY) -m check_jsonschema -q --builtin-schema vendor.github-workflows $(WORKFLOWS) $(EXAMPLES)
 	$(PY) -m check_jsonschema -q --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(PY) -m check_jsonschema -q --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
 	$(FILES) '*.yml' '*.yaml' | xargs -0 $(PY) -m yamllint --strict
 	.venv/bin/shellcheck $(SCRIPTS)
-	$(FILES) | xargs -0 $(PY) -m codespell_lib
+	$(FILES) | xargs -0 $(PY) -m codespell_lib --dictionary - --dictionary tools/words.txt
 	$(PY) tools/licences.py
 	$(PY) tools/vulnerabilities.py
 
@@ -64,7 +69,7 @@ preview: setup ## pictures of the summary, made in a browser
 clients: setup ## point ten clients of other projects at the emulator, and print their calls
 	@$(PY) tests/manual/clients.py
 
-lock: ## write requirements/*.txt anew from pyproject.toml
+lock: ## write requirements/*.txt again from pyproject.toml
 	@tools/lock
 
 clean: ## remove everything that make has made
