@@ -14,6 +14,7 @@ from typing import Any
 
 from dbt_cloud_run.cancellation import Cancellation
 from dbt_cloud_run.invariants import Contradiction
+from dbt_cloud_run.unknown import Unknown, UnknownKind
 
 
 class RunState(StrEnum):
@@ -125,22 +126,6 @@ class StepError:
     kind: FailureKind
     message: str
     advice: str = ""
-
-
-class UnknownKind(StrEnum):
-    """What could not be read of a run that has ended."""
-
-    STEPS = "its steps"
-    RESULTS = "the results of a step"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unknown:
-    """One thing that is not known of an attempt; never taken for nothing, and never for a success."""
-
-    kind: UnknownKind
-    why: str
-    step: int | None = None  # the step's index, with `RESULTS`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -281,6 +266,12 @@ class Attempt:
     unknown: tuple[Unknown, ...] = ()  # what should be there and could not be read
     is_unread: bool = False  # some artifact could not be read for a reason that may pass
     cancellation: Cancellation | None = None  # of a run that dbt Cloud calls cancelled
+
+    @property
+    def hides_failure(self) -> bool:
+        """Whether its steps could not be read, and what could be read of them shows no failure."""
+        is_unread = any(one.kind is UnknownKind.STEPS for one in self.unknown)
+        return is_unread and not any(step.command and step.state is RunState.ERROR for step in self.steps)
 
 
 class StepAction(StrEnum):

@@ -14,6 +14,7 @@ from dbt_cloud_run.clock import Clock
 from dbt_cloud_run.cloud.models import Run, RunStep
 from dbt_cloud_run.github.console import Console
 from dbt_cloud_run.model import LONGEST_LOG, Attempt, RetryPlan, RunState, Step
+from dbt_cloud_run.unknown import step_words
 
 if TYPE_CHECKING:
     from dbt_cloud_run.report.progress import Progress
@@ -102,7 +103,7 @@ class RunLog:
         for step in attempt.steps:
             if self._steps.get(step.index) is not step.state:
                 took = f" after {step.duration_seconds:.0f} s" if step.duration_seconds else ""
-                self.console.info(f"step {step.index} “{_name(step)}”: {step.state.value}{took}")
+                self.console.info(f"{step_words(step.index)} “{_name(step)}”: {step.state.value}{took}")
         said = f": {attempt.status_message}" if attempt.status_message and not attempt.steps else ""
         self.console.info(f"Attempt {attempt.number}: run {attempt.run_id} ended: {attempt.ending.value}{said}")
         if attempt.warnings:  # one annotation for all: there is room for ten

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -73,6 +74,25 @@ def without_logs(run: Mapping[str, Any]) -> dict[str, Any]:
     return {**run, "run_steps": [{**step, "logs": None} for step in run["run_steps"]]}
 
 
+def without_the_last(run: Mapping[str, Any]) -> dict[str, Any]:
+    return {**run, "run_steps": run["run_steps"][:-1]}
+
+
+def with_the_last_in_the_queue(run: Mapping[str, Any]) -> dict[str, Any]:
+    *others, last = run["run_steps"]
+    return {**run, "run_steps": [*others, {**last, "status": 1, "started_at": None, "finished_at": None}]}
+
+
+def with_the_last_of_no_status(run: Mapping[str, Any]) -> dict[str, Any]:
+    *others, last = run["run_steps"]
+    unknown = {"status": None, "started_at": None, "finished_at": None, "logs": ""}
+    return {**run, "run_steps": [*others, {**last, **unknown}]}
+
+
+def of_the_set_up_alone(run: Mapping[str, Any]) -> dict[str, Any]:
+    return {**run, "run_steps": run["run_steps"][:2]}
+
+
 def gateway_timeout(_: Mapping[str, Any]) -> tuple[int, bytes]:
     return 504, b""
 
@@ -106,6 +126,48 @@ def test_an_operation_is_never_sent_again_for_want_of_steps(odd: str, times: int
     step, server = play(tmp_path, [charged_then_red(), green()], ODD[odd], times, (CHARGE, "dbt build"))
     assert not any(CHARGE in commands for commands in asked(server)), step.log
     assert asked(server) == [[ONLY_B]], step.log
+
+
+CUT_SHORT = {
+    "without the last": without_the_last,
+    "the last in the queue": with_the_last_in_the_queue,
+    "the last of no status": with_the_last_of_no_status,
+    "the set-up alone": of_the_set_up_alone,
+}
+
+
+def build_then_charged(status: int) -> Told:
+    charge = command(CHARGE, status=20, logs="charged, then: Connection timed out")
+    return told(status, build([row(A), row(B)], NODES), charge)
+
+
+@pytest.mark.parametrize("odd", CUT_SHORT)
+@pytest.mark.parametrize("cancelled", [False, True], ids=["failed", "lost its heartbeat"])
+def test_a_command_whose_step_is_not_listed_has_not_failed_to_start(odd: str, cancelled: bool, tmp_path: Path) -> None:
+    heartbeat = {"status": 30, "status_message": "The run was cancelled after 10 minutes of inactivity"}
+    first = {**build_then_charged(20), **(heartbeat if cancelled else {})}
+    step, server = play(tmp_path, [first, green()], CUT_SHORT[odd], FOREVER, ("dbt build", CHARGE))
+    assert asked(server) == [], step.log
+    assert (step.status, step.outputs["failure-kind"]) == (1, "cancelled" if cancelled else "api")
+    assert "No retry: its steps could not be read, so it is not known what failed\n" in step.log
+    said = "its steps could not be read, so it is not known what failed"
+    assert said in step.summary
+    assert cancelled or f"failed: {said}." in step.log
+
+
+@pytest.mark.parametrize("odd", CUT_SHORT)
+@pytest.mark.parametrize("times", [2, FOREVER], ids=["late", "for ever"])
+def test_what_the_last_step_left_counts_where_it_is_not_listed(odd: str, times: int, tmp_path: Path) -> None:
+    step, server = play(tmp_path, [charged_then_red(), green()], CUT_SHORT[odd], times, (CHARGE, "dbt build"))
+    assert asked(server) == [[ONLY_B]], step.log
+    assert step.outputs["recovered-nodes"] == json.dumps([B])
+
+
+@pytest.mark.parametrize("odd", CUT_SHORT)
+def test_a_green_run_has_the_nodes_of_a_step_that_is_not_listed(odd: str, tmp_path: Path) -> None:
+    step, _ = play(tmp_path, [green()], CUT_SHORT[odd], FOREVER)
+    assert (step.outputs["status"], step.outputs["nodes-total"], step.outputs["assets-count"]) == ("success", "2", "2")
+    assert "step 0" not in step.log + step.summary
 
 
 def test_where_the_results_do_not_say_whose_they_are_nothing_is_retried_and_the_reason_is_said(tmp_path: Path) -> None:

@@ -22,10 +22,9 @@ from dbt_cloud_run.model import (
     RetryPlan,
     RunState,
     StepError,
-    Unknown,
-    UnknownKind,
 )
 from dbt_cloud_run.report.reasons import reason
+from dbt_cloud_run.unknown import Unknown, UnknownKind
 
 GREEN = attempt(1, step(4, "dbt build", {"model.p.a": "success"}))
 RED = attempt(1, step(4, "dbt build", {"model.p.a": "error"}))

@@ -12,8 +12,9 @@ from dbt_cloud_run.dbt.verbs import verb_of
 from dbt_cloud_run.invariants import Contradiction, Invariant
 from dbt_cloud_run.ledger.judgement import is_failed_set_up, judged
 from dbt_cloud_run.ledger.ledger import result_steps
-from dbt_cloud_run.model import Attempt, Ending, FailureKind, Ledger, Retryability, RunState, Step, StepAction, Unknown
+from dbt_cloud_run.model import Attempt, Ending, FailureKind, Ledger, Retryability, RunState, Step, StepAction
 from dbt_cloud_run.retry.alignment import is_lint
+from dbt_cloud_run.unknown import Unknown
 
 _HASH = re.compile("[0-9a-f]{7,64}")
 _BY_ENDING = {
@@ -127,6 +128,8 @@ def failure_kind(attempt: Attempt) -> FailureKind:
         return FailureKind.SETUP
     if attempt.ending in _BY_ENDING:
         return _BY_ENDING[attempt.ending]
+    if attempt.hides_failure:
+        return FailureKind.API
     failed = [step for step in attempt.steps if step.state is RunState.ERROR]
     if not failed:
         return FailureKind.NODES if _has_failed_nodes(attempt) else FailureKind.SETUP

@@ -12,6 +12,7 @@ from dbt_cloud_run.ledger.judgement import failed_without_nodes, has_failed, is_
 from dbt_cloud_run.model import Ending, NodeOutcome, RunState
 from dbt_cloud_run.report.reasons import reason
 from dbt_cloud_run.report.report import NodeInfo, Report
+from dbt_cloud_run.unknown import step_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -229,7 +230,7 @@ class Facts:
         """What was missing or not trusted on the way, each once."""
         own = (warning for attempt in self.data.outcome.attempts for warning in attempt.warnings)
         distrusted = (
-            f"Results of step {step.index} of run {attempt.run_id} are not used: {step.distrusted}"
+            f"Results of {step_words(step.index)} of run {attempt.run_id} are not used: {step.distrusted}"
             for attempt in self.data.outcome.attempts
             for step in attempt.steps
             if step.distrusted

@@ -10,6 +10,7 @@ from dbt_cloud_run.dbt.console_log import failure_lines
 from dbt_cloud_run.invariants import Invariant
 from dbt_cloud_run.ledger.judgement import failed_without_nodes, is_failed_set_up
 from dbt_cloud_run.model import Ending, FateKind
+from dbt_cloud_run.unknown import HIDDEN_FAILURE, step_words
 
 if TYPE_CHECKING:
     from dbt_cloud_run.invariants import Contradiction
@@ -38,7 +39,7 @@ def reason(outcome: Outcome) -> tuple[str, str]:
 
 def _ending(last: Attempt, ending: Ending) -> str:
     words = {
-        Ending.ERROR: f"Run {last.run_id} failed.",
+        Ending.ERROR: f"Run {last.run_id} failed{f': {HIDDEN_FAILURE}' if last.hides_failure else ''}.",
         Ending.CANCELLED: _cancelled(last),
         Ending.SUPERSEDED: _superseded(last),
         Ending.TIMED_OUT: f"Run {last.run_id} reached dbt Cloud's own time limit.",
@@ -61,7 +62,7 @@ def _failed_step(last: Attempt) -> str:
     lines = failure_lines(step.log)
     more = ["…"] if len(lines) > _MOST_LINES else []
     why = "\n".join((*(line.strip() for line in lines[:_MOST_LINES]), *more))
-    return f" Step {step.index} ({name}) failed{': ' + why if why else '.'}"
+    return f" {step_words(step.index).capitalize()} ({name}) failed{': ' + why if why else '.'}"
 
 
 def _cancelled(last: Attempt) -> str:
