@@ -33,6 +33,7 @@ from dbt_cloud_run.model import (
     RetryPlan,
     TriggerOverrides,
 )
+from dbt_cloud_run.retry.alignment import has_started
 from dbt_cloud_run.retry.plan import commands_from_failure, plan_retry
 from dbt_cloud_run.settings.settings import Settings
 from dbt_cloud_run.start.chain import is_partial_after
@@ -304,7 +305,7 @@ def _lacked_capacity(attempt: Attempt) -> bool:
     """Whether dbt Cloud says that it cancelled the run for want of capacity, before any step began."""
     cancellation = attempt.cancellation
     is_cancelled = cancellation is not None and cancellation.by is CancelledBy.CAPACITY
-    return is_cancelled and attempt.started_at is None and not attempt.steps
+    return is_cancelled and attempt.started_at is None and not any(has_started(step) for step in attempt.steps)
 
 
 async def _plan_after_lack_of_capacity(story: Story, means: Means) -> tuple[Story, RetryPlan]:

@@ -284,13 +284,27 @@ def test_who_cancelled_is_named_and_such_a_run_is_not_retried(
     assert words in step.summary
 
 
-def test_a_run_that_lacked_capacity_is_run_whole_once(tmp_path: Path) -> None:
-    lacking = cancelled(status_message=CAPACITY)
+NEVER_BEGAN = {"status": 1, "started_at": None, "finished_at": None}
+NOT_BEGUN = ({"name": "Clone git repository", **NEVER_BEGAN}, {**command("dbt build"), **NEVER_BEGAN})
+
+
+@pytest.mark.parametrize("steps", [(), NOT_BEGUN], ids=["no steps", "steps that never began"])
+def test_a_run_that_lacked_capacity_is_run_whole_once(steps: tuple[Told, ...], tmp_path: Path) -> None:
+    lacking = cancelled(status_message=CAPACITY, steps=steps)
     step, server = play(tmp_path / "1", [lacking, green()], dict, 0)
     assert (step.status, step.outputs["status"], asked(server)) == (0, "success", [["dbt build"]]), step.log
     step, server = play(tmp_path / "2", [lacking, lacking, green()], dict, 0)
     assert (step.status, step.outputs["status"], len(server.runs)) == (1, "cancelled", 2), step.log
     assert "for want of capacity" in step.summary
+    assert "Reading it again" not in step.log
+
+
+def test_a_set_up_that_failed_is_why_a_run_that_counts_as_cancelled_is_not_retried(tmp_path: Path) -> None:
+    message = "Failed to generate profile due to incorrect credentials"
+    step, server = play(tmp_path, [cancelled(status_message=message), green()], dict, 0)
+    assert (step.outputs["status"], step.outputs["failure-kind"], len(server.runs)) == ("cancelled", "setup", 1)
+    assert "No retry: the run was cancelled by dbt Cloud, because its set-up failed" in step.log
+    assert "does not say by whom" not in step.log + step.summary
 
 
 def test_a_run_that_lacked_capacity_and_has_a_newer_one_is_superseded(tmp_path: Path) -> None:

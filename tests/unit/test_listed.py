@@ -36,6 +36,7 @@ def run(status: int, *steps: dict[str, Any], asked: tuple[str, ...] = (BUILD, TE
         run(30, step(BUILD, 3), started_at=BEGAN),
         run(30, step(BUILD, 10), step(TEST, 10)),
         run(30, run_steps=None),
+        run(30, step("dbt deps", 1), step(BUILD, 30)),
         run(3, step(BUILD, 3)),
     ],
     ids=lambda whole: f"{whole.state} {[one.state for one in whole.steps]}",

@@ -51,9 +51,7 @@ def _is_end(step: RunStep, run: Run) -> bool:
         return True
     if run.state is RunState.CANCELLED and step.state in _WORKING:
         return True
-    # Steps that never had their turn may be listed like this, too.
-    is_cut_off = step.state in (RunState.CANCELLED, RunState.UNKNOWN)
-    return is_cut_off and (step.started_at is not None or bool(step.log.strip()))
+    return step.state in (RunState.CANCELLED, RunState.UNKNOWN) and step.has_begun
 
 
 def _lists_last_command(run: Run) -> bool:
