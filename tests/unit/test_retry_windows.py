@@ -80,6 +80,51 @@ def test_failed_batches_run_by_their_windows_before_what_depends_on_them() -> No
     assert "2026-01-03 00:00 to 2026-01-05 00:00, 2026-01-06 00:00 to 2026-01-07 00:00" in planned.reason
 
 
+def test_a_model_that_ran_no_batch_is_also_filled_for_the_time_of_its_step() -> None:
+    hourly = micro("hourly", SOURCE["unique_id"], batch_size="hour", lookback=2)
+    monthly = micro("monthly", SOURCE["unique_id"], batch_size="month", begin="2025-06-01", lookback="x")
+    manifest = ours(manifest_of((SOURCE, DAILY, WEEKLY, CHILD, hourly, monthly)))
+    skipped = [row(body, "skipped") for body in (DAILY, WEEKLY, CHILD, hourly, monthly)]
+    one = step(4, "dbt run", FAILED, row(SOURCE, "error", RESET), *skipped)
+    start = BEGIN + timedelta(days=9, hours=23, minutes=59)
+    one = replace(one, started_at=start, finished_at=start + timedelta(minutes=2))
+    made = plan(attempt(("dbt run",), one), manifest=manifest)
+    times = "dbt run --event-time-start {}T{}:00:00 --event-time-end {}T{}:00:00 --select fqn:shop.{}"
+    assert made.commands == (
+        "dbt run --select fqn:shop.events",
+        "dbt run --select fqn:shop.monthly",
+        times.format("2025-12-01", "00", "2026-02-01", "00", "monthly"),
+        "dbt run --select fqn:shop.daily",
+        times.format("2026-01-09", "00", "2026-01-12", "00", "daily"),
+        "dbt run --select fqn:shop.hourly",
+        times.format("2026-01-10", "21", "2026-01-11", "01", "hourly"),
+        "dbt run --select fqn:shop.child",
+        "dbt run --select fqn:shop.weekly",
+        times.format("2026-01-09", "00", "2026-01-12", "00", "weekly"),
+    )
+    (planned,) = (one for one in made.steps[0].nodes if one.unique_id == uid(DAILY))
+    assert planned.windows == ()
+    assert "the batches that it had run then are filled, too: 2026-01-09 00:00 to 2026-01-12 00:00" in planned.reason
+
+
+@pytest.mark.parametrize(
+    "command", ["dbt run --full-refresh", "dbt run --sample 2d", "dbt run --event-time-start 2026"]
+)
+def test_no_window_is_added_where_it_would_take_data_away_or_the_command_names_one(command: str) -> None:
+    one = step(4, command, FAILED, row(SOURCE, "error", RESET), row(DAILY, "skipped"))
+    one = replace(one, started_at=BEGIN + timedelta(days=9))
+    (line,) = plan(attempt((command,), one)).commands
+    assert line == f"{command} --select fqn:shop.daily fqn:shop.events"
+
+
+def test_no_window_is_longer_than_the_model_reaches_back() -> None:
+    one = step(4, "dbt run", FAILED, row(SOURCE, "error", RESET), row(DAILY, "skipped"))
+    one = replace(one, started_at=BEGIN)
+    assert "--event-time-start 2026-01-01T00:00:00" in plan(attempt(("dbt run",), one)).commands[-1]
+    before = replace(one, started_at=BEGIN - timedelta(days=3))
+    assert len(plan(attempt(("dbt run",), before)).commands) == 1
+
+
 def test_a_chain_of_microbatch_models_is_filled_in_its_order() -> None:
     made = after(
         "dbt run",

@@ -41,6 +41,7 @@ class NodeConfig(_Lenient):
     full_refresh: Any = None
     begin: Any = None
     batch_size: Any = None
+    lookback: Any = None
     on_error: Any = None
 
 

@@ -181,6 +181,7 @@ class _Rerun:
             version=self._situation.version,
             may_divide=bool(self._needs.left_out),
             windows=self._fills.windows,
+            due=self._fills.due,
         )
         return rewritten, reading.along
 
@@ -280,9 +281,14 @@ class _Rerun:
         return tuple(
             replace(node, windows=windows, reason=f"{node.reason}; only its failed batches run: {spans(windows)}")
             if (windows := self._fills.windows.get(node.unique_id))
-            else node
+            else self._with_due(node)
             for node in self._needs.retried
         )
+
+    def _with_due(self, node: PlannedNode) -> PlannedNode:
+        due = self._fills.due.get(node.unique_id)
+        why = f"{node.reason}; the batches that it had run then are filled, too: {spans([due])}" if due else ""
+        return replace(node, reason=why) if why else node
 
 
 def _read_along(rows: Mapping[str, NodeResult], unique_id: str) -> PlannedNode:

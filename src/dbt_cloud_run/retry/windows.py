@@ -11,7 +11,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from dbt_cloud_run.dbt.artifacts import ManifestNode
-from dbt_cloud_run.dbt.batches import Batches, at_most, batches_in_log, begin_of, is_microbatch, whole_span, without
+from dbt_cloud_run.dbt.batches import (
+    Batches,
+    at_most,
+    batches_in_log,
+    begin_of,
+    is_microbatch,
+    plain_span,
+    whole_span,
+    without,
+)
 from dbt_cloud_run.dbt.commands import DbtCommand
 from dbt_cloud_run.dbt.repeating import is_full_refresh
 from dbt_cloud_run.dbt.selection import Selector
@@ -27,9 +36,14 @@ _TIMES = ("--event-time-start", "--event-time-end", "--sample")
 
 @dataclass(frozen=True, slots=True)
 class Fills:
-    """The windows to run, by model, and the models whose failed batches are not known."""
+    """The windows to run, by model, and the models whose failed batches are not known.
+
+    `due`: of a model that ran no batch, the window that a plain run had filled at the time of its step. A plain run of
+    the retry fills those of its own time, or all where there is no table yet; so it runs first, and then this window.
+    """
 
     windows: Mapping[str, tuple[Window, ...]] = field(default_factory=dict)
+    due: Mapping[str, Window] = field(default_factory=dict)
     unknown: frozenset[str] = frozenset()
 
 
@@ -50,6 +64,7 @@ def fills_of(
     run from its `begin` on. A model that is in neither of the answers runs as the command says.
     """
     windows: dict[str, tuple[Window, ...]] = {}
+    due: dict[str, Window] = {}
     unknown: set[str] = set()
     refreshes = refreshes_fully(command, step)
     for unique_id in wanted:
@@ -66,11 +81,13 @@ def fills_of(
                 span = whole_span(node, until) if until is not None else None
                 windows |= {unique_id: (span,)} if span else {}
                 unknown |= set() if span else {unique_id}
+            elif not _sets_times(command) and (was_due := _due(node, step)) is not None:
+                due[unique_id] = was_due
             continue
         rest = without(batches.failed, filled.get(unique_id, ()))
         if rest and _is_built(node, batches, command):
             windows[unique_id] = at_most(rest, MAX_WINDOWS)
-    return Fills(windows, frozenset(unknown))
+    return Fills(windows, due, frozenset(unknown))
 
 
 def refreshes_fully(command: DbtCommand | None, step: Step | None) -> bool:
@@ -84,6 +101,12 @@ def _end_of(step: Step) -> datetime | None:
     """When the step was done, as far as that is known."""
     made = step.results.generated_at if step.results is not None else None
     return step.finished_at or made or step.started_at
+
+
+def _due(node: ManifestNode, step: Step) -> Window | None:
+    """The batches that the model had run in its step; None where the time of the step is not known."""
+    start = step.started_at or _end_of(step)
+    return plain_span(node, start, _end_of(step) or start) if start is not None else None
 
 
 def _batches(node: ManifestNode, row: NodeResult | None, step: Step) -> Batches | None:
