@@ -33,6 +33,8 @@ _logger = logging.getLogger(__name__)
 LOOK_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Seconds between the looks for the run of a request that was not answered: a minute for it to appear."""
 
+TOKEN_VARIABLES = ("INPUT_API-TOKEN", "INPUT_API_TOKEN", "DBT_CLOUD_API_TOKEN")
+NEEDED_INPUTS = (*TOKEN_VARIABLES, "INPUT_ACCOUNT-ID", "INPUT_ACCOUNT_ID", "INPUT_HOST")
 BUDGET = 60.0
 COMMENT_BUDGET = 30.0
 LAST_WORD = 2.0
@@ -58,7 +60,7 @@ def _run(environ: Mapping[str, str], console: Console) -> int:
         own_workspace(settings, environ)
     if settings is None or settings.api_token is None:
         if not is_over and saved.may_cancel:
-            _warn_of_missing_token(saved)
+            _warn_of_what_is_missing(saved, environ)
         return 0
     if saved.target != f"{settings.base_url} {settings.account_id}":
         return 0
@@ -70,22 +72,31 @@ def _run(environ: Mapping[str, str], console: Console) -> int:
 
 
 def _settings(environ: Mapping[str, str], saved: SavedState) -> Settings | None:
-    """The inputs. Those of a nested composite action can be empty here: then the state says what they were."""
+    """The inputs. Those of a nested composite action can be empty here: then the state says what they were.
+
+    An input can also have become invalid, such as a folder in whose place a later step has put a link. So where they
+    are not valid, only those count that say where the run is and who may cancel it.
+    """
     missing = missing_inputs(saved.inputs, environ)
-    try:
-        return Settings.from_environ(ChainMap(missing, cast("MutableMapping[str, str]", environ)))
-    except InvalidInputsError as error:
-        _logger.debug("The inputs of the post step are not valid: %s", error)
-        return None
+    needed = {name: text for name, text in environ.items() if not name.startswith("INPUT_") or name in NEEDED_INPUTS}
+    for given in (cast("MutableMapping[str, str]", environ), needed | {"INPUT_JOB-ID": saved.inputs.get("job-id", "")}):
+        try:
+            return Settings.from_environ(ChainMap(missing, given))
+        except InvalidInputsError as error:
+            _logger.debug("The inputs of the post step are not valid: %s", error)
+    return None
 
 
-def _warn_of_missing_token(saved: SavedState) -> None:
+def _warn_of_what_is_missing(saved: SavedState, environ: Mapping[str, str]) -> None:
+    is_token_there = any(environ.get(name, "").strip() for name in TOKEN_VARIABLES)
+    missing = "account-id, host or api-token is not valid" if is_token_there else "api-token is missing"
     run = f"run {saved.run_id}" if saved.run_id is not None else "a run that was about to be started"
     where = f": {saved.address}" if saved.address else "."
     _logger.warning(
-        "Whether %s is still active in dbt Cloud is not known, because api-token is missing in the post step. Look for "
-        "it there, and cancel it if nothing waits for it%s",
+        "Whether %s is still active in dbt Cloud is not known, because %s in the post step. Look for it there, and "
+        "cancel it if nothing waits for it%s",
         run,
+        missing,
         where,
     )
 
