@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from dbt_cloud_run.cancellation import Cancellation
+from dbt_cloud_run.endings import Ending as Ending
+from dbt_cloud_run.endings import FailureKind as FailureKind
 from dbt_cloud_run.invariants import Contradiction
 
 
@@ -31,34 +33,6 @@ class RunState(StrEnum):
     @property
     def is_terminal(self) -> bool:
         return self in (RunState.SUCCESS, RunState.ERROR, RunState.CANCELLED, RunState.SKIPPED)
-
-
-class Ending(StrEnum):
-    """How an attempt ended, and the values of the output `status`."""
-
-    QUEUED = "queued"  # `wait: false`: it had not ended when we left
-    SUCCESS = "success"
-    ERROR = "error"
-    CANCELLED = "cancelled"
-    SUPERSEDED = "superseded"  # dbt Cloud cancelled it for a newer commit
-    TIMED_OUT = "timed-out"  # our limits, or dbt Cloud's own
-    SKIPPED = "skipped"  # no token, and told to skip
-
-
-class FailureKind(StrEnum):
-    """The values of the output `failure-kind`."""
-
-    NONE = ""
-    NODES = "nodes"
-    SETUP = "setup"
-    COMPILE = "compile"
-    FRESHNESS = "freshness"
-    LINT = "lint"
-    CANCELLED = "cancelled"
-    TIMEOUT = "timeout"
-    API = "api"
-    CONFIG = "config"
-    OTHER_COMMIT = "other-commit"
 
 
 class Limit(StrEnum):
@@ -157,6 +131,19 @@ class TriggerOverrides:
     timeout_seconds_override: int | None = None
     steps_override: tuple[str, ...] = ()
     github_pull_request_id: int | None = None
+    azure_pull_request_id: int | None = None
+    gitlab_merge_request_id: int | None = None
+    non_native_pull_request_id: int | None = None
+
+    @property
+    def pull_request_ids(self) -> tuple[int | None, ...]:
+        """The number of the pull request, by forge: GitHub, Azure DevOps, GitLab, any other."""
+        return (
+            self.github_pull_request_id,
+            self.azure_pull_request_id,
+            self.gitlab_merge_request_id,
+            self.non_native_pull_request_id,
+        )
 
     def body(self) -> dict[str, Any]:
         """The overrides as fields of the trigger's JSON body, only those that are given."""

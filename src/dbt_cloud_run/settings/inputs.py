@@ -149,7 +149,22 @@ _TRIGGER = (
     Input(
         name="github-pull-request-id",
         parse=parsing.integer(),
-        description="Override: the number of the pull request that the run is for.",
+        description="Override: the number of the GitHub pull request that the run is for.",
+    ),
+    Input(
+        name="azure-pull-request-id",
+        parse=parsing.integer(),
+        description="Override: the number of the Azure DevOps pull request that the run is for.",
+    ),
+    Input(
+        name="gitlab-merge-request-id",
+        parse=parsing.integer(),
+        description="Override: the number of the GitLab merge request that the run is for.",
+    ),
+    Input(
+        name="non-native-pull-request-id",
+        parse=parsing.integer(),
+        description="Override: the number of the pull request of another Git provider that the run is for.",
     ),
     Input(name="generate-docs-override", parse=parsing.boolean, description="Override: whether docs are generated."),
     Input(
