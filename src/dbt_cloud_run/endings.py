@@ -30,4 +30,8 @@ class FailureKind(StrEnum):
     TIMEOUT = "timeout"
     API = "api"
     CONFIG = "config"
+    NO_NODES = "no-nodes"
+    STALE_SOURCES = "stale-sources"
+    SOURCE_WARNINGS = "source-warnings"
+    WARNINGS = "warnings"
     OTHER_COMMIT = "other-commit"

@@ -15,6 +15,7 @@ from typing import Any
 from dbt_cloud_run.cancellation import Cancellation
 from dbt_cloud_run.endings import Ending as Ending
 from dbt_cloud_run.endings import FailureKind as FailureKind
+from dbt_cloud_run.gates import GateFindings
 from dbt_cloud_run.invariants import Contradiction
 
 
@@ -106,6 +107,7 @@ class UnknownKind(StrEnum):
 
     STEPS = "its steps"
     RESULTS = "the results of a step"
+    FRESHNESS = "the freshness of its sources"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +116,7 @@ class Unknown:
 
     kind: UnknownKind
     why: str
-    step: int | None = None  # the step's index, with `RESULTS`
+    step: int | None = None  # the step's index, with `RESULTS` and `FRESHNESS`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -373,6 +375,7 @@ class Outcome:
     limit: LimitReached | None = None
     interruption: Interruption | None = None
     contradictions: tuple[Contradiction, ...] = ()  # why the success of the last run is none
+    gates: GateFindings = field(default_factory=GateFindings)
     unknown_runs: tuple[int, ...] = ()  # runs of which a result that counts could not be read
     notes: tuple[str, ...] = ()  # such as: attached to run 7, which had already been started for this commit
     duration_seconds: float | None = None  # from the trigger to the last attempt's end

@@ -67,6 +67,8 @@ STEPS: dict[int, dict[str, str]] = {
         "artifact-retention-days": "5",
         "project-directory": "below",
         "pull-request": "off",
+        # The event's head is no commit that the run can have built.
+        "fail-on": "other-commit",
     },
     COMMENTED: {"git-sha": SHA, "pr-comment": "true", "github-token": GITHUB_TOKEN},
     ANY: {"retry-on": "any", "targeted-retries": "1"},
@@ -251,6 +253,9 @@ ROWS: dict[str, Proof] = {
     ),
     "fail-on-error": lambda s: (
         (s.step(QUIET).outputs["status"], s.step(QUIET).status) == ("error", 0) and s.step(LOUD).status == 1
+    ),
+    "fail-on": lambda s: (
+        s.step(LOUD).value("gates-failed") == ["other-commit"] and s.step(PLAIN).value("gates-failed") == []
     ),
     "artifacts": lambda s: (
         "compiled/tiny/models/flaky.sql" in loud_files(s)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dbt_cloud_run.gates import Gate
 from dbt_cloud_run.settings import commands, parsing
 
 # `with:` keys that the runner takes itself for every container action.
@@ -243,6 +244,14 @@ _RETRIES = (
         parse=parsing.boolean,
         default="true",
         description="`false`: a failed dbt run leaves the step green; check the outputs.",
+    ),
+    Input(
+        name="fail-on",
+        parse=parsing.words(*Gate),
+        description=(
+            "Conditions that fail a run that succeeded: any of `no-nodes`, `stale-sources`, `source-warnings`, "
+            "`warnings`, `other-commit`, separated by commas or line ends."
+        ),
     ),
 )
 
