@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from dbt_cloud_run.cancellation import Cancellation
+from dbt_cloud_run.endings import Ending as Ending
+from dbt_cloud_run.endings import FailureKind as FailureKind
+from dbt_cloud_run.gates import GateFindings
 from dbt_cloud_run.invariants import Contradiction
 from dbt_cloud_run.unknown import Unknown, UnknownKind
 
@@ -32,34 +35,6 @@ class RunState(StrEnum):
     @property
     def is_terminal(self) -> bool:
         return self in (RunState.SUCCESS, RunState.ERROR, RunState.CANCELLED, RunState.SKIPPED)
-
-
-class Ending(StrEnum):
-    """How an attempt ended, and the values of the output `status`."""
-
-    QUEUED = "queued"  # `wait: false`: it had not ended when we left
-    SUCCESS = "success"
-    ERROR = "error"
-    CANCELLED = "cancelled"
-    SUPERSEDED = "superseded"  # dbt Cloud cancelled it for a newer commit
-    TIMED_OUT = "timed-out"  # our limits, or dbt Cloud's own
-    SKIPPED = "skipped"  # no token, and told to skip
-
-
-class FailureKind(StrEnum):
-    """The values of the output `failure-kind`."""
-
-    NONE = ""
-    NODES = "nodes"
-    SETUP = "setup"
-    COMPILE = "compile"
-    FRESHNESS = "freshness"
-    LINT = "lint"
-    CANCELLED = "cancelled"
-    TIMEOUT = "timeout"
-    API = "api"
-    CONFIG = "config"
-    OTHER_COMMIT = "other-commit"
 
 
 class Limit(StrEnum):
@@ -142,6 +117,19 @@ class TriggerOverrides:
     timeout_seconds_override: int | None = None
     steps_override: tuple[str, ...] = ()
     github_pull_request_id: int | None = None
+    azure_pull_request_id: int | None = None
+    gitlab_merge_request_id: int | None = None
+    non_native_pull_request_id: int | None = None
+
+    @property
+    def pull_request_ids(self) -> tuple[int | None, ...]:
+        """The number of the pull request, by forge: GitHub, Azure DevOps, GitLab, any other."""
+        return (
+            self.github_pull_request_id,
+            self.azure_pull_request_id,
+            self.gitlab_merge_request_id,
+            self.non_native_pull_request_id,
+        )
 
     def body(self) -> dict[str, Any]:
         """The overrides as fields of the trigger's JSON body, only those that are given."""
@@ -377,6 +365,7 @@ class Outcome:
     limit: LimitReached | None = None
     interruption: Interruption | None = None
     contradictions: tuple[Contradiction, ...] = ()  # why the success of the last run is none
+    gates: GateFindings = field(default_factory=GateFindings)
     unknown_runs: tuple[int, ...] = ()  # runs of which a result that counts could not be read
     notes: tuple[str, ...] = ()  # such as: attached to run 7, which had already been started for this commit
     duration_seconds: float | None = None  # from the trigger to the last attempt's end

@@ -73,6 +73,17 @@ class Step:
 
         return artifacts_folder(self.settings, self.story.job_id)
 
+    def outcome(self, interruption: Interruption | None = None) -> Outcome:
+        """What is known now, as the value that the report is made of."""
+        return outcome_of(
+            self.story,
+            now=self.clock.utcnow(),
+            error=self.error,
+            interruption=interruption,
+            fail_on=self.settings.fail_on,
+            git_sha=self.settings.overrides.git_sha,
+        )
+
 
 async def run_step(
     settings: Settings,
@@ -208,7 +219,7 @@ def _begin_outputs(step: Step) -> None:
     from dbt_cloud_run.publish.sinks import set_outputs
 
     folder, story = step.folder, step.story
-    outcome = outcome_of(story, now=step.clock.utcnow())
+    outcome = step.outcome()
     try:
         if folder is not None:
             folder.prepare()
@@ -240,7 +251,7 @@ async def _conclude(step: Step, *, is_unsettled: bool = False) -> int:
 
 
 async def _publish(step: Step) -> int:
-    step.publication = _publication(step, outcome_of(step.story, now=step.clock.utcnow(), error=step.error))
+    step.publication = _publication(step, step.outcome())
     await step.publication.publish()
     step.state.published()
     return _status(step, step.publication)
@@ -316,7 +327,7 @@ async def _interrupted(step: Step, client: CloudClient, work: asyncio.Task[int])
     interruption = Interruption(signum=step.clock.signum)
     if step.publication is None:
         interruption = replace(interruption, fate=await _fate(step, client))
-        outcome = outcome_of(step.story, now=step.clock.utcnow(), error=step.error, interruption=interruption)
+        outcome = step.outcome(interruption)
         step.publication = _publication(step, outcome)
     publication = step.publication
     _logger.info("%s", interruption_words(interruption))

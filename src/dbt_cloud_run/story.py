@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dbt_cloud_run.cloud.models import Run
-from dbt_cloud_run.github.events import Subject
+from dbt_cloud_run.gates import Gate
+from dbt_cloud_run.github.events import Subject, commits_of
 from dbt_cloud_run.model import Attempt, Ending, Interruption, LimitReached, Outcome, StepError
 from dbt_cloud_run.start.once import StartRequest
 
@@ -67,9 +68,15 @@ def outcome_of(
     now: datetime,
     error: StepError | None = None,
     interruption: Interruption | None = None,
+    fail_on: Sequence[Gate] = (),
+    git_sha: str | None = None,
 ) -> Outcome:
-    """The outcome as far as the story goes: the current run counts as the last attempt, as it was last seen."""
+    """The outcome as far as the story goes: the current run counts as the last attempt, as it was last seen.
+
+    `fail_on` are the conditions that fail a run that succeeded, `git_sha` the commit that was asked for.
+    """
     # The ledger is imported when there is something to judge: the trigger goes out first.
+    from dbt_cloud_run.ledger.gates import wanted_commits
     from dbt_cloud_run.ledger.outcome import build_outcome
 
     return build_outcome(
@@ -79,6 +86,8 @@ def outcome_of(
         limit=story.limit,
         interruption=interruption,
         now=now,
+        fail_on=fail_on,
+        commits=wanted_commits(git_sha, commits_of(story.subject) if story.subject is not None else ()),
     )
 
 

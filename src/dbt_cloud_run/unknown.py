@@ -19,6 +19,7 @@ class UnknownKind(StrEnum):
 
     STEPS = "its steps"
     RESULTS = "the results of a step"
+    FRESHNESS = "the freshness of its sources"
 
 
 HIDDEN_FAILURE = "its steps could not be read, so it is not known what failed"
@@ -30,4 +31,4 @@ class Unknown:
 
     kind: UnknownKind
     why: str
-    step: int | None = None  # the step's index, with `RESULTS`
+    step: int | None = None  # the step's index, with `RESULTS` and `FRESHNESS`

@@ -44,6 +44,9 @@ STEPS: dict[int, dict[str, str]] = {
         "threads-override": "7",
         "timeout-seconds-override": "99",
         "github-pull-request-id": "5",
+        "azure-pull-request-id": "6",
+        "gitlab-merge-request-id": "7",
+        "non-native-pull-request-id": "8",
         "generate-docs-override": "true",
         "steps-override": "dbt seed\n\ndbt run --select checked\n",
     },
@@ -64,6 +67,8 @@ STEPS: dict[int, dict[str, str]] = {
         "artifact-retention-days": "5",
         "project-directory": "below",
         "pull-request": "off",
+        # The event's head is no commit that the run can have built.
+        "fail-on": "other-commit",
     },
     COMMENTED: {"git-sha": SHA, "pr-comment": "true", "github-token": GITHUB_TOKEN},
     ANY: {"retry-on": "any", "targeted-retries": "1"},
@@ -219,6 +224,9 @@ ROWS: dict[str, Proof] = {
     "threads-override": sent("threads_override", 7),
     "timeout-seconds-override": sent("timeout_seconds_override", 99),
     "github-pull-request-id": sent("github_pull_request_id", 5),
+    "azure-pull-request-id": sent("azure_pull_request_id", 6),
+    "gitlab-merge-request-id": sent("gitlab_merge_request_id", 7),
+    "non-native-pull-request-id": sent("non_native_pull_request_id", 8),
     "generate-docs-override": sent("generate_docs_override", True),
     "steps-override": sent("steps_override", ["dbt seed", "dbt run --select checked"]),
     # The event is that of a pull request, and the job's type is not ci: only `off` lets it pass, with nothing filled.
@@ -245,6 +253,9 @@ ROWS: dict[str, Proof] = {
     ),
     "fail-on-error": lambda s: (
         (s.step(QUIET).outputs["status"], s.step(QUIET).status) == ("error", 0) and s.step(LOUD).status == 1
+    ),
+    "fail-on": lambda s: (
+        s.step(LOUD).value("gates-failed") == ["other-commit"] and s.step(PLAIN).value("gates-failed") == []
     ),
     "artifacts": lambda s: (
         "compiled/tiny/models/flaky.sql" in loud_files(s)

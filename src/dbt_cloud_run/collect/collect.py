@@ -192,15 +192,16 @@ class _Collection:
         name = SOURCES if is_freshness else RUN_RESULTS
         is_expected = has_results(step) and (is_freshness or verb.writes_results)
         if not await self._step_file(step, name, is_expected=is_expected):
-            if is_expected and not is_freshness:
+            if is_freshness or is_expected:
                 why = self.downloads.reasons.get((name, step.index), f"{name} is missing")
-                self.unknown.append(Unknown(kind=UnknownKind.RESULTS, step=step.index, why=why))
+                kind = UnknownKind.FRESHNESS if is_freshness else UnknownKind.RESULTS
+                self.unknown.append(Unknown(kind=kind, step=step.index, why=why))
             return made
         with_results, reason = await self._decoded_step(step, made, name, verb)
         if with_results is not None:
             return with_results
-        if is_expected:
-            self._not_used(step.index, reason)
+        if is_freshness or is_expected:
+            self._not_used(step.index, reason, UnknownKind.FRESHNESS if is_freshness else UnknownKind.RESULTS)
         return replace(made, distrusted=reason)
 
     async def _step_file(self, step: RunStep, name: str, *, is_expected: bool) -> bool:
@@ -233,11 +234,11 @@ class _Collection:
         reason = foreign(head, self.downloads.run.id, step.started_at, verb)
         return (with_results, "") if reason is None else (None, reason)
 
-    def _not_used(self, index: int, reason: str) -> None:
+    def _not_used(self, index: int, reason: str, kind: UnknownKind = UnknownKind.RESULTS) -> None:
         self.downloads.warnings.append(
             f"The results of {step_words(index)} of run {self.downloads.run.id} are not used: {reason}."
         )
-        self.unknown.append(Unknown(kind=UnknownKind.RESULTS, step=index, why=f"they are not used: {reason}"))
+        self.unknown.append(Unknown(kind=kind, step=index, why=f"they are not used: {reason}"))
 
     async def _newest_manifest(self) -> None:
         """The manifest of the newest step that has one; an earlier attempt's file stays where this run made none."""

@@ -21,6 +21,7 @@ from dbt_cloud_run.publish import sinks
 from dbt_cloud_run.publish.comment import comment
 from dbt_cloud_run.publish.folder import ASSETS, RESULT, SUMMARY, ArtifactsFolder
 from dbt_cloud_run.publish.upload import Uploading
+from dbt_cloud_run.report.gates import cautions
 from dbt_cloud_run.report.report import ArtifactLink, Report
 from dbt_cloud_run.settings.settings import Settings
 
@@ -128,6 +129,8 @@ class Publication:
     # -- people
 
     def _annotate(self) -> None:
+        for caution in cautions(self.report.outcome):
+            self.console.warning(caution, title="dbt Cloud")
         for notice in self.report.notices:
             self.console.notice(notice, title="dbt Cloud")
         if self.settings.annotations:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from dbt_cloud_run.dbt.statuses import BUILDABLE, Kind, is_failure
+from dbt_cloud_run.dbt.statuses import BUILDABLE, Kind, is_failure, kind
+from dbt_cloud_run.gates import Gate
 from dbt_cloud_run.ledger.judgement import failed_without_nodes, has_failed, is_empty, judged
 from dbt_cloud_run.model import Ending, NodeOutcome, RunState
 from dbt_cloud_run.report.reasons import reason
@@ -67,8 +68,8 @@ class Facts:
     @cached_property
     def _by_kind(self) -> Mapping[Kind, list[NodeOutcome]]:
         found: dict[Kind, list[NodeOutcome]] = {kind: [] for kind in Kind}
-        for kind, outcome in zip(self.kinds.values(), self._outcomes.values(), strict=True):
-            found[kind].append(outcome)
+        for judgement, outcome in zip(self.kinds.values(), self._outcomes.values(), strict=True):
+            found[judgement].append(outcome)
         return found
 
     @cached_property
@@ -219,11 +220,22 @@ class Facts:
         )
 
     @cached_property
+    def sources_failed(self) -> tuple[FreshnessResult, ...]:
+        """The sources that are past `error_after`, or whose freshness could not be checked."""
+        return tuple(row for row in self.data.outcome.ledger.freshness if is_failure(row.status))
+
+    @cached_property
+    def sources_warned(self) -> tuple[FreshnessResult, ...]:
+        """The sources that are past `warn_after`."""
+        return tuple(row for row in self.data.outcome.ledger.freshness if kind(row.status) is Kind.WARNED)
+
+    @cached_property
     def stale(self) -> tuple[FreshnessResult, ...]:
         """The sources that are not fresh; none where that was no reason for the run to fail."""
-        if self.ending is Ending.SUCCESS:
-            return ()
-        return tuple(row for row in self.data.outcome.ledger.freshness if is_failure(row.status))
+        outcome = self.data.outcome
+        has_run_failed = outcome.last is not None and outcome.last.ending is not Ending.SUCCESS
+        is_reason = has_run_failed or outcome.gates.has_failed(Gate.STALE_SOURCES)
+        return self.sources_failed if is_reason and self.ending is not Ending.SUCCESS else ()
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:

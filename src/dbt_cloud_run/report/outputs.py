@@ -45,12 +45,16 @@ def output_values(data: Report) -> dict[str, Any]:
     artifact = data.artifact
     # Counts of what is not known in full would be wrong, and 0 most of all.
     is_incomplete = bool(outcome.unknown_runs)
+    is_freshness_unread = bool(outcome.gates.unread_freshness)
     return {
         "status": facts.ending.value,
         "failure-kind": (FailureKind.NONE if facts.ending is Ending.SUCCESS else outcome.failure_kind).value,
+        "gates-failed": [found.gate.value for found in outcome.gates.failed],
         "run-id": last.run_id if last else None,
         "run-url": last.run_url if last else None,
         "git-sha": last.git_sha if last else None,
+        "job-id": data.job_id,
+        "job-name": data.job_name,
         "run-ids": [attempt.run_id for attempt in outcome.attempts],
         "attempts": len(outcome.attempts),
         "nodes-total": None if is_incomplete else len(outcome.ledger.outcomes),
@@ -59,6 +63,8 @@ def output_values(data: Report) -> dict[str, Any]:
         "nodes-failed": None if is_incomplete else facts.counts[Kind.FAILED],
         "nodes-skipped": None if is_incomplete else facts.counts[Kind.SKIPPED],
         "counts": _counts(facts),
+        "sources-warned": None if is_freshness_unread else len(facts.sources_warned),
+        "sources-failed": None if is_freshness_unread else len(facts.sources_failed),
         "failed-nodes": [found.unique_id for found in facts.failed],
         "recovered-nodes": [found.unique_id for found in facts.recovered],
         "failed-owners": sorted({owner for found in facts.failed for owner in facts.owners(found.unique_id)}),

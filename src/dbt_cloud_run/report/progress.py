@@ -6,9 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dbt_cloud_run.dbt.statuses import Kind
+from dbt_cloud_run.dbt.statuses import Kind, kind
 from dbt_cloud_run.model import StepAction
 from dbt_cloud_run.report.facts import Facts
+from dbt_cloud_run.report.gates import quiet_line, source_name
 from dbt_cloud_run.report.markdown.escape import one_line, plain
 from dbt_cloud_run.report.wording import duration, ending_words, listed, plural, saves, sentence
 
@@ -120,14 +121,33 @@ def result_lines(data: Report, *, with_reason: bool = True) -> list[str]:
         lines.append(
             f"{plural(facts.counts.total(), 'node')}: {counts}; {plural(len(data.assets), 'asset')} materialized"
         )
-    if facts.emptiness:
-        lines.append(facts.emptiness)
+    lines += _source_lines(facts)
+    lines += [one_line(words, 1_000) for words in (quiet_line(outcome), facts.emptiness) if words]
     for title, nodes in (("failed", facts.ranked), ("recovered", facts.recovered)):
         lines += [f"  {title}: {one_line(found.unique_id, 200)}" for found in nodes[:20]]
         if len(nodes) > 20:
             lines.append(f"  … and {len(nodes) - 20:,} more {title}")
     if with_reason:
         lines += [one_line(words, 1_000) for words in facts.reason if words]
+    return lines
+
+
+def _source_lines(facts: Facts) -> list[str]:
+    """How many sources were checked, and which of them are not fresh; no line where none were checked."""
+    checked = facts.data.outcome.ledger.freshness
+    runs = facts.data.outcome.gates.unread_freshness
+    lines = [f"the freshness of sources in run {', '.join(map(str, runs))} could not be read"] if runs else []
+    if not checked:
+        return lines
+    failed, warned = facts.sources_failed, facts.sources_warned
+    fresh = sum(kind(row.status) is Kind.SUCCEEDED for row in checked)
+    words = ((fresh, "fresh"), (len(warned), "past warn_after"), (len(failed), "stale"))
+    counts = ", ".join(f"{count:,} {word}" for count, word in words if count)
+    lines.append(f"{plural(len(checked), 'source')} checked: {counts}")
+    for title, rows in (("stale", failed), ("past warn_after", warned)):
+        lines += [f"  {title}: {one_line(source_name(row.unique_id), 200)}" for row in rows[:20]]
+        if len(rows) > 20:
+            lines.append(f"  … and {len(rows) - 20:,} more {title}")
     return lines
 
 

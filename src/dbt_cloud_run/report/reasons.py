@@ -10,6 +10,7 @@ from dbt_cloud_run.dbt.console_log import failure_lines
 from dbt_cloud_run.invariants import Invariant
 from dbt_cloud_run.ledger.judgement import failed_without_nodes, is_failed_set_up
 from dbt_cloud_run.model import Ending, FateKind
+from dbt_cloud_run.report.gates import failed_gates, gate_words
 from dbt_cloud_run.unknown import HIDDEN_FAILURE, step_words
 
 if TYPE_CHECKING:
@@ -23,6 +24,13 @@ _LONGEST_NAME = 120
 
 def reason(outcome: Outcome) -> tuple[str, str]:
     """Why it ended so, and what the user should do next; both empty where there is nothing to say."""
+    why, advice = _reason(outcome)
+    is_said = any(one.invariant is Invariant.NO_GATE_FAILED for one in outcome.contradictions)
+    gates = "" if is_said and outcome.error is None else failed_gates(outcome)
+    return " ".join(words for words in (why, gates) if words), advice
+
+
+def _reason(outcome: Outcome) -> tuple[str, str]:
     if outcome.error is not None:
         return outcome.error.message, outcome.error.advice
     if outcome.interruption is not None and outcome.ending is Ending.CANCELLED:
@@ -99,6 +107,8 @@ def _contradiction(found: Contradiction, outcome: Outcome) -> tuple[str, str]:
             f"The last run succeeded, but after a retry every result must be known, and those of run {runs} are not.",
             "Look in dbt Cloud at what these runs built, or re-run the workflow.",
         )
+    if found.invariant is Invariant.NO_GATE_FAILED:
+        return " ".join(gate_words(gate) for gate in found.gates), ""
     asked, built = found.commits or ("", "")
     runs = ", ".join(str(one) for one in found.runs)
     return f"Run {runs} built commit {built}, but commit {asked} was asked for.", "Check git-sha and git-branch."

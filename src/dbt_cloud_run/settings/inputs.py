@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dbt_cloud_run.gates import Gate
 from dbt_cloud_run.settings import commands, parsing
 
 # `with:` keys that the runner takes itself for every container action.
@@ -149,7 +150,22 @@ _TRIGGER = (
     Input(
         name="github-pull-request-id",
         parse=parsing.integer(),
-        description="Override: the number of the pull request that the run is for.",
+        description="Override: the number of the GitHub pull request that the run is for.",
+    ),
+    Input(
+        name="azure-pull-request-id",
+        parse=parsing.integer(),
+        description="Override: the number of the Azure DevOps pull request that the run is for.",
+    ),
+    Input(
+        name="gitlab-merge-request-id",
+        parse=parsing.integer(),
+        description="Override: the number of the GitLab merge request that the run is for.",
+    ),
+    Input(
+        name="non-native-pull-request-id",
+        parse=parsing.integer(),
+        description="Override: the number of the pull request of another Git provider that the run is for.",
     ),
     Input(name="generate-docs-override", parse=parsing.boolean, description="Override: whether docs are generated."),
     Input(
@@ -228,6 +244,14 @@ _RETRIES = (
         parse=parsing.boolean,
         default="true",
         description="`false`: a failed dbt run leaves the step green; check the outputs.",
+    ),
+    Input(
+        name="fail-on",
+        parse=parsing.words(*Gate),
+        description=(
+            "Conditions that fail a run that succeeded: any of `no-nodes`, `stale-sources`, `source-warnings`, "
+            "`warnings`, `other-commit`, separated by commas or line ends."
+        ),
     ),
 )
 

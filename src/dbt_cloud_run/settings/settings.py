@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, InstanceOf, SecretStr
 
 from dbt_cloud_run.errors import InputProblem, InvalidInputsError
+from dbt_cloud_run.gates import Gate
 from dbt_cloud_run.github.context import GitHubContext
 from dbt_cloud_run.model import TriggerOverrides
 from dbt_cloud_run.settings.commands import odd_commands
@@ -54,6 +55,7 @@ class Settings(BaseModel):
     poll_interval: float | None  # seconds; None: auto
     cancel_run: bool
     fail_on_error: bool
+    fail_on: tuple[Gate, ...]  # in the order in which they name the failure
     artifacts: tuple[str, ...]
     step_artifacts: Literal["results", "all", "none"]
     artifacts_path: str | None  # relative to the workspace; None: dbt-cloud/<job-id>
@@ -123,6 +125,7 @@ class _Reader:
         self._check_which_run(values)
         values["base_url"] = values.pop("host")
         values["cause"] = values["cause"] or self._cause()
+        values["fail_on"] = values["fail_on"] or ()
         for name in ("artifacts-path", "project-directory"):
             field = name.replace("-", "_")
             if values[field] is not None:
@@ -135,6 +138,8 @@ class _Reader:
             found.append(f"There is no input named {', '.join(self.unknown)}; it is ignored.")
         if values["pr_comment"] != "false" and values["github_token"] is None:
             found.append("pr-comment needs github-token, which is empty; there will be no comment.")
+        if values["fail_on"] and values["wait"] is False:
+            found.append("wait is false, so fail-on is judged only where the step attaches to a run that has ended.")
         directory = values["project_directory"]
         if "project-directory" in self.given and not (self.github.workspace / directory).is_dir():
             found.append(

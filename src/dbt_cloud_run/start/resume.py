@@ -134,7 +134,7 @@ def _commit(run: Run) -> str:
 def _asks_for_the_same(theirs: TriggerOverrides, ours: TriggerOverrides, job_id: int) -> bool:
     def essence(given: TriggerOverrides) -> tuple[object, ...]:
         return (
-            given.github_pull_request_id,
+            given.pull_request_ids,
             given.steps_override,
             given.target_name_override,
             given.dbt_version_override,
