@@ -10,14 +10,14 @@ import pytest
 
 HOUSE = Path(__file__).parents[2] / "src" / "dbt_cloud_run"
 ORDER = (
-    *("cancellation", "invariants", "model", "errors", "clock", "redaction"),  # what travels
+    *("cancellation", "cost", "invariants", "planned", "model", "errors", "clock", "redaction"),  # what travels
     "network",  # how any host is reached
     *("github", "dbt", "cloud"),  # the worlds outside, which do not know each other
     *("settings", "waiting", "start", "collect", "retry", "ledger", "assets", "report", "publish"),  # the sentence
     *("story", "state", "run_log", "process", "loop", "step", "main", "post"),  # what brings them together
 )
 WORLDS = {"github", "dbt", "cloud"}
-VALUES = {"cancellation", "invariants", "model", "errors", "clock", "redaction"}
+VALUES = {"cancellation", "cost", "invariants", "planned", "model", "errors", "clock", "redaction"}
 SHARED = VALUES | {"network"}
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from dbt_cloud_run.dbt.statuses import BUILDABLE, Kind, is_failure
+from dbt_cloud_run.ledger.costs import Spent, spent
 from dbt_cloud_run.ledger.judgement import failed_without_nodes, has_failed, is_empty, judged
 from dbt_cloud_run.model import Ending, NodeOutcome, RunState
 from dbt_cloud_run.report.reasons import reason
@@ -216,6 +217,11 @@ class Facts:
             f"{which} assets were built with --empty, which reads no rows of their inputs, so they are empty; only "
             "incremental models and snapshots keep the rows that they had."
         )
+
+    @cached_property
+    def spent(self) -> Spent:
+        """What the attempts cost, as far as the adapter reports it."""
+        return spent(self.data.outcome.attempts)
 
     @cached_property
     def stale(self) -> tuple[FreshnessResult, ...]:
