@@ -260,6 +260,8 @@ class Attempt:
     status_message: str | None = None
     job_name: str | None = None
     project_id: int | None = None
+    project_name: str | None = None
+    environment_id: int | None = None
     environment_name: str | None = None
     git_sha: str | None = None
     git_branch: str | None = None

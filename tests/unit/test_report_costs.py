@@ -46,7 +46,7 @@ def test_the_total_counts_every_execution() -> None:
         if "bytes_billed" in found.adapter_response
     ]
     assert spent(data.outcome.attempts).cost.bytes_billed == sum(executed)
-    assert f"💰 **Cost:** {data_size(sum(executed))} billed, " in render_summary(data, 500_000)
+    assert f"#### Cost\n\n{data_size(sum(executed))} billed, " in render_summary(data, 500_000)
     assert "(attempt 1: 2.7 GiB billed; attempt 2: 3.3 GiB billed)" in render_summary(data, 500_000)
 
 
@@ -64,13 +64,13 @@ def test_what_the_retry_saved_is_said_in_the_same_unit() -> None:
 
 def test_the_column_shows_what_is_billed_or_else_processed() -> None:
     page = render_full(scenarios.billed())
-    assert "| Seconds | Billed<br>Slot time | Tests |" in page
+    assert "| Seconds | Billed<br>Slot&nbsp;time | Tests |" in page
     assert "| 17.6 | 1.0 GiB<br>2m 45s |" in page
     assert "| **1.2** |  |  |  |" in page, "the folder of the seeds, which report no cost"
     only_read = of_rows(row("fct_orders", bytes_processed=5000))
     assert "| Seconds | Processed | Tests |" in render_full(only_read)
     slots = of_rows(row("fct_orders", slot_ms=5000), row("fct_revenue"))
-    assert "| Seconds | Slot time | Tests |" in render_full(slots)
+    assert "| Seconds | Slot&nbsp;time | Tests |" in render_full(slots)
     assert f"| 0.0 | {UNKNOWN} |" in render_full(slots), "not known is not nothing"
 
 
@@ -90,7 +90,7 @@ def test_what_was_not_executed_costs_nothing(status: str) -> None:
 def test_a_cost_that_is_not_known_in_full_is_said_to_be_at_least_that(changes: dict[str, object]) -> None:
     data = of_rows(row("fct_orders", **BILLED), **changes)
     assert not spent(data.outcome.attempts).is_complete
-    assert "**Cost:** at least 10 MiB billed." in render_full(data)
+    assert "#### Cost\n\nat least 10 MiB billed." in render_full(data)
     assert "cost: at least 10 MiB billed" in result_lines(data)
     known = replace(data.outcome.attempts[0], state=RunState.SUCCESS, unknown=())
     assert spent((known,)).is_complete

@@ -47,6 +47,7 @@ TITLES = [
     "Failures",
     "Retries",
     "Recovered",
+    "Cost",
     "Assets materialized",
     "Lineage",
     "Time",

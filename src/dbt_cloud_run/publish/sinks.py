@@ -11,8 +11,9 @@ from dbt_cloud_run.model import FailureKind
 from dbt_cloud_run.publish.folder import ASSETS, RESULT, RUN_RESULTS, SUMMARY, ArtifactsFolder
 from dbt_cloud_run.report.annotations import annotate
 from dbt_cloud_run.report.files import write_assets, write_merged_run_results, write_result, write_text
-from dbt_cloud_run.report.outputs import build_outputs, cut_outputs, output_values
+from dbt_cloud_run.report.outputs import build_outputs, cut_outputs
 from dbt_cloud_run.report.report import Report
+from dbt_cloud_run.report.result import about, result_values
 from dbt_cloud_run.report.summary import render_full, render_summary, summary_budget
 from dbt_cloud_run.settings.settings import Settings
 
@@ -43,14 +44,14 @@ def write_merged(report: Report, settings: Settings, folder: ArtifactsFolder) ->
 def write_assets_file(report: Report, folder: ArtifactsFolder) -> Path:
     """Write `assets.json`; returns its path."""
     target = folder.file(ASSETS)
-    write_assets(target, report.assets)
+    write_assets(target, report.assets, about(report))
     return target
 
 
 def write_result_file(report: Report, folder: ArtifactsFolder) -> Path:
     """Write `result.json`; returns its path."""
     target = folder.file(RESULT)
-    write_result(target, output_values(report))
+    write_result(target, result_values(report))
     return target
 
 

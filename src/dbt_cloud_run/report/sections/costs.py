@@ -16,7 +16,7 @@ def cost_line(facts: Facts) -> Section | None:
     words = cost_words(facts)
     if not words:
         return None
-    return Section("Cost", [Block([f"💰 **Cost:** {words}.\n\n"], noun="total")], importance=2)
+    return Section("Cost", [Block([f"{words}.\n\n"], noun="total")], importance=2, title="#### Cost\n\n")
 
 
 def cost_words(facts: Facts) -> str:

@@ -45,7 +45,7 @@ _COST_AFTER = _COLUMNS.index("Seconds:") + 1
 _MEASURES = {
     "bytes_billed": ("Billed", data_size),
     "bytes_processed": ("Processed", data_size),
-    "slot_ms": ("Slot time", slot_time),
+    "slot_ms": ("Slot&nbsp;time", slot_time),
 }
 _LONGEST = 64  # characters of a name; the page has room for about 900 pixels of table
 _WORST = {Kind.FAILED: 0, Kind.WARNED: 1, Kind.SKIPPED: 2, Kind.SUCCEEDED: 3}
