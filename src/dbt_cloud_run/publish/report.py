@@ -14,7 +14,7 @@ from dbt_cloud_run.github.checkout import Checkout, checkout_of, locate_project
 from dbt_cloud_run.github.events import Built, Subject, built_of
 from dbt_cloud_run.github.files import WorkspaceFiles
 from dbt_cloud_run.model import Outcome
-from dbt_cloud_run.publish.folder import ASSETS, RESULT, SUMMARY, ArtifactsFolder
+from dbt_cloud_run.publish.folder import ASSETS, JUNIT, RESULT, SUMMARY, ArtifactsFolder
 from dbt_cloud_run.report.pull_request import other_commit
 from dbt_cloud_run.report.report import Report
 from dbt_cloud_run.report.view import NodeInfos, edges_of
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-COMPOSED = (ASSETS, RESULT, SUMMARY)
+COMPOSED = (ASSETS, JUNIT, RESULT, SUMMARY)
 """The files that this action composes itself; all others are dbt's."""
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from dbt_cloud_run.dbt.statuses import BUILDABLE, Kind, is_failure
 from dbt_cloud_run.ledger.costs import Spent, spent
 from dbt_cloud_run.ledger.judgement import failed_without_nodes, has_failed, is_empty, judged
+from dbt_cloud_run.ledger.ledger import result_steps
 from dbt_cloud_run.model import Ending, NodeOutcome, RunState
 from dbt_cloud_run.report.reasons import reason
 from dbt_cloud_run.report.report import NodeInfo, Report
@@ -146,6 +147,14 @@ class Facts:
                     if attempt.number not in numbers:
                         numbers.append(attempt.number)
         return {unique_id: tuple(numbers) for unique_id, numbers in found.items()}
+
+    @cached_property
+    def executions(self) -> Counter[str]:
+        """In how many attempts each node has a result."""
+        counted = Counter[str]()
+        for attempt in self.data.outcome.attempts:
+            counted.update({node.unique_id for _, results in result_steps(attempt) for node in results.nodes})
+        return counted
 
     @cached_property
     def first_failures(self) -> Mapping[str, tuple[int, str | None]]:

@@ -21,7 +21,7 @@ from dbt_cloud_run.redaction import redact_bytes
 from dbt_cloud_run.report.shapes import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from dbt_cloud_run.assets.asset import Asset
     from dbt_cloud_run.model import Attempt, Ledger, NodeOutcome, StepResults
@@ -69,6 +69,12 @@ def write_text(path: Path, content: str) -> None:
     """Write a report, in UTF-8."""
     with _replacing(path) as file:
         file.write(redact_bytes(content.encode("utf-8", "replace")))
+
+
+def write_junit(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write the pieces of `junit.junit_xml`, which are free of secrets already."""
+    with _replacing(path) as file:
+        file.writelines(pieces)
 
 
 def write_merged_run_results(path: Path, ledger: Ledger, attempts: Sequence[Attempt]) -> int:
