@@ -125,7 +125,7 @@ def test_its_files_artifact_and_outputs_agree(green: FinishedStep) -> None:
     assert_consistent(green)
     names = green.uploaded().keys()
     run_id = green.outputs["run-id"]
-    own = {"manifest.json", "run_results.json", "assets.json", "result.json", "summary.md"}
+    own = {"manifest.json", "run_results.json", "assets.json", "junit.xml", "result.json", "summary.md"}
     assert names == own | {f"runs/{run_id}/step-4/run_results.json"}
 
 

@@ -57,7 +57,7 @@ def test_a_success_needs_no_reason() -> None:
     [
         (Ending.ERROR, "failed"),
         (Ending.CANCELLED, "was cancelled"),
-        (Ending.SUPERSEDED, "newer run"),
+        (Ending.SUPERSEDED, "a newer one"),
         (Ending.TIMED_OUT, "time limit"),
     ],
 )

@@ -99,7 +99,10 @@ def test_failures_and_their_neighbours_come_first() -> None:
     assert ":::skipped" in chart
     section = lineage(Facts(scenarios.large(6_000, failing=20)))
     assert section is not None
-    assert re.search(r"Shown are \d+ of 6,000 nodes, nearest to what failed first", section.whole())
+    assert re.search(
+        r"Shown are \d+ of 6,000 nodes \(tests that passed and hooks are not drawn\), nearest to what failed first",
+        section.whole(),
+    )
 
 
 def with_a_recovered_node(data: Report) -> Report:
@@ -124,9 +127,18 @@ def without_an_edge_at(data: Report, name: str) -> Report:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (scenarios.large(6_000, failing=0), "of 6,000 nodes, around those that took longest"),
-        (scenarios.large(6_000, failing=9), "of 6,000 nodes, nearest to what failed first"),
-        (with_a_recovered_node(scenarios.large(6_000, failing=0)), "of 6,000 nodes, nearest to what recovered first"),
+        (
+            scenarios.large(6_000, failing=0),
+            "of 6,000 nodes (tests that passed and hooks are not drawn), around those that took longest",
+        ),
+        (
+            scenarios.large(6_000, failing=9),
+            "of 6,000 nodes (tests that passed and hooks are not drawn), nearest to what failed first",
+        ),
+        (
+            with_a_recovered_node(scenarios.large(6_000, failing=0)),
+            "of 6,000 nodes (tests that passed and hooks are not drawn), nearest to what recovered first",
+        ),
         (
             without_an_edge_at(scenarios.green(), "country_codes"),
             "(blue). 1 node without an edge to another one here is left out.",

@@ -47,6 +47,7 @@ TITLES = [
     "Failures",
     "Retries",
     "Recovered",
+    "Cost",
     "Assets materialized",
     "Lineage",
     "Time",
@@ -78,6 +79,7 @@ def titles(markdown: str) -> list[str]:
     [
         scenarios.green,
         scenarios.recovered,
+        scenarios.billed,
         scenarios.failed,
         scenarios.cancelled,
         scenarios.setup_failed,
@@ -286,7 +288,8 @@ def test_nodes_of_whole_steps_are_counted_as_run_again() -> None:
     first, second = data.outcome.attempts
     assert first.plan is not None
     step = first.plan.steps[0]
-    whole = replace(step, action=StepAction.WHOLE, runs_again=14, nodes=step.nodes[:1])
+    whole = replace(step, action=StepAction.WHOLE, again=frozenset(data.outcome.ledger.outcomes), nodes=step.nodes[:1])
     first = replace(first, plan=replace(first.plan, steps=(whole, replace(step, index=5))))
     text = render_summary(replace(data, outcome=replace(data.outcome, attempts=(first, second))), BUDGET)
-    assert f": {14 + len(step.nodes)} nodes run again" in text
+    assert ": 14 nodes run again · 🔁" in text, "each once, in however many steps, and none of them is kept"
+    assert "Why 5 of the 14 nodes run again" in text

@@ -10,24 +10,17 @@ import pytest
 
 HOUSE = Path(__file__).parents[2] / "src" / "dbt_cloud_run"
 ORDER = (
-    *(
-        "cancellation",
-        "endings",
-        "gates",
-        "invariants",
-        "unknown",
-        "model",
-        "errors",
-        "clock",
-        "redaction",
-    ),  # what travels
+    # What travels.
+    *("cancellation", "cost", "endings", "gates", "invariants", "unknown", "planned", "model"),
+    *("errors", "clock", "redaction"),
     "network",  # how any host is reached
     *("github", "dbt", "cloud"),  # the worlds outside, which do not know each other
     *("settings", "waiting", "start", "collect", "retry", "ledger", "assets", "report", "publish"),  # the sentence
     *("story", "state", "run_log", "process", "loop", "step", "main", "post"),  # what brings them together
 )
 WORLDS = {"github", "dbt", "cloud"}
-VALUES = {"cancellation", "endings", "gates", "invariants", "unknown", "model", "errors", "clock", "redaction"}
+VALUES = {"cancellation", "cost", "endings", "gates", "invariants", "unknown", "planned", "model"}
+VALUES |= {"errors", "clock", "redaction"}
 SHARED = VALUES | {"network"}
 
 

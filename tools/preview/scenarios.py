@@ -26,6 +26,7 @@ def main(folder: Path) -> None:
     pages = {
         "green": scenarios.green(),
         "recovered": scenarios.recovered(),
+        "billed": scenarios.billed(),
         "failed": scenarios.failed(),
         "cancelled": scenarios.cancelled(),
         "setup": scenarios.setup_failed(),

@@ -11,6 +11,7 @@ from typing import Any
 from dbt_cloud_run.assets.asset import Asset
 from dbt_cloud_run.assets.nodes import Repository, display_name, owners_of, tested_nodes
 from dbt_cloud_run.dbt.artifacts import Manifest, ManifestNode
+from dbt_cloud_run.dbt.costs import cost_of
 from dbt_cloud_run.dbt.manifests import Manifests
 from dbt_cloud_run.dbt.statuses import BUILDABLE, normalise
 from dbt_cloud_run.model import BuiltResult, Ledger
@@ -111,6 +112,7 @@ def _asset(
         execution_seconds=result.execution_seconds,
         rows_affected=_rows_affected(result.adapter_response),
         adapter_response=result.adapter_response,
+        cost=cost_of(result.adapter_response) or None,
         tests=tests,
         file=file,
         url=repository.url_of(file),

@@ -19,7 +19,7 @@ from dbt_cloud_run.github.artifacts.upload import ArtifactUploadError
 from dbt_cloud_run.github.console import Console
 from dbt_cloud_run.publish import sinks
 from dbt_cloud_run.publish.comment import comment
-from dbt_cloud_run.publish.folder import ASSETS, RESULT, SUMMARY, ArtifactsFolder
+from dbt_cloud_run.publish.folder import ASSETS, JUNIT, RESULT, SUMMARY, ArtifactsFolder
 from dbt_cloud_run.publish.upload import Uploading
 from dbt_cloud_run.report.gates import cautions
 from dbt_cloud_run.report.report import ArtifactLink, Report
@@ -115,6 +115,7 @@ class Publication:
                 self.report = replace(self.report, assets_path=folder.relative(path))
         self._set_outputs()
         if folder is not None:
+            self._wrote(self._guarded(JUNIT, lambda: sinks.write_junit_file(self.report, folder)))
             self._wrote(self._guarded(SUMMARY, lambda: sinks.write_summary_file(self.report, folder)))
 
     def _set_outputs(self) -> None:

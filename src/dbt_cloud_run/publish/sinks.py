@@ -7,12 +7,14 @@ from pathlib import Path
 from dbt_cloud_run.collect.artifact_paths import matches
 from dbt_cloud_run.github.console import Annotation, Console
 from dbt_cloud_run.github.files import WorkspaceFiles, inside_workspace
-from dbt_cloud_run.model import FailureKind
-from dbt_cloud_run.publish.folder import ASSETS, RESULT, RUN_RESULTS, SUMMARY, ArtifactsFolder
+from dbt_cloud_run.model import Ending, FailureKind
+from dbt_cloud_run.publish.folder import ASSETS, JUNIT, RESULT, RUN_RESULTS, SUMMARY, ArtifactsFolder
 from dbt_cloud_run.report.annotations import annotate
-from dbt_cloud_run.report.files import write_assets, write_merged_run_results, write_result, write_text
-from dbt_cloud_run.report.outputs import build_outputs, cut_outputs, output_values
+from dbt_cloud_run.report.files import write_assets, write_junit, write_merged_run_results, write_result, write_text
+from dbt_cloud_run.report.junit import cases, junit_xml
+from dbt_cloud_run.report.outputs import build_outputs, cut_outputs
 from dbt_cloud_run.report.report import Report
+from dbt_cloud_run.report.result import about, result_values
 from dbt_cloud_run.report.summary import render_full, render_summary, summary_budget
 from dbt_cloud_run.settings.settings import Settings
 
@@ -43,14 +45,23 @@ def write_merged(report: Report, settings: Settings, folder: ArtifactsFolder) ->
 def write_assets_file(report: Report, folder: ArtifactsFolder) -> Path:
     """Write `assets.json`; returns its path."""
     target = folder.file(ASSETS)
-    write_assets(target, report.assets)
+    write_assets(target, report.assets, about(report))
+    return target
+
+
+def write_junit_file(report: Report, folder: ArtifactsFolder) -> Path | None:
+    """Write `junit.xml`; returns its path, and None where the run has not ended and there is nothing to say of it."""
+    if report.outcome.ending is Ending.QUEUED:
+        return None
+    target = folder.file(JUNIT)
+    write_junit(target, junit_xml(cases(report)))
     return target
 
 
 def write_result_file(report: Report, folder: ArtifactsFolder) -> Path:
     """Write `result.json`; returns its path."""
     target = folder.file(RESULT)
-    write_result(target, output_values(report))
+    write_result(target, result_values(report))
     return target
 
 

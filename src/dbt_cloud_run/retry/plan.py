@@ -155,9 +155,9 @@ def _with_gate(steps: Iterable[PlannedStep]) -> list[PlannedStep]:
                     new_command=None,
                     more_commands=(),
                     nodes=(),
-                    runs_again=0,
-                    saved_nodes=0,
-                    saved_seconds=0.0,
+                    again=frozenset(),
+                    is_open=False,
+                    saved=(),
                     left_out=(*step.left_out, *step.nodes),
                 )
             )
@@ -183,8 +183,7 @@ def _with_freshness(steps: Sequence[PlannedStep]) -> list[PlannedStep]:
             action=StepAction.WHOLE,
             reason="a later step needs its results",
             new_command=step.command,
-            saved_nodes=0,
-            saved_seconds=0.0,
+            saved=(),
         )
         if step.action is StepAction.SKIP and number < readers[-1] and verb_of(step.command).name == "source freshness"
         else step
