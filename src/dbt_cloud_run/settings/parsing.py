@@ -91,6 +91,18 @@ def choice(*words: str) -> Callable[[str], str]:
     return parse
 
 
+def words_of(*words: str) -> Callable[[str], tuple[str, ...]]:
+    """A list of these words, in any case, separated by commas, blanks or line ends; each once, in the order given."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        found = tuple(dict.fromkeys(text.lower().replace(",", " ").split()))
+        if not found or set(found) - set(words):
+            raise BadValueError(f"must be a list of {', '.join(words)}")
+        return found
+
+    return parse
+
+
 def line(text: str) -> str:
     """Any text of one line."""
     if not text.isprintable():
