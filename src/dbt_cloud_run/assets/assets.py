@@ -132,7 +132,7 @@ def _asset(
         started_at=result.started_at,
         completed_at=result.completed_at,
         execution_seconds=result.execution_seconds,
-        rows_affected=_rows_affected(result.adapter_response),
+        rows_affected=rows_affected(result.adapter_response),
         adapter_response=result.adapter_response,
         tests=tests,
         file=file,
@@ -140,7 +140,8 @@ def _asset(
     )
 
 
-def _rows_affected(response: Mapping[str, Any]) -> int | None:
+def rows_affected(response: Mapping[str, Any]) -> int | None:
+    """The rows that a result has written, as the adapter says; None where it does not."""
     rows = response.get("rows_affected")
     if isinstance(rows, bool) or not isinstance(rows, int | float | str):
         return None
