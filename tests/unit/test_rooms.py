@@ -15,7 +15,8 @@ ORDER = (
     *("errors", "clock", "redaction"),
     "network",  # how any host is reached
     *("github", "dbt", "cloud"),  # the worlds outside, which do not know each other
-    *("settings", "waiting", "start", "collect", "retry", "ledger", "assets", "report", "publish"),  # the sentence
+    # the sentence
+    *("settings", "waiting", "start", "collect", "retry", "ledger", "assets", "report", "emit", "publish"),
     *("story", "state", "run_log", "process", "loop", "step", "main", "post"),  # what brings them together
 )
 WORLDS = {"github", "dbt", "cloud"}

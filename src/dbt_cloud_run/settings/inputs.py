@@ -319,6 +319,14 @@ _PUBLISHED = (
         ),
     ),
     Input(
+        name="emit",
+        parse=parsing.words("prefect", "openlineage"),
+        description=(
+            "Send the materializations as events to `prefect`, `openlineage` or both, each configured by its own "
+            "environment variables."
+        ),
+    ),
+    Input(
         name="comment-key",
         parse=parsing.line,
         description=(

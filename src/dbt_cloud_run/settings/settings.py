@@ -67,6 +67,7 @@ class Settings(BaseModel):
     project_directory: str  # relative to the workspace
     pr_comment: Literal["false", "true", "on-failure"]
     github_token: SecretStr | None
+    emit: tuple[str, ...] | None  # the names of modules in `emit/`
     comment_key: str | None
     strategy_job_index: str | None
     github: InstanceOf[GitHubContext]
