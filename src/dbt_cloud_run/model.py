@@ -157,6 +157,24 @@ class TriggerOverrides:
     timeout_seconds_override: int | None = None
     steps_override: tuple[str, ...] = ()
     github_pull_request_id: int | None = None
+    azure_pull_request_id: int | None = None
+    gitlab_merge_request_id: int | None = None
+    non_native_pull_request_id: int | None = None
+
+    @property
+    def pull_request(self) -> tuple[int | None, ...]:
+        """The number of the pull request that the run is for, by the platform that it is on."""
+        return (
+            self.github_pull_request_id,
+            self.azure_pull_request_id,
+            self.gitlab_merge_request_id,
+            self.non_native_pull_request_id,
+        )
+
+    @property
+    def pull_request_number(self) -> int | None:
+        """The number of the pull request that the run is for, whatever platform it is on."""
+        return next((number for number in self.pull_request if number is not None), None)
 
     def body(self) -> dict[str, Any]:
         """The overrides as fields of the trigger's JSON body, only those that are given."""

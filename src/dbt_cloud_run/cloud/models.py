@@ -108,6 +108,9 @@ class Trigger(CloudModel):
     timeout_seconds_override: Int = None
     steps_override: Texts = None
     github_pull_request_id: Int = None
+    azure_pull_request_id: Int = None
+    gitlab_merge_request_id: Int = None
+    non_native_pull_request_id: Int = None
 
     @property
     def overrides(self) -> TriggerOverrides:
@@ -123,6 +126,9 @@ class Trigger(CloudModel):
             timeout_seconds_override=self.timeout_seconds_override,
             steps_override=self.steps_override or (),
             github_pull_request_id=self.github_pull_request_id,
+            azure_pull_request_id=self.azure_pull_request_id,
+            gitlab_merge_request_id=self.gitlab_merge_request_id,
+            non_native_pull_request_id=self.non_native_pull_request_id,
         )
 
 

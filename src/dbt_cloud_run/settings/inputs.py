@@ -151,6 +151,24 @@ _TRIGGER = (
         parse=parsing.integer(),
         description="Override: the number of the pull request that the run is for.",
     ),
+    Input(
+        name="azure-pull-request-id",
+        parse=parsing.integer(),
+        description="Override: the number of the pull request in Azure DevOps that the run is for.",
+    ),
+    Input(
+        name="gitlab-merge-request-id",
+        parse=parsing.integer(),
+        description="Override: the number (IID) of the merge request in GitLab that the run is for.",
+    ),
+    Input(
+        name="non-native-pull-request-id",
+        parse=parsing.integer(),
+        description=(
+            "Override: the number of the pull request that the run is for, in a repository without an integration of "
+            "dbt Cloud's."
+        ),
+    ),
     Input(name="generate-docs-override", parse=parsing.boolean, description="Override: whether docs are generated."),
     Input(
         name="steps-override",

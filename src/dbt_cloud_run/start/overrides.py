@@ -140,8 +140,8 @@ def _without_commit(job_type: str | None, filled: TriggerOverrides, job_id: int)
     if job_type != CI or filled.git_sha or filled.git_branch:
         return
     where = filled.schema_override or (
-        f"the schema of pull request {filled.github_pull_request_id}"
-        if filled.github_pull_request_id
+        f"the schema of pull request {filled.pull_request_number}"
+        if filled.pull_request_number
         else "the schema of its environment"
     )
     yield (

@@ -134,7 +134,7 @@ def _commit(run: Run) -> str:
 def _asks_for_the_same(theirs: TriggerOverrides, ours: TriggerOverrides, job_id: int) -> bool:
     def essence(given: TriggerOverrides) -> tuple[object, ...]:
         return (
-            given.github_pull_request_id,
+            given.pull_request,
             given.steps_override,
             given.target_name_override,
             given.dbt_version_override,
@@ -147,6 +147,7 @@ def _asks_for_the_same(theirs: TriggerOverrides, ours: TriggerOverrides, job_id:
 
 def _schema(given: TriggerOverrides, job_id: int) -> str | None:
     """Where a run builds; dbt Cloud's Git integration gives a pull request this schema without an override."""
-    if given.schema_override or given.github_pull_request_id is None:
+    number = given.pull_request_number
+    if given.schema_override or number is None:
         return given.schema_override
-    return f"dbt_cloud_pr_{job_id}_{given.github_pull_request_id}"
+    return f"dbt_cloud_pr_{job_id}_{number}"
