@@ -116,6 +116,7 @@ class Interruption:
 
     signum: int
     fate: Fate | None = None
+    continued_by: str = "the post step"  # who looks after the run when the step has ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,21 +161,6 @@ class TriggerOverrides:
     azure_pull_request_id: int | None = None
     gitlab_merge_request_id: int | None = None
     non_native_pull_request_id: int | None = None
-
-    @property
-    def pull_request(self) -> tuple[int | None, ...]:
-        """The number of the pull request that the run is for, by the platform that it is on."""
-        return (
-            self.github_pull_request_id,
-            self.azure_pull_request_id,
-            self.gitlab_merge_request_id,
-            self.non_native_pull_request_id,
-        )
-
-    @property
-    def pull_request_number(self) -> int | None:
-        """The number of the pull request that the run is for, whatever platform it is on."""
-        return next((number for number in self.pull_request if number is not None), None)
 
     def body(self) -> dict[str, Any]:
         """The overrides as fields of the trigger's JSON body, only those that are given."""
