@@ -100,6 +100,7 @@ class Interruption:
 
     signum: int
     fate: Fate | None = None
+    continued_by: str = "the post step"  # who looks after the run when the step has ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,16 +129,6 @@ class TriggerOverrides:
     azure_pull_request_id: int | None = None
     gitlab_merge_request_id: int | None = None
     non_native_pull_request_id: int | None = None
-
-    @property
-    def pull_request_ids(self) -> tuple[int | None, ...]:
-        """The number of the pull request, by forge: GitHub, Azure DevOps, GitLab, any other."""
-        return (
-            self.github_pull_request_id,
-            self.azure_pull_request_id,
-            self.gitlab_merge_request_id,
-            self.non_native_pull_request_id,
-        )
 
     def body(self) -> dict[str, Any]:
         """The overrides as fields of the trigger's JSON body, only those that are given."""

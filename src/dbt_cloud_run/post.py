@@ -18,8 +18,8 @@ from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.errors import CloudError
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import NEW_RUN_GRACE, Reader
+from dbt_cloud_run.console import BaseConsole
 from dbt_cloud_run.errors import ActionError, Interrupted, InvalidInputsError
-from dbt_cloud_run.github.console import Console
 from dbt_cloud_run.process import handle_signals, own_workspace, run_process
 from dbt_cloud_run.settings.inputs import missing_inputs
 from dbt_cloud_run.settings.settings import Settings
@@ -46,9 +46,9 @@ def main(environ: Mapping[str, str]) -> int:
     return run_process(environ, partial(_run, environ), status_of_fault=0)
 
 
-def _run(environ: Mapping[str, str], console: Console) -> int:
+def _run(environ: Mapping[str, str], console: BaseConsole) -> int:
     saved = SavedState.from_environ(environ)
-    is_over = bool(saved.ended) or (saved.run_id is None and saved.request is None)
+    is_over = saved.is_over
     # A step that was not published has left its comment as it was.
     may_be_stale = bool(saved.target) and not saved.is_published
     if is_over and saved.is_published:
@@ -69,6 +69,16 @@ def _run(environ: Mapping[str, str], console: Console) -> int:
     except Interrupted:
         _logger.warning("The post step received a signal before it was done.")
     return 0
+
+
+async def clean_up(settings: Settings, console: BaseConsole, saved: SavedState) -> None:
+    """Do in the process of the step itself what the post step would do: leave no run behind that nothing waits for."""
+    if saved.is_over:
+        return
+    try:
+        await _clean_up(settings, console, saved, is_over=False, may_be_stale=False)
+    except Interrupted:
+        _logger.warning("Another signal came before it was known that the run has ended: look for it in dbt Cloud.")
 
 
 def _settings(environ: Mapping[str, str], saved: SavedState) -> Settings | None:
@@ -102,10 +112,10 @@ def _warn_of_what_is_missing(saved: SavedState, environ: Mapping[str, str]) -> N
 
 
 async def _clean_up(
-    settings: Settings, console: Console, saved: SavedState, *, is_over: bool, may_be_stale: bool
+    settings: Settings, console: BaseConsole, saved: SavedState, *, is_over: bool, may_be_stale: bool
 ) -> None:
     clock = SystemClock()
-    handle_signals(clock)
+    handle_signals(clock, console)
     if not is_over and saved.may_cancel and settings.cancel_run and settings.wait:
         await _leave_no_run(settings, clock, saved)
     if may_be_stale and settings.pr_comment != "false":
@@ -183,7 +193,7 @@ async def _appeared(client: CloudClient, reader: Reader, request: StartRequest) 
     return None
 
 
-async def _upload(settings: Settings, console: Console, clock: SystemClock, files: SavedFiles) -> None:
+async def _upload(settings: Settings, console: BaseConsole, clock: SystemClock, files: SavedFiles) -> None:
     from dbt_cloud_run.github.artifacts.limits import POST_STEP_LIMITS
     from dbt_cloud_run.github.artifacts.upload import ArtifactUploadError
     from dbt_cloud_run.github.files import UnsafePathError, inside_workspace

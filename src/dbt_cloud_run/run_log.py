@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from dbt_cloud_run.clock import Clock
 from dbt_cloud_run.cloud.models import Run, RunStep
-from dbt_cloud_run.github.console import Console
+from dbt_cloud_run.console import BaseConsole
 from dbt_cloud_run.model import LONGEST_LOG, Attempt, RetryPlan, RunState, Step
 from dbt_cloud_run.unknown import step_words
 
@@ -28,7 +28,7 @@ SIGN_OF_LIFE = 60.0  # seconds after which a running step has a line although no
 class RunLog:
     """Writes to the runner's log."""
 
-    console: Console
+    console: BaseConsole
     clock: Clock
     _state: RunState | None = None
     _steps: dict[int, RunState] = field(default_factory=dict)
@@ -67,6 +67,8 @@ class RunLog:
             self._blocked_by = blocked_by
             runs = ", ".join(str(other) for other in blocked_by[:5])
             self.console.info(f"{_since(elapsed)}  it waits for run {runs} of the same job")
+        if self.console.shows_live and not run.state.is_terminal:
+            self.console.live(f"run {run.id} is {run.state.value}", elapsed)
         for step in run.steps:
             self._seen_step(step, elapsed)
 
@@ -78,12 +80,15 @@ class RunLog:
         self._lengths[step.index] = max(len(step.log), self._lengths.get(step.index, 0))
         if step.state is RunState.RUNNING:
             progress = read_progress(step.log[-LOG_TAIL:])
+            taken = (self.clock.utcnow() - step.started_at).total_seconds() if step.started_at else elapsed
+            if self.console.shows_live:
+                self.console.live(progress_line(step.index, _name(step), None, progress), max(taken, 0.0))
+                return
             shown, shown_at = self._shown.get(step.index, (None, -SIGN_OF_LIFE))
             if progress == shown and elapsed - shown_at < SIGN_OF_LIFE:
                 return
             self._shown[step.index] = progress, elapsed
             self._open(step)
-            taken = (self.clock.utcnow() - step.started_at).total_seconds() if step.started_at else elapsed
             line = progress_line(step.index, _name(step), max(taken, 0.0), progress)
             self.console.info(f"{_since(elapsed)}  {line}")
         elif step.state is not before and step.state not in (RunState.QUEUED, RunState.STARTING):
@@ -144,7 +149,8 @@ class RunLog:
                 self.console.info(line)
 
     def close(self) -> None:
-        """Leave no group open."""
+        """Leave no group open, and no line that changes."""
+        self.console.end_live()
         self._open_step = None
         self._group.close()
 

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from dbt_cloud_run.clock import Clock
+from dbt_cloud_run.console import BaseConsole
 from dbt_cloud_run.emit.emission import Emission, emission_of
 from dbt_cloud_run.emit.emit import emit
 from dbt_cloud_run.errors import Interrupted
 from dbt_cloud_run.github.artifacts.upload import ArtifactUploadError
-from dbt_cloud_run.github.console import Console
 from dbt_cloud_run.publish import sinks
 from dbt_cloud_run.publish.comment import comment
 from dbt_cloud_run.publish.folder import ASSETS, JUNIT, RESULT, SUMMARY, ArtifactsFolder
@@ -47,7 +47,7 @@ class Publication:
 
     report: Report
     settings: Settings
-    console: Console
+    console: BaseConsole
     clock: Clock
     folder: ArtifactsFolder | None
     files: dict[Path, Path | None] = field(default_factory=dict)

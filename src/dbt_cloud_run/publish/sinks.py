@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dbt_cloud_run.collect.artifact_paths import matches
-from dbt_cloud_run.github.console import Annotation, Console
+from dbt_cloud_run.console import Annotation, BaseConsole
 from dbt_cloud_run.github.files import WorkspaceFiles, inside_workspace
 from dbt_cloud_run.model import Ending, FailureKind
 from dbt_cloud_run.publish.folder import ASSETS, JUNIT, RESULT, RUN_RESULTS, SUMMARY, ArtifactsFolder
@@ -24,8 +24,10 @@ LARGEST_SOURCE = 1024 * 1024
 _ENDED_EARLY = (FailureKind.API, FailureKind.CONFIG, FailureKind.TIMEOUT)
 
 
-def set_outputs(report: Report, console: Console) -> list[str]:
+def set_outputs(report: Report, console: BaseConsole) -> list[str]:
     """Set every output; returns warnings about those that were cut."""
+    if not console.takes_outputs:
+        return []
     outputs, cuts = cut_outputs(build_outputs(report))
     for name, value in outputs.items():
         console.set_output(name, value)
@@ -72,7 +74,7 @@ def write_summary_file(report: Report, folder: ArtifactsFolder) -> Path:
     return target
 
 
-def write_summary(report: Report, console: Console) -> list[str]:
+def write_summary(report: Report, console: BaseConsole) -> list[str]:
     """Write the report to the job summary, in its place if it is there; returns a warning where there is no room."""
     text = render_summary(report, summary_budget(console.summary_size()))
     if not text:
@@ -81,7 +83,7 @@ def write_summary(report: Report, console: Console) -> list[str]:
     return []
 
 
-def write_annotations(report: Report, console: Console) -> None:
+def write_annotations(report: Report, console: BaseConsole) -> None:
     """Annotate the files of failed nodes; one annotation is kept free for what ended the step early.
 
     A file of another repository than the workflow's cannot be annotated: the message then has none.

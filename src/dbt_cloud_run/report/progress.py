@@ -67,14 +67,18 @@ def read_progress(log: str) -> Progress | None:
     return Progress(last - len(running), total, tuple(running.values()))
 
 
-def progress_line(step: int, name: str, elapsed: float, progress: Progress | None) -> str:
-    """One line for the log: `step 4 “dbt build”: 5 of 21 nodes done, running orders, customers (1m 20s)`."""
+def progress_line(step: int, name: str, elapsed: float | None, progress: Progress | None) -> str:
+    """One line for the log: `step 4 “dbt build”: 5 of 21 nodes done, running orders, customers (1m 20s)`.
+
+    Without `elapsed` it does not end with the time.
+    """
     where = f"step {step} “{one_line(name, 100)}”"
+    took = f" ({duration(elapsed)})" if elapsed is not None else ""
     if progress is None:
-        return f"{where}: running ({duration(elapsed)})"
+        return f"{where}: running{took}"
     names = [one_line(running, 60) for running in progress.running]
     now = f", running {listed(names, _RUNNING_SHOWN)}" if names else ""
-    return f"{where}: {progress.done:,} of {plural(progress.total, 'node')} done{now} ({duration(elapsed)})"
+    return f"{where}: {progress.done:,} of {plural(progress.total, 'node')} done{now}{took}"
 
 
 def plan_lines(plan: RetryPlan) -> list[str]:

@@ -117,7 +117,7 @@ def _contradiction(found: Contradiction, outcome: Outcome) -> tuple[str, str]:
 def interruption_words(interruption: Interruption) -> str:
     """That a signal ended the step, and what becomes of its run."""
     fate = interruption.fate
-    words = f" {fate_words(fate, has_post_step=True)}" if fate is not None else ""
+    words = f" {fate_words(fate, continued_by=interruption.continued_by)}" if fate is not None else ""
     return f"The step received {signal.Signals(interruption.signum).name}.{words}"
 
 
@@ -126,8 +126,8 @@ def limit_words(reached: LimitReached) -> str:
     return f"{reached.limit.value} is over. {fate_words(reached.fate)}"
 
 
-def fate_words(fate: Fate, *, has_post_step: bool = False) -> str:
-    """What became of a run. `has_post_step`: the step ends now, and its post step continues with the run."""
+def fate_words(fate: Fate, *, continued_by: str = "") -> str:
+    """What became of a run. `continued_by`: the step ends now, and this continues with the run."""
     run = f"Run {fate.run_id}" if fate.run_id is not None else "The run"
     if fate.kind is FateKind.LEFT_ALONE:
         perhaps = "" if fate.run_id is not None else " if it was started, which is not known"
@@ -137,8 +137,8 @@ def fate_words(fate: Fate, *, has_post_step: bool = False) -> str:
     if fate.kind is FateKind.HAD_ENDED:
         return f"{run} was to be cancelled, but had already ended: {fate.state.value}."
     if fate.kind is FateKind.NOT_CANCELLED:
-        after = " The post step tries again." if has_post_step else ""
+        after = f" {continued_by[0].upper()}{continued_by[1:]} tries again." if continued_by else ""
         return f"{run} could not be cancelled: {fate.error.rstrip('.') or 'dbt Cloud did not answer'}.{after}"
-    if has_post_step:
-        return f"{run} is being cancelled in dbt Cloud; the post step waits until it has ended."
+    if continued_by:
+        return f"{run} is being cancelled in dbt Cloud; {continued_by} waits until it has ended."
     return f"dbt Cloud accepted the cancellation of run {fate.run_id}, which is still {fate.state.value} and may go on."
