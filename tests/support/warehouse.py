@@ -119,7 +119,7 @@ class Warehouse:
     def _words(self, line: str) -> list[str]:
         places = {"--project-dir": self._folder / "project", "--profiles-dir": self._folder}
         places |= {"--target-path": self._target, "--log-path": self._folder / "logs"}
-        return words(line) + [word for option, place in places.items() for word in (option, str(place))]
+        return words_of(line) + [word for option, place in places.items() for word in (option, str(place))]
 
     def keep_state(self, modified: Sequence[str] = ()) -> Path:
         """The target folder as it is now, for `--state`."""

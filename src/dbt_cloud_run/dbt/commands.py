@@ -146,7 +146,7 @@ class DbtCommand:
 def parse_command(line: str) -> DbtCommand | None:
     """Understand a dbt command line completely, or return None: it must then be run as it is, or not at all."""
     try:
-        found = words(line)
+        found = words_of(line)
     except NotACommandError:
         return None
     written = {word.value: word.written for word in found if word.written is not None}
@@ -166,7 +166,7 @@ def parse_command(line: str) -> DbtCommand | None:
 def why_not_understood(line: str) -> str:
     """In words for people, what `parse_command` stumbles over, and what would help."""
     try:
-        words = [word.value for word in words(line)]
+        words = [word.value for word in words_of(line)]
     except NotACommandError as error:
         return f"it is not one plain command: {error}"
     if not words or words[0] != "dbt":
