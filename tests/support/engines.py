@@ -119,5 +119,5 @@ def _in_process(words: Sequence[str], log: Path, now: datetime | None) -> str:
     return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
-def words(line: str) -> list[str]:
+def words_of(line: str) -> list[str]:
     return shlex.split(line, comments=True)[1:]

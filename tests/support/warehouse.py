@@ -16,7 +16,7 @@ from pathlib import Path
 
 import duckdb
 import yaml
-from tests.support.engines import Engine
+from tests.support.engines import Engine, words_of
 
 from dbt_cloud_run.dbt.artifacts import Manifest, decode_manifest, decode_run_results
 from dbt_cloud_run.model import Attempt, Ending, NodeResult, RunState, Step, StepResults

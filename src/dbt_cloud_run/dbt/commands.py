@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from dbt_cloud_run.dbt.flags import ALIASES, DBT, Arity, Command, Option
-from dbt_cloud_run.dbt.shell import NotACommandError
+from dbt_cloud_run.dbt.shell import NotACommandError, words_of
 from dbt_cloud_run.dbt.verbs import verb_named
 from dbt_cloud_run.model import Window
 

@@ -43,7 +43,7 @@ def _has_second_command(line: str) -> bool:
     return "dbt" in first_words[1:]
 
 
-def words(line: str) -> tuple[Word, ...]:
+def words_of(line: str) -> tuple[Word, ...]:
     """The words of one simple command, without a comment at its end; raises `NotACommandError`."""
     if _has_second_command(line):
         raise NotACommandError("a second command")
