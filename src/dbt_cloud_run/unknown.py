@@ -21,7 +21,7 @@ class UnknownKind(StrEnum):
     RESULTS = "the results of a step"
 
 
-HIDDEN_FAILURE = "its steps could not be read, so it is not known what failed"
+HIDDEN_FAILURE = "its steps could not be read, so it is not known which command failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
