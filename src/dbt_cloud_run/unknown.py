@@ -22,7 +22,7 @@ class UnknownKind(StrEnum):
     FRESHNESS = "the freshness of its sources"
 
 
-HIDDEN_FAILURE = "its steps could not be read, so it is not known what failed"
+HIDDEN_FAILURE = "its steps could not be read, so it is not known which command failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

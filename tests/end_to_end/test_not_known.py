@@ -149,8 +149,8 @@ def test_a_command_whose_step_is_not_listed_has_not_failed_to_start(odd: str, ca
     step, server = play(tmp_path, [first, green()], CUT_SHORT[odd], FOREVER, ("dbt build", CHARGE))
     assert asked(server) == [], step.log
     assert (step.status, step.outputs["failure-kind"]) == (1, "cancelled" if cancelled else "api")
-    assert "No retry: its steps could not be read, so it is not known what failed\n" in step.log
-    said = "its steps could not be read, so it is not known what failed"
+    assert "No retry: its steps could not be read, so it is not known which command failed\n" in step.log
+    said = "its steps could not be read, so it is not known which command failed"
     assert said in step.summary
     assert cancelled or f"failed: {said}." in step.log
 
@@ -175,7 +175,7 @@ def test_where_the_results_do_not_say_whose_they_are_nothing_is_retried_and_the_
     step, server = play(tmp_path, [red(), green()], no_steps, FOREVER, steps)
     assert len(server.runs) == 1
     assert (step.status, step.outputs["status"]) == (1, "error")
-    reason = "it is not known what failed"
+    reason = "it is not known which command failed"
     assert reason in step.log
     assert reason in step.summary
     assert "succeeded: there is nothing to retry" not in step.log + step.summary

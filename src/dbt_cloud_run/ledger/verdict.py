@@ -157,7 +157,7 @@ def failure_kind(attempt: Attempt) -> FailureKind:
     if attempt.ending in _BY_ENDING:
         return _BY_ENDING[attempt.ending]
     if attempt.hides_failure:
-        return FailureKind.API
+        return FailureKind.NODES if _has_failed_nodes(attempt) else FailureKind.API
     failed = [step for step in attempt.steps if step.state is RunState.ERROR]
     if not failed:
         return FailureKind.NODES if _has_failed_nodes(attempt) else FailureKind.SETUP

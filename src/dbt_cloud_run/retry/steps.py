@@ -78,6 +78,8 @@ def plan_step(asked: AskedStep, situation: Situation) -> PlannedStep:
     if needs.case in (Case.NO_RESULTS, Case.HOPELESS_LOG) and needs.detail:
         unused = f"its results are not used: {needs.detail}"
         reason = unused if needs.case is Case.NO_RESULTS else f"{unused}, and {reason}"
+    elif needs.case is Case.NO_RESULTS and asked.step is not None and not asked.step.log.strip():
+        reason = f"{reason}, and dbt Cloud shows no log of it"
     if action is _SKIP:
         return _planned(asked, _SKIP, reason, saved=list(counted_rows(asked.step).values()))
     if action is _DROP:

@@ -18,6 +18,9 @@ PAUSES = (2.0, 3.0, 5.0, 5.0)
 BUDGET = 60.0
 """Seconds for the answer with the steps, which may be heavy: artifacts do not depend on it."""
 
+LIGHT_BUDGET = 15.0
+"""Seconds for the answer without the steps, where that with them is not available."""
+
 
 async def read_whole(
     run: Run, client: CloudClient, reader: Reader, *, is_whole: bool = False
@@ -32,6 +35,7 @@ async def read_whole(
             latest, is_whole = await _read(latest, client, reader), True
         except CloudError as error:
             wrong = error.message
+            latest = await _without_logs(latest, client, reader)
             break
         late = late_steps(latest) if latest.state.is_terminal else None
         if late is None or pause is None:
@@ -41,6 +45,17 @@ async def read_whole(
     if is_whole:
         wrong = missing_steps(latest)
     return (latest, None) if wrong is None else (_with_final_steps(latest), wrong)
+
+
+async def _without_logs(run: Run, client: CloudClient, reader: Reader) -> Run:
+    """The run with what is light of it: what it was asked for, and who cancelled it. The logs are in the steps."""
+    try:
+        names = [name for name in WHOLE_RUN if name != "run_steps"]
+        latest = await reader.read(lambda: client.get_run(run.id, names), deadline=reader.within(LIGHT_BUDGET))
+    except CloudError:
+        return run
+    is_stale = run.state.is_terminal and not latest.state.is_terminal
+    return run if is_stale else latest.model_copy(update={"run_steps": run.run_steps})
 
 
 def _with_final_steps(run: Run) -> Run:
