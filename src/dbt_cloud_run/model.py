@@ -157,6 +157,7 @@ class NodeResult:
     row: int = 0  # position in the file's `results`, by which the file's own row is found again
     batches_done: tuple[Window, ...] = ()  # of a microbatch model
     batches_failed: tuple[Window, ...] = ()
+    are_batches_unread: bool = False  # some failed, and which is not known of all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

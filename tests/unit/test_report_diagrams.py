@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
-from types import FrameType
-from typing import Any
 
 import networkx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support import report_scenarios as scenarios
+from tests.support.line_count import steps_of
 from tests.support.report_data import attempt, ledger, step
 
 from dbt_cloud_run.model import Ending, NodeResult, Outcome
@@ -25,8 +22,6 @@ from dbt_cloud_run.report.sections.lineage import BYTE_LIMIT, EDGE_LIMIT, NODE_L
 from dbt_cloud_run.report.sections.materialized import layer_depths
 from dbt_cloud_run.report.sections.timeline import BAR_LIMIT, CriticalPath, critical_path, timeline
 from dbt_cloud_run.report.sections.waits import waits
-
-TraceFunction = Callable[[FrameType, str, Any], Any]
 
 LABEL = r'"(?:[^\W]|[ /,.\-✖↻»✔]|#\d+;)+"'
 FLOWCHART = re.compile(
@@ -241,24 +236,6 @@ def test_a_unit_test_runs_before_its_model_and_after_what_that_builds_on() -> No
     seconds = {A: 1.0, B: 2.0, UNIT: 30.0, C: 4.0}
     assert timed("build", seconds, edges) == CriticalPath((A, UNIT, B, C), 37.0)
     assert timed("test", seconds, edges) == CriticalPath((A, B, UNIT), 33.0)
-
-
-def steps_of(work: Callable[[], object]) -> int:
-    """The lines of Python that it executes: the same on every machine, whatever else runs there."""
-    count = 0
-
-    def trace(_frame: FrameType, event: str, _argument: object) -> TraceFunction:
-        nonlocal count
-        count += event == "line"
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        work()
-    finally:
-        sys.settrace(before)
-    return count
 
 
 def chain(half: int) -> tuple[dict[str, float], dict[str, tuple[str, ...]]]:

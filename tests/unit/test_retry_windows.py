@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.dbt_graphs import generic_test, manifest_of, node, ours
 from tests.support.retry_attempts import RESET, attempt, row, step, uid
 
+from dbt_cloud_run.dbt.artifacts import decode_run_results
 from dbt_cloud_run.model import Attempt, Ending, NodeResult, RetryPlan, RunState, StepAction, Window
 from dbt_cloud_run.retry.plan import plan_retry
 
@@ -123,6 +126,34 @@ def test_no_window_is_longer_than_the_model_reaches_back() -> None:
     assert "--event-time-start 2026-01-01T00:00:00" in plan(attempt(("dbt run",), one)).commands[-1]
     before = replace(one, started_at=BEGIN - timedelta(days=3))
     assert len(plan(attempt(("dbt run",), before)).commands) == 1
+
+
+@pytest.mark.parametrize(
+    "batches",
+    [
+        None,
+        {},
+        {"successful": [["2026-01-01T00:00:00", "2026-01-02T00:00:00"]], "failed": []},
+        {"successful": [["2026-01-01T00:00:00", "2026-01-02T00:00:00"]], "failed": None},
+        {"successful": None, "failed": [None]},
+        {"successful": [], "failed": [["2026-01-02T00:00:00", "2026-01-03T00:00:00"], ["2026-01-03T00:00:00", None]]},
+        {"failed": "2026-01-02"},
+        "2 of 3",
+        [],
+    ],
+)
+def test_failed_batches_that_cannot_be_read_are_not_taken_for_none(tmp_path: Path, batches: object) -> None:
+    row = {"unique_id": uid(DAILY), "status": "partial success", "batch_results": batches}
+    file = tmp_path / "run_results.json"
+    file.write_text(json.dumps({"metadata": {}, "args": {"which": "run"}, "results": [row]}), encoding="utf-8")
+    one = replace(step(4, "dbt run", FAILED), results=decode_run_results(file)[1], finished_at=BEGIN + timedelta(2))
+    run = attempt(("dbt run",), one)
+    assert (plan(run).commands, plan(run).is_partial) == ((), True)
+    (line,) = plan(run, retry_on="any").commands
+    assert "--event-time-start 2026-01-01T00:00:00 --event-time-end 2026-01-04T00:00:00" in line
+    told = replace(run, steps=(replace(one, log=LOG),))
+    (line,) = plan(told).commands
+    assert "--event-time-start 2026-01-02T00:00:00 --event-time-end 2026-01-04T00:00:00" in line
 
 
 def test_a_chain_of_microbatch_models_is_filled_in_its_order() -> None:

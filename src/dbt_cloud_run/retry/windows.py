@@ -74,9 +74,7 @@ def fills_of(
         row = rows.get(unique_id)
         batches = _batches(node, row, step)
         if batches is None:
-            # The new engine reports no batches, and leaves out a model that failed between them.
-            started = row is None or is_failure(row.status)
-            if started and version is not None and version >= NEW_ENGINE and not _sets_times(command):
+            if _are_lost(row, version) and not _sets_times(command):
                 until = _end_of(step) if takes_all else None
                 span = whole_span(node, until) if until is not None else None
                 windows |= {unique_id: (span,)} if span else {}
@@ -109,7 +107,17 @@ def _due(node: ManifestNode, step: Step) -> Window | None:
     return plain_span(node, start, _end_of(step) or start) if start is not None else None
 
 
+def _are_lost(row: NodeResult | None, version: tuple[int, int] | None) -> bool:
+    """Whether batches failed, and nothing tells which."""
+    if row is not None and row.are_batches_unread:
+        return True
+    # The new engine reports no batches, and leaves out a model that failed between them.
+    return (row is None or is_failure(row.status)) and version is not None and version >= NEW_ENGINE
+
+
 def _batches(node: ManifestNode, row: NodeResult | None, step: Step) -> Batches | None:
+    if row is not None and row.are_batches_unread:
+        return batches_in_log(step.log, node)
     if row is not None and (row.batches_done or row.batches_failed):
         return Batches(row.batches_done, row.batches_failed)
     # A row that says nothing of batches is of a model that ran none, or of an engine that does not tell.
