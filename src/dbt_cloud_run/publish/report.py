@@ -38,6 +38,7 @@ def build_report(
     subject: Subject,
     checkout: Checkout | None,
     job_id: int | None,
+    job_name: str | None = None,
     folder: ArtifactsFolder | None,
     files: Mapping[Path, Path | None],
 ) -> Report:
@@ -50,7 +51,7 @@ def build_report(
     report = Report(
         outcome=outcome,
         job_id=job_id,
-        job_name=last.job_name if last else None,
+        job_name=(last.job_name if last else None) or job_name,
         job_url=_job_url(last.run_url, job_id) if last else None,
         environment=last.environment_name if last else None,
         workflow_url=(settings.github.workflow_run_url or None) if settings.summary else None,
