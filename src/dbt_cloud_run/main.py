@@ -35,6 +35,7 @@ def _run(environ: Mapping[str, str], console: Console) -> int:
         settings = Settings.from_environ(environ)
     except InvalidInputsError as error:
         return _refuse(console, error, environ)
+    console.annotates = not settings.dry_run
     for warning in settings.warnings:
         _logger.warning("%s", warning)
     if settings.api_token is None:
@@ -45,7 +46,8 @@ def _run(environ: Mapping[str, str], console: Console) -> int:
         # Neither outputs nor the summary can be written: the log has it alone.
         _logger.error("%s", error, extra={"title": "dbt Cloud"})
         return EXIT_FAILURE
-    own_workspace(settings, environ)
+    if not settings.dry_run:
+        own_workspace(settings, environ)
     return asyncio.run(_run_step(settings, console))
 
 

@@ -32,6 +32,7 @@ from dbt_cloud_run.settings.settings import Settings
 from dbt_cloud_run.start.busy import job_is_busy
 from dbt_cloud_run.start.decide import Decision, decide
 from dbt_cloud_run.start.once import find_started, start_once
+from dbt_cloud_run.start.request import about_lines
 from dbt_cloud_run.state import State
 from dbt_cloud_run.story import Story, outcome_of
 
@@ -95,6 +96,10 @@ async def run_step(
     make_client: Callable[..., CloudClient] = CloudClient,
 ) -> int:
     """Do the work of the step and publish it; returns the exit status. `scratch` is a folder for temporary files."""
+    if settings.dry_run:
+        from dbt_cloud_run.dry_run import run_dry
+
+        return await run_dry(settings, console, clock, scratch, make_client)
     assert settings.api_token is not None  # noqa: S101 - `main` has checked it
     step = Step(
         settings,
@@ -139,6 +144,8 @@ async def _work(step: Step, client: CloudClient) -> int:
                 notes=decision.notes,
             ),
         )
+        for line in about_lines(decision, settings, job=decision.job):
+            _logger.info("%s", line)
         if decision.busy and settings.when_busy == "fail":
             raise job_is_busy(decision.busy)
         if decision.busy:

@@ -26,7 +26,7 @@ SHA = "1" * 40
 # A step is named by its dbt job. REPLAYED run what was recorded, QUEUED_JOBS stay in the queue.
 PLAIN, QUIET, LOUD, NATIVE, DELAYED, TAKEN_UP, COMMENTED = REPLAYED = tuple(range(101, 108))
 ANY, TRANSIENT = BROKEN = (111, 112)
-OVERRIDES, PATIENT, QUEUED, REUSED, RERUN, MATRIX, BUSY = QUEUED_JOBS = tuple(range(121, 128))
+OVERRIDES, PATIENT, QUEUED, REUSED, RERUN, MATRIX, BUSY, DRY = QUEUED_JOBS = tuple(range(121, 129))
 TWIN, STAGING_TWIN, OTHER_TWIN, SKIPPED = range(131, 135)
 
 GO_ON = {"wait": "false"}
@@ -86,6 +86,7 @@ STEPS: dict[int, dict[str, str]] = {
     },
     REUSED: {**GO_ON, "reuse": "same-commit"},
     BUSY: {"when-busy": "skip"},
+    DRY: {"dry-run": "true", "git-branch": "topic"},
     SKIPPED: {"api-token": "", "on-missing-token": "skip"},
 }
 TOKENS = [{"token": "demo-token"}, {"token": "another-token", "name": "another"}]
@@ -215,6 +216,11 @@ ROWS: dict[str, Proof] = {
     "when-busy": lambda s: s.step(BUSY).outputs["status"] == "skipped" and len(s.runs(BUSY)) == 1,
     "run-id": lambda s: (
         s.step(TAKEN_UP).value("run-ids")[0] == s.known_run and s.runs(TAKEN_UP)[0]["trigger"]["cause"] == "test"
+    ),
+    "dry-run": lambda s: (
+        (s.step(DRY).outputs["status"], s.runs(DRY)) == ("dry-run", [])
+        and '"git_branch": "topic"' in s.step(DRY).log
+        and not s.step(DRY).state
     ),
     "reuse": lambda s: s.step(REUSED).outputs["run-id"] == str(s.runs(REUSED)[0]["id"]) and len(s.runs(REUSED)) == 1,
     "resume": lambda s: len(s.runs(RERUN)) == 2 and len(set(s.tags(RERUN))) == 1,

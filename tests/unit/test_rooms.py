@@ -14,7 +14,7 @@ ORDER = (
     "network",  # how any host is reached
     *("github", "dbt", "cloud"),  # the worlds outside, which do not know each other
     *("settings", "waiting", "start", "collect", "retry", "ledger", "assets", "report", "publish"),  # the sentence
-    *("story", "state", "run_log", "process", "loop", "step", "main", "post"),  # what brings them together
+    *("story", "state", "run_log", "process", "loop", "dry_run", "step", "main", "post"),  # what brings them together
 )
 WORLDS = {"github", "dbt", "cloud"}
 VALUES = {"cancellation", "endings", "gates", "invariants", "model", "errors", "clock", "redaction"}

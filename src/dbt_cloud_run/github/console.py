@@ -66,6 +66,8 @@ class Console:
         self._in_group = False
         self._is_broken = False
         self._secrets: list[str] = []
+        # A dry run leaves no annotation: what would be one is a line of the log.
+        self.annotates = True
         self._annotated = dict.fromkeys(_LABELS, 0)
         # Where our part of the job summary begins and ends; 0 and 0 before it is written.
         self._summary = 0, 0
@@ -148,7 +150,7 @@ class Console:
         """Write one annotation."""
         message = harmless_message(self._redacted(annotation.message)) or "(no message)"
         title = one_line(self._redacted(annotation.title), 250) if annotation.title else ""
-        if self.annotations_left(kind) <= 0:
+        if not self.annotates or self.annotations_left(kind) <= 0:
             self.info(f"{_LABELS[kind]}: {f'{title}: ' if title else ''}{message}")
             return
         self._annotated[kind] += 1

@@ -122,6 +122,15 @@ _WHICH_RUN = (
         description="Attach to this run instead of triggering one: wait, retry, publish.",
     ),
     Input(
+        name="dry-run",
+        parse=parsing.boolean,
+        default="false",
+        description=(
+            "`true`: send GET requests only, and print the request that would be sent, or with `run-id` the retry that "
+            "would be planned; nothing is started."
+        ),
+    ),
+    Input(
         name="reuse",
         parse=parsing.choice("never", "same-commit"),
         default="never",

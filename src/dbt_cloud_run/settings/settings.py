@@ -42,6 +42,7 @@ class Settings(BaseModel):
     environment_name: str | None
     when_busy: Literal["queue", "fail", "skip"]
     run_id: int | None
+    dry_run: bool
     reuse: Literal["never", "same-commit"]
     resume: Literal["unfinished", "all", "off"]
     cause: str

@@ -274,7 +274,7 @@ async def _job(
     settings: Settings, client: CloudClient, reader: Reader, job_id: int, deadline: float | None
 ) -> Job | None:
     """The job's definition. None where nothing depends on it: either it is not needed, or it could not be read."""
-    if _may_fill(settings):
+    if settings.dry_run or _may_fill(settings):
         return await reader.read(lambda: client.get_job(job_id), deadline=reader.within(READ_BUDGET, deadline))
     if settings.overrides.git_sha or settings.overrides.git_branch:
         return None
