@@ -58,6 +58,8 @@ class BaseConsole(abc.ABC):
         self._lock = threading.RLock()
         self._is_broken = False
         self._secrets: list[str] = []
+        # A dry run leaves no annotation: what would be one is a line of the log.
+        self.annotates = True
         self._annotated = dict.fromkeys(LABELS, 0)
 
     continued_by: ClassVar[str] = "the post step"

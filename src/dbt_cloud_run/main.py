@@ -50,6 +50,7 @@ def run(
 
     `clean_up` follows it, also after a signal, where no post step does.
     """
+    console.annotates = not settings.dry_run
     for warning in settings.warnings:
         _logger.warning("%s", warning)
     if settings.api_token is None:
@@ -60,7 +61,8 @@ def run(
         # Neither outputs nor the summary can be written: the log has it alone.
         _logger.error("%s", error, extra={"title": "dbt Cloud"})
         return EXIT_FAILURE
-    own_workspace(settings, environ)
+    if not settings.dry_run:
+        own_workspace(settings, environ)
     return asyncio.run(_run_step(settings, console, clean_up))
 
 

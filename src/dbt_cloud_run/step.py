@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from dbt_cloud_run.clock import SystemClock
 from dbt_cloud_run.cloud.client import CloudClient
-from dbt_cloud_run.cloud.errors import CloudError, Subject, Unconfirmed
+from dbt_cloud_run.cloud.errors import CloudError, Unconfirmed
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.console import BaseConsole
@@ -28,9 +28,12 @@ from dbt_cloud_run.github.log import TITLE
 from dbt_cloud_run.model import Ending, Fate, FateKind, Interruption, LeftAlone, Outcome, RunState, StepError
 from dbt_cloud_run.process import report_fault
 from dbt_cloud_run.run_log import RunLog
+from dbt_cloud_run.settings.advice import step_error
 from dbt_cloud_run.settings.settings import Settings
+from dbt_cloud_run.start.busy import job_is_busy
 from dbt_cloud_run.start.decide import Decision, decide
 from dbt_cloud_run.start.once import find_started, start_once
+from dbt_cloud_run.start.request import about_lines
 from dbt_cloud_run.state import State
 from dbt_cloud_run.story import Story, outcome_of
 
@@ -95,6 +98,10 @@ async def run_step(
     make_client: Callable[..., CloudClient] = CloudClient,
 ) -> int:
     """Do the work of the step and publish it; returns the exit status. `scratch` is a folder for temporary files."""
+    if settings.dry_run:
+        from dbt_cloud_run.dry_run import run_dry
+
+        return await run_dry(settings, console, clock, scratch, make_client)
     assert settings.api_token is not None  # noqa: S101 - `main` has checked it
     step = Step(
         settings,
@@ -111,7 +118,7 @@ async def run_step(
     try:
         client = make_client(settings.base_url, settings.account_id, settings.api_token, clock)
     except ActionError as error:
-        step.error = _step_error(error, settings)
+        step.error = step_error(error, settings)
         return await _publish(step)
     async with client:
         work = asyncio.create_task(_work(step, client))
@@ -136,9 +143,18 @@ async def _work(step: Step, client: CloudClient) -> int:
                 job_id=decision.job_id,
                 step_key=decision.tag.key.step,
                 subject=decision.subject,
+                job_name=decision.job.name if decision.job is not None else None,
                 notes=decision.notes,
             ),
         )
+        for line in about_lines(decision, settings, job=decision.job):
+            _logger.info("%s", line)
+        if decision.busy and settings.when_busy == "fail":
+            raise job_is_busy(decision.busy)
+        if decision.busy:
+            step.console.notice(decision.busy, title="dbt Cloud: skipped")
+            _record(step, replace(step.story, skipped=decision.busy))
+            return await _conclude(step)
         if decision.is_new:
             await _start(step, client, reader, decision, deadline)
         async with aclosing(_loop(step, client, reader, decision, deadline)) as stories:
@@ -147,7 +163,7 @@ async def _work(step: Step, client: CloudClient) -> int:
         if not settings.wait and step.story.current is not None:
             _logger.info("wait is false: the run goes on in dbt Cloud.")
     except ActionError as error:
-        step.error = _step_error(error, settings)
+        step.error = step_error(error, settings)
         is_unsettled = isinstance(error, Unconfirmed) and deadline is not None and step.clock.monotonic() >= deadline
         return await _conclude(step, is_unsettled=is_unsettled)
     except Interrupted:
@@ -234,6 +250,7 @@ def _begin_outputs(step: Step) -> None:
             subject=Nothing(),
             checkout=None,
             job_id=story.job_id,
+            job_name=story.job_name,
             folder=folder,
             files=story.files,
         )
@@ -272,6 +289,7 @@ def _publication(step: Step, outcome: Outcome) -> Publication:
         subject=story.subject or step.settings.github.subject,
         checkout=find_checkout(step.settings) if story.attempts else None,
         job_id=story.job_id,
+        job_name=story.job_name,
         folder=folder,
         files=story.files,
     )
@@ -310,13 +328,6 @@ def _status(step: Step, publication: Publication) -> int:
 
 
 _FAULT_ADVICE = "The run in dbt Cloud, if there is one, was left alone. Please report this with the lines in the log."
-
-
-def _step_error(error: ActionError, settings: Settings) -> StepError:
-    if isinstance(error, CloudError):
-        ids = {"account-id": settings.account_id, "job-id": settings.job_id, "run-id": settings.run_id}
-        error.name_inputs({Subject(name.removesuffix("-id"), value): name for name, value in ids.items() if value})
-    return StepError(kind=error.kind, message=error.message, advice=error.advice)
 
 
 # -- a signal

@@ -50,6 +50,12 @@ class Story:
     subject: Subject | None = None
     """What the event is about, with the head of a pull request as far as it was looked up; None: not decided yet."""
 
+    job_name: str | None = None
+    """The job's name, where an answer that was read anyway has it."""
+
+    skipped: str = ""
+    """Why the step starts nothing and ends green; empty where it does not."""
+
     limit: LimitReached | None = None
     notes: tuple[str, ...] = ()
     manifests: Manifests | None = None
@@ -75,6 +81,8 @@ def outcome_of(
 
     `fail_on` are the conditions that fail a run that succeeded, `git_sha` the commit that was asked for.
     """
+    if story.skipped and error is None and interruption is None:
+        return Outcome(ending=Ending.SKIPPED, notes=(*story.notes, story.skipped))
     # The ledger is imported when there is something to judge: the trigger goes out first.
     from dbt_cloud_run.ledger.gates import wanted_commits
     from dbt_cloud_run.ledger.outcome import build_outcome

@@ -26,7 +26,7 @@ SHA = "1" * 40
 # A step is named by its dbt job. REPLAYED run what was recorded, QUEUED_JOBS stay in the queue.
 PLAIN, QUIET, LOUD, NATIVE, DELAYED, TAKEN_UP, COMMENTED = REPLAYED = tuple(range(101, 108))
 ANY, TRANSIENT = BROKEN = (111, 112)
-OVERRIDES, PATIENT, QUEUED, REUSED, RERUN, MATRIX = QUEUED_JOBS = tuple(range(121, 127))
+OVERRIDES, PATIENT, QUEUED, REUSED, RERUN, MATRIX, BUSY, DRY = QUEUED_JOBS = tuple(range(121, 129))
 TWIN, STAGING_TWIN, OTHER_TWIN, SKIPPED = range(131, 135)
 
 GO_ON = {"wait": "false"}
@@ -85,6 +85,8 @@ STEPS: dict[int, dict[str, str]] = {
         "environment-name": "Staging",
     },
     REUSED: {**GO_ON, "reuse": "same-commit"},
+    BUSY: {"when-busy": "skip"},
+    DRY: {"dry-run": "true", "git-branch": "topic"},
     SKIPPED: {"api-token": "", "on-missing-token": "skip"},
 }
 TOKENS = [{"token": "demo-token"}, {"token": "another-token", "name": "another"}]
@@ -163,6 +165,7 @@ def scenes(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
     ):
         write_action_project(workflow.workspace / "below")
         emulator.trigger(REUSED, git_sha=SHA)
+        emulator.trigger(BUSY)
         known_run = emulator.trigger(TAKEN_UP)["id"]
         started = start_all(emulator, workflow, comments)
         started[TAKEN_UP] = workflow.start({"job-id": "", "run-id": str(known_run)})
@@ -210,8 +213,14 @@ ROWS: dict[str, Proof] = {
     "job-name": lambda s: s.step(STAGING_TWIN).outputs["status"] == "queued" and s.runs(STAGING_TWIN),
     "project-name": lambda s: s.step(STAGING_TWIN) and not s.runs(OTHER_TWIN),
     "environment-name": lambda s: s.step(STAGING_TWIN) and not s.runs(TWIN),
+    "when-busy": lambda s: s.step(BUSY).outputs["status"] == "skipped" and len(s.runs(BUSY)) == 1,
     "run-id": lambda s: (
         s.step(TAKEN_UP).value("run-ids")[0] == s.known_run and s.runs(TAKEN_UP)[0]["trigger"]["cause"] == "test"
+    ),
+    "dry-run": lambda s: (
+        (s.step(DRY).outputs["status"], s.runs(DRY)) == ("dry-run", [])
+        and '"git_branch": "topic"' in s.step(DRY).log
+        and not s.step(DRY).state
     ),
     "reuse": lambda s: s.step(REUSED).outputs["run-id"] == str(s.runs(REUSED)[0]["id"]) and len(s.runs(REUSED)) == 1,
     "resume": lambda s: len(s.runs(RERUN)) == 2 and len(set(s.tags(RERUN))) == 1,

@@ -17,7 +17,7 @@ ORDER = (
     *("github", "dbt", "cloud"),  # the worlds outside, which do not know each other
     # the sentence
     *("settings", "waiting", "start", "collect", "retry", "ledger", "assets", "report", "emit", "publish"),
-    *("story", "state", "run_log", "process", "loop", "step", "main", "post"),  # what brings them together
+    *("story", "state", "run_log", "process", "loop", "dry_run", "step", "main", "post"),  # what brings them together
     *("command", "__main__"),  # the way in that is not GitHub's
 )
 WORLDS = {"github", "dbt", "cloud"}

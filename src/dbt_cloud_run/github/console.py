@@ -94,7 +94,7 @@ class Console(BaseConsole):
         """Write one annotation; beyond the platform's limit it is a plain line of the log."""
         message = harmless_message(self._redacted(annotation.message)) or "(no message)"
         title = one_line(self._redacted(annotation.title), 250) if annotation.title else ""
-        if self.annotations_left(kind) <= 0:
+        if not self.annotates or self.annotations_left(kind) <= 0:
             self.info(f"{LABELS[kind]}: {f'{title}: ' if title else ''}{message}")
             return
         self._annotated[kind] += 1

@@ -31,6 +31,7 @@ _BY_ENDING = {
     Ending.SUCCESS: FailureKind.NONE,
     Ending.QUEUED: FailureKind.NONE,
     Ending.SKIPPED: FailureKind.NONE,
+    Ending.DRY_RUN: FailureKind.NONE,
     Ending.CANCELLED: FailureKind.CANCELLED,
     Ending.SUPERSEDED: FailureKind.CANCELLED,
     Ending.TIMED_OUT: FailureKind.TIMEOUT,

@@ -38,6 +38,7 @@ def build_report(
     subject: Subject,
     checkout: Checkout | None,
     job_id: int | None,
+    job_name: str | None = None,
     folder: ArtifactsFolder | None,
     files: Mapping[Path, Path | None],
 ) -> Report:
@@ -54,7 +55,7 @@ def build_report(
         adapter=manifest.metadata.adapter_type if manifest else None,
         dbt_version=manifest.metadata.dbt_version if manifest else None,
         job_id=job_id,
-        job_name=(last.job_name if last else None) or settings.job_name,
+        job_name=(last.job_name if last else None) or job_name or settings.job_name,
         job_url=_job_url(last.run_url, job_id) if last else None,
         environment=(last.environment_name if last else None) or settings.environment_name,
         workflow_url=(settings.github.workflow_run_url or None) if settings.summary else None,

@@ -9,6 +9,7 @@ from dbt_cloud_run.assets.asset import Asset
 from dbt_cloud_run.github.checkout import Checkout
 from dbt_cloud_run.github.events import Nothing, Subject
 from dbt_cloud_run.model import Outcome
+from dbt_cloud_run.start.request import DryRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,5 +63,6 @@ class Report:
     workflow_url: str | None = None  # of the workflow run, if the job summary is on its page
     checkout: Checkout | None = None  # the repository of the dbt project, as it lies in the workspace
     subject: Subject = field(default_factory=Nothing)  # what the event is about
+    dry_run: DryRun | None = None  # what the step would do
     notices: tuple[str, ...] = ()  # what is worth an annotation and a line, and is nothing wrong
     warnings: tuple[str, ...] = ()  # what went wrong in publishing, shown with the attempts' own warnings

@@ -25,6 +25,7 @@ _ENDINGS = {
     Ending.SUPERSEDED: ("🚫", "Superseded"),
     Ending.TIMED_OUT: ("⌛", "Timed out"),
     Ending.SKIPPED: ("⏭️", "Skipped"),
+    Ending.DRY_RUN: ("🔎", "Dry run"),
 }
 
 

@@ -113,9 +113,27 @@ _WHICH_RUN = (
         description="Exact name of the environment in which to search for `job-name`.",
     ),
     Input(
+        name="when-busy",
+        parse=parsing.choice("queue", "fail", "skip"),
+        default="queue",
+        description=(
+            "When the job has an active run of others that builds into the same schema (of a CI job: for the same pull "
+            "request): `queue` behind it, `fail`, or `skip` (end green with `status: skipped`; not on pull requests)."
+        ),
+    ),
+    Input(
         name="run-id",
         parse=parsing.integer(),
         description="Attach to this run instead of triggering one: wait, retry, publish.",
+    ),
+    Input(
+        name="dry-run",
+        parse=parsing.boolean,
+        default="false",
+        description=(
+            "`true`: send GET requests only, and print the request that would be sent, or with `run-id` the retry that "
+            "would be planned; nothing is started."
+        ),
     ),
     Input(
         name="reuse",

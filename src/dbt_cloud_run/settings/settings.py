@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, InstanceOf, SecretStr
 from dbt_cloud_run.errors import InputProblem, InvalidInputsError
 from dbt_cloud_run.gates import Gate
 from dbt_cloud_run.github.context import GitHubContext
+from dbt_cloud_run.github.events import MergeGroup, PullRequest, Unreadable
 from dbt_cloud_run.model import TriggerOverrides
 from dbt_cloud_run.settings.commands import odd_commands
 from dbt_cloud_run.settings.inputs import DEFAULTS, INPUTS, PLATFORM_INPUTS, Input
@@ -35,7 +36,9 @@ class Settings(BaseModel):
     job_name: str | None
     project_name: str | None
     environment_name: str | None
+    when_busy: Literal["queue", "fail", "skip"]
     run_id: int | None
+    dry_run: bool
     reuse: Literal["never", "same-commit"]
     resume: Literal["unfinished", "all", "off"]
     cause: str
@@ -121,6 +124,7 @@ class _Reader:
         values = {entry.field: self._value(entry) for entry in INPUTS}
         self._check_token(values)
         self._check_which_run(values)
+        self._check_when_busy(values)
         values["base_url"] = values.pop("host")
         values["cause"] = values["cause"] or self._cause()
         values["fail_on"] = values["fail_on"] or ()
@@ -201,6 +205,18 @@ class _Reader:
         for name in ("project-name", "environment-name"):
             if self._has(name) and "job-name" not in chosen:
                 self._problem(name, "limits the search for job-name, but job-name is not given.")
+
+    def _check_when_busy(self, values: Mapping[str, Any]) -> None:
+        """A skipped step is green, and on a pull request that would be taken for a check that has passed."""
+        subject = self.github.subject
+        is_about_one = isinstance(subject, PullRequest | MergeGroup) and subject.is_open
+        is_check = is_about_one or (isinstance(subject, Unreadable) and subject.is_check)
+        if values["when_busy"] == "skip" and values["run_id"] is None and is_check:
+            self._problem(
+                "when-busy",
+                f"cannot be skip on the event {self.github.event_name}, which is about a pull request: a skipped step "
+                "would be a green check of what was never built. Give queue or fail.",
+            )
 
     def _path(self, name: str, text: str) -> str | None:
         try:
