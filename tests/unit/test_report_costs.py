@@ -65,7 +65,7 @@ def test_what_the_retry_saved_is_said_in_the_same_unit() -> None:
 def test_the_column_shows_what_is_billed_or_else_processed() -> None:
     page = render_full(scenarios.billed())
     assert "| Seconds | Billed<br>Slot&nbsp;time | Tests |" in page
-    assert "| 17.6 | 1.0 GiB<br>2m 45s |" in page
+    assert "| 17.6 | 1.0&nbsp;GiB<br>2m&nbsp;45s |" in page
     assert "| **1.2** |  |  |  |" in page, "the folder of the seeds, which report no cost"
     only_read = of_rows(row("fct_orders", bytes_processed=5000))
     assert "| Seconds | Processed | Tests |" in render_full(only_read)

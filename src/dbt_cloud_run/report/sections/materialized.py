@@ -155,7 +155,8 @@ def _head(measures: Sequence[str]) -> str:
 
 def _cost_cell(cost: Cost | None, measures: Sequence[str]) -> str:
     values = [(getattr(cost, name), _MEASURES[name][1]) for name in measures if cost is not None]
-    return "<br>".join(words(value) for value, words in values if value is not None)
+    # A number and its unit stay on one line, however narrow the column is.
+    return "<br>".join(words(value).replace(" ", "&nbsp;") for value, words in values if value is not None)
 
 
 def _under_its_folder(folder: str, group: Sequence[Asset], rows: Sequence[str], measures: Sequence[str]) -> list[str]:
