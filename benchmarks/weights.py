@@ -51,7 +51,9 @@ def report(folder: Path) -> str:
     """The table as markdown."""
     packages = folder / "packages"
     _install(packages)
-    rows = [("the interface that both share", [], _ours(folder, "interface", INTERFACE))]
+    rows: list[tuple[str, list[str], tuple[int, int]]] = [
+        ("the interface that both share", [], _ours(folder, "interface", INTERFACE))
+    ]
     for sink, (modules, root) in SINKS.items():
         names = _only_for(packages, root) if root else []
         files = [path for name in names for path in _top_level(packages, name)]

@@ -26,7 +26,7 @@ query {
           metadataEntries {
             label
             ... on TextMetadataEntry { text }
-            ... on IntMetadataEntry { intValue }
+            ... on IntMetadataEntry { intRepr }
             ... on JsonMetadataEntry { jsonString }
           }
         }
@@ -66,7 +66,7 @@ def test_every_asset_of_a_run_stands_in_dagster(steps: Steps, tmp_path: Path) ->
         quoted = asset["relation_name"].strip('"').split('"."')
         assert node["key"]["path"] == quoted[-2:]
         assert known["key"]["text"] == asset["key"]
-        assert known["run_id"]["intValue"] == asset["run_id"]
+        assert known["run_id"]["intRepr"] == str(asset["run_id"])
         assert (node["assetMaterializations"][0]["description"] or "") == asset["description"]
 
 
