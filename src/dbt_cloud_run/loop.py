@@ -92,7 +92,8 @@ async def attempts_of(story: Story, decision: Decision, means: Means) -> AsyncGe
 def _attached(story: Story, run: Run, *, is_of_earlier_attempt: bool) -> Story:
     """The story with a run as its current one that exists already."""
     is_partial = is_partial_after(run, bool(story.attempts) and story.attempts[-1].is_partial)
-    return replace(story, current=run, is_of_earlier_attempt=is_of_earlier_attempt, is_partial=is_partial)
+    story = replace(story, current=run, had_ended=run.state.is_terminal)
+    return replace(story, is_of_earlier_attempt=is_of_earlier_attempt, is_partial=is_partial)
 
 
 # -- waiting
@@ -150,6 +151,7 @@ async def _read(story: Story, means: Means, *, is_whole: bool = False) -> Story:
     attempt = replace(
         collected.attempt,
         from_earlier_workflow_run=story.is_of_earlier_attempt,
+        had_ended=story.had_ended,
         is_partial=story.is_partial,
         asked=_asked(collected.attempt, run, story),
     )
@@ -162,6 +164,7 @@ async def _read(story: Story, means: Means, *, is_whole: bool = False) -> Story:
         attempts=(*story.attempts, attempt),
         current=None,
         is_of_earlier_attempt=False,
+        had_ended=False,
         manifests=_manifests(story, collected),
         files={**story.files, **collected.files},
     )

@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,7 +66,6 @@ class Step:
     story: Story
     state: State
     log: RunLog
-    began: datetime
     publication: Publication | None = None
     error: StepError | None = None
 
@@ -111,7 +109,6 @@ async def run_step(
         story=Story(job_id=settings.job_id),
         state=State(console),
         log=RunLog(console, clock),
-        began=clock.utcnow(),
     )
     step.state.target(settings.base_url, settings.account_id)
     step.state.may_cancel(settings.cancel_run and settings.wait)
@@ -302,7 +299,6 @@ def _publication(step: Step, outcome: Outcome) -> Publication:
         dict(story.files),
         manifests=story.manifests,
         scratch=step.scratch,
-        began=step.began,
     )
 
 

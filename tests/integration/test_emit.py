@@ -210,7 +210,6 @@ def emission() -> Emission:
         outcome,
         materializations(outcome.ledger, msgspec.convert(manifest([node(A)]), Manifest), NOWHERE),
         Manifests(msgspec.convert(manifest([node(A)]), Manifest)),
-        began=NOON,
         base_url="https://cloud.getdbt.com",
         job_id=7,
         job_name=None,

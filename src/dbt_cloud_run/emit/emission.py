@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from dbt_cloud_run.assets.asset import Asset
@@ -12,6 +11,7 @@ from dbt_cloud_run.assets.nodes import Repository
 from dbt_cloud_run.dbt.artifacts import ManifestNode
 from dbt_cloud_run.dbt.manifests import Manifests
 from dbt_cloud_run.model import Attempt, Outcome
+from dbt_cloud_run.redaction import redact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Emission:
     def message(self, unique_id: str) -> str:
         """dbt's message with the node's last result; empty where there is none."""
         outcome = self.outcome.ledger.outcomes.get(unique_id)
-        return (outcome.result.message or "") if outcome is not None else ""
+        return redact(outcome.result.message or "") if outcome is not None else ""
 
 
 def emission_of(
@@ -49,7 +49,6 @@ def emission_of(
     assets: tuple[Asset, ...],
     manifests: Manifests | None,
     *,
-    began: datetime,
     base_url: str,
     job_id: int | None,
     job_name: str | None,
@@ -58,10 +57,10 @@ def emission_of(
 ) -> Emission | None:
     """What this step has to send; None where it waited for no run, or the run's job is not known.
 
-    What an earlier attempt of the workflow run waited for, and had ended before this step began (`began`), is that
+    A run that an earlier attempt of the workflow run started, and that had ended when this step came to it, is that
     attempt's to send.
     """
-    attempts = tuple(one for one in outcome.attempts if not _is_of_the_past(one, began))
+    attempts = tuple(one for one in outcome.attempts if not (one.from_earlier_workflow_run and one.had_ended))
     if not attempts or job_id is None:
         return None
     runs = {attempt.run_id for attempt in attempts}
@@ -80,8 +79,3 @@ def emission_of(
         manifest_file=manifest_file,
         catalog_file=catalog_file,
     )
-
-
-def _is_of_the_past(attempt: Attempt, began: datetime) -> bool:
-    has_ended = attempt.finished_at is not None and attempt.finished_at <= began
-    return attempt.from_earlier_workflow_run and has_ended

@@ -11,7 +11,6 @@ import os
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -51,10 +50,9 @@ class Publication:
     clock: Clock
     folder: ArtifactsFolder | None
     files: dict[Path, Path | None] = field(default_factory=dict)
-    # For the events alone: what describes the nodes, where files lie that are not kept, and when the step began.
+    # For the events alone: what describes the nodes, and where files lie that are not kept.
     manifests: Manifests | None = None
     scratch: Path | None = None
-    began: datetime | None = None
     _done: set[str] = field(default_factory=set)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -179,7 +177,6 @@ class Publication:
             report.outcome,
             report.assets,
             self.manifests,
-            began=self.began or self.clock.utcnow(),
             base_url=self.settings.base_url,
             job_id=report.job_id,
             job_name=report.job_name,

@@ -32,6 +32,7 @@ from dbt_cloud_run.emit.lineage.datasets import Datasets
 from dbt_cloud_run.emit.lineage.quality import assertions, find_test, is_singular, results_by_tested_node, test_facet
 from dbt_cloud_run.ledger.ledger import result_steps
 from dbt_cloud_run.model import Attempt, Ending, NodeResult, Step, StepResults
+from dbt_cloud_run.redaction import redact
 from dbt_cloud_run.report.reasons import reason
 
 Group = tuple[RunEvent, ...]
@@ -279,7 +280,7 @@ def _tags(attempt: Attempt, step: Step) -> list[tags_run.TagsRunFacetFields]:
 def _error(message: str) -> dict[str, RunFacet]:
     if not message:
         return {}
-    text = message.replace("\0", "")[:_LONGEST_MESSAGE]
+    text = redact(message).replace("\0", "")[:_LONGEST_MESSAGE]
     return {"errorMessage": error_message_run.ErrorMessageRunFacet(message=text, programmingLanguage="SQL")}
 
 
