@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 # Most tests wait for processes and servers, so there may be more workers than cores; a file's tests stay together.
 TESTS := $(PY) -m pytest -q -n 4 --dist loadfile
-SOURCES := src tests benchmarks demo standins tools entrypoint.py post_entrypoint.py
+SOURCES := src tests benchmarks demo standins tools entrypoint.py post_entrypoint.py command_entrypoint.py
 FILES := git ls-files -z --cached --others --exclude-standard --
 WORKFLOWS := .github/workflows/*.yml
 SCRIPTS := .ci/run tools/setup tools/lock tools/e2e/run tools/e2e/engine tools/e2e/contents tools/preview/run
@@ -35,7 +35,7 @@ mutants: setup ## change what decides, and see whether tests notice: three hours
 check: setup ## linters, types, workflow schemas, spelling; licences and known vulnerabilities of the image's packages
 	$(PY) -m ruff check $(SOURCES)
 	$(PY) -m ruff format --check $(SOURCES)
-	$(PY) -m mypy src demo standins tools benchmarks entrypoint.py post_entrypoint.py --exclude '^benchmarks/clients/'
+	$(PY) -m mypy src demo standins tools benchmarks entrypoint.py post_entrypoint.py command_entrypoint.py --exclude '^benchmarks/clients/'
 	.venv/bin/hadolint Dockerfile
 	.venv/bin/zizmor --offline --quiet --no-progress .github action.yml
 	$(PY) -m check_jsonschema -q --builtin-schema vendor.github-actions action.yml
