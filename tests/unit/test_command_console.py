@@ -173,6 +173,7 @@ def test_the_summary_on_a_terminal_has_no_diagram_and_no_tag(name: str) -> None:
     assert "mermaid" not in shown
     assert "<details" not in shown
     assert "<summary" not in shown
+    assert "<br>" not in shown
 
 
 def test_the_summary_is_shown_once() -> None:
