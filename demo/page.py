@@ -31,10 +31,7 @@ def render(markdown: str, title: str) -> str:
     """The page, with all that it needs in it."""
     body = MarkdownIt("gfm-like", {"html": True}).use(tasklists_plugin).render(markdown)
     first, *rest = body.split(_CODE)
-    drawn = (
-        f"{_DIAGRAM}{diagram}</pre>{after}" for diagram, _, after in (one.partition("</code></pre>") for one in rest)
-    )
-    body = first + "".join(drawn)
+    body = first + "".join(_DIAGRAM + one.replace("</code></pre>", "</pre>", 1) for one in rest)
     script = f"<script>{_mermaid()}</script>\n<script>{_START}</script>\n" if rest else ""
     head = f"<meta charset='utf-8'><title>{escape(title)}</title><style>{_STYLE}</style>"
     return f"<!doctype html>\n<html lang='en'><head>{head}</head>\n<body>\n{body}{script}</body></html>\n"
