@@ -6,12 +6,15 @@ import contextlib
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar, TextIO
+from typing import ClassVar, Final, TextIO
 
 from dbt_cloud_run.console import LABELS, Annotation, AnnotationKind, BaseConsole
 from dbt_cloud_run.github.text import clean, harmless_line, one_line, split_lines
 
-_INDENT = "  "
+LONGEST_RELAY: Final = 40
+"""Lines of a foreign text that are shown, the last ones."""
+
+_INDENT: Final = "  "
 
 
 class PlainConsole(BaseConsole):
@@ -46,7 +49,12 @@ class PlainConsole(BaseConsole):
             self.info("\n".join(f"debug: {line}" for line in split_lines(text)))
 
     def relay(self, text: str) -> None:
-        self.info(text)
+        """The end of the text: nothing folds it, and the whole is in dbt Cloud."""
+        lines = split_lines(text)
+        left_out = 0 if self._is_debug else max(len(lines) - LONGEST_RELAY, 0)
+        if left_out:
+            self.info(f"… {left_out} lines are left out: --verbose shows them.")
+        self.info("\n".join(lines[left_out:]))
 
     @contextlib.contextmanager
     def group(self, title: str) -> Iterator[None]:
@@ -64,7 +72,7 @@ class PlainConsole(BaseConsole):
     def annotate(self, kind: AnnotationKind, annotation: Annotation) -> None:
         """Write it with its kind before it and its place behind it; further lines of the message are indented."""
         self._annotated[kind] += 1
-        first, *rest = self._lines(annotation.message) or ["(no message)"]
+        first, *rest = self._clean_lines(annotation.message.strip() or "(no message)")
         title = f"{one_line(self._redacted(annotation.title), 250)}: " if annotation.title else ""
         line = f":{annotation.line}" if annotation.line else ""
         place = f" ({one_line(self._redacted(annotation.file))}{line})" if annotation.file else ""
@@ -100,9 +108,11 @@ class PlainConsole(BaseConsole):
     # -- the stream
 
     def _lines(self, text: str) -> list[str]:
-        # Twice: before, for secrets of several lines; after, for one that control characters had hidden.
-        lines = (self._redacted(self._harmless(line)) for line in split_lines(self._redacted(text)))
-        return [f"{_INDENT * self._depth}{line}" for line in lines]
+        return [f"{_INDENT * self._depth}{line}" for line in self._clean_lines(text)]
+
+    def _clean_lines(self, text: str) -> list[str]:
+        # Redacted twice: before, for secrets of several lines; after, for one that control characters had hidden.
+        return [self._redacted(self._harmless(line)) for line in split_lines(self._redacted(text))]
 
     def _harmless(self, line: str) -> str:
         return harmless_line(clean(line))

@@ -43,22 +43,28 @@ class TerminalConsole(PlainConsole):
         self._shows_summary = shows_summary
 
     def live(self, text: str, seconds: float) -> None:
+        progress = self._progress or self._line()
+        (task,) = progress.tasks
+        task.start_time = progress.get_time() - seconds
+        progress.update(task.id, description=harmless_line(self._redacted(text)))
         if self._progress is None:
-            self._progress = Progress(
-                SpinnerColumn(),
-                TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
-                TimeElapsedColumn(),
-                console=self._rich,
-                transient=True,
-                # Standard error has a place of its own, and standard output is written by `_write` alone.
-                redirect_stdout=False,
-                redirect_stderr=False,
-            )
-            self._progress.add_task(text)
-            self._progress.start()
-        (task,) = self._progress.tasks
-        task.start_time = self._progress.get_time() - seconds
-        self._progress.update(task.id, description=harmless_line(self._redacted(text)))
+            self._progress = progress
+            progress.start()
+
+    def _line(self) -> Progress:
+        one_line = Column(no_wrap=True, overflow="ellipsis")
+        progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False, table_column=one_line),
+            TimeElapsedColumn(),
+            console=self._rich,
+            transient=True,
+            # Standard error has a place of its own, and standard output is written by `_write` alone.
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        progress.add_task("")
+        return progress
 
     def end_live(self) -> None:
         progress, self._progress = self._progress, None
