@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from dbt_cloud_run.clock import Clock
+from dbt_cloud_run.deflating import Deflating
 from dbt_cloud_run.errors import Interrupted
 from dbt_cloud_run.github.artifacts.upload import ArtifactUploadError
 from dbt_cloud_run.github.console import Console
@@ -34,7 +35,7 @@ class Publication:
     """Publishes one report.
 
     It keeps what is published already, because a signal may come in the middle and has the rest published in a hurry:
-    `report` with what was added to it, `files` (each with the place where the same lies compressed), and `_done`.
+    `report` with what was added to it, `files` (each with its compressed form where there is one), and `_done`.
     """
 
     report: Report
@@ -42,7 +43,7 @@ class Publication:
     console: Console
     clock: Clock
     folder: ArtifactsFolder | None
-    files: dict[Path, Path | None] = field(default_factory=dict)
+    files: dict[Path, Deflating | None] = field(default_factory=dict)
     _done: set[str] = field(default_factory=set)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
