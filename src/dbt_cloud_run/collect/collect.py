@@ -189,8 +189,7 @@ class _Collection:
     async def _decoded_step(self, step: RunStep, made: Step, name: str, verb: Verb) -> tuple[Step | None, str]:
         """The step with the results in its file, or None and why they are not used."""
         path = self.downloads.found[name, step.index or None]
-        # The largest file is decoded first and alone, so that nothing else takes memory meanwhile.
-        await self.has_manifest.wait()
+        # While larger files are on their way.
         try:
             async with self.decoding:
                 if name == SOURCES:
@@ -238,7 +237,8 @@ class _Collection:
                 continue
             got = downloads.found[MANIFEST, index]
             try:
-                self.manifest = await _decoded(decode_manifest, got)
+                async with self.decoding:
+                    self.manifest = await _decoded(decode_manifest, got)
             except UnreadableArtifactError as error:
                 self._warn(f"Run {downloads.run.id}: {str(error).replace(got.name, MANIFEST)}")
                 # What is not a manifest is discarded: that of an earlier step is better than it.
