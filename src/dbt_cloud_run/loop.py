@@ -34,6 +34,7 @@ from dbt_cloud_run.model import (
     TriggerOverrides,
 )
 from dbt_cloud_run.retry.alignment import has_started
+from dbt_cloud_run.retry.delay import delay_left, ended_at
 from dbt_cloud_run.retry.plan import commands_from_failure, plan_retry
 from dbt_cloud_run.settings.settings import Settings
 from dbt_cloud_run.start.chain import is_partial_after
@@ -74,7 +75,8 @@ async def attempts_of(story: Story, decision: Decision, means: Means) -> AsyncGe
         yield (story := replace(story, is_ours=decision.is_ours))
     elif not decision.is_new:
         # A person had the workflow run again: every failure is retried this once.
-        async for newer in _retried(story, decision, means, take_all=True):
+        now = means.reader.clock.monotonic()
+        async for newer in _retried(story, decision, means, ended=now, take_all=True):
             yield (story := newer)
     # Without waiting, a run that has ended is read all the same, and nothing is retried.
     while story.current is not None and (means.settings.wait or story.current.state.is_terminal):
@@ -83,9 +85,11 @@ async def attempts_of(story: Story, decision: Decision, means: Means) -> AsyncGe
             async for newer, newer_is_whole in waits:
                 is_whole = newer_is_whole
                 yield (story := newer)
+        finished_at = story.current.finished_at if story.current is not None else None
+        ended = ended_at(means.reader.clock.monotonic(), finished_at, means.client.server_now())
         yield (story := await _read(story, means, is_whole=is_whole))
         if story.limit is None and means.settings.wait:
-            async for newer in _retried(story, decision, means):
+            async for newer in _retried(story, decision, means, ended=ended):
                 yield (story := newer)
 
 
@@ -226,8 +230,13 @@ def _asked(attempt: Attempt, run: Run, story: Story) -> tuple[str, ...]:
 # -- retrying
 
 
-async def _retried(story: Story, decision: Decision, means: Means, *, take_all: bool = False) -> AsyncGenerator[Story]:
-    """The story with the plan after the last attempt, then with its request, then with the retry as the current run."""
+async def _retried(
+    story: Story, decision: Decision, means: Means, *, ended: float, take_all: bool = False
+) -> AsyncGenerator[Story]:
+    """The story with the plan after the last attempt, then with its request, then with the retry as the current run.
+
+    `retry-delay` counts from `ended`: reading what the run left, and planning, take none of it.
+    """
     last = story.attempts[-1]
     # A person had the workflow run again: what was left out before is taken, too.
     goes_back = last.is_partial and last.from_earlier_workflow_run
@@ -237,13 +246,13 @@ async def _retried(story: Story, decision: Decision, means: Means, *, take_all: 
     if _lacked_capacity(last):
         story, plan = await _plan_after_lack_of_capacity(story, means)
     else:
-        plan = await _plan(story, means, goes_back=goes_back, take_all=take_all or goes_back)
+        plan = await _plan(story, means, goes_back=goes_back, take_all=take_all or goes_back, ended=ended)
     story = _with_plan(story, plan)
     yield story
     if not plan.commands:
         return
-    if delay := retry_delay(means.settings, story.retries):
-        _logger.info("Waiting %g s before the retry.", delay)
+    if delay := delay_left(means.settings.retry_delay, story.retries, ended, means.reader.clock.monotonic()):
+        _logger.info("Waiting %.0f s before the retry.", delay)
         await means.reader.clock.sleep(delay)
     if means.settings.retry_strategy == "native" and not _lacked_capacity(last):
         async for newer in _retried_natively(story, decision, plan, means, goes_back=goes_back):
@@ -262,7 +271,7 @@ async def _retried(story: Story, decision: Decision, means: Means, *, take_all: 
     yield _started(story, run, is_partial=is_partial)
 
 
-async def _plan(story: Story, means: Means, *, goes_back: bool, take_all: bool) -> RetryPlan:
+async def _plan(story: Story, means: Means, *, goes_back: bool, take_all: bool, ended: float) -> RetryPlan:
     """The plan after the last attempt; with `goes_back`, after the last one that was asked for everything."""
     attempts = story.attempts
     last = len(attempts) - 1
@@ -285,7 +294,9 @@ async def _plan(story: Story, means: Means, *, goes_back: bool, take_all: bool) 
     if not whole:
         # The chain is longer than the list of the newest runs: what was left out is not known.
         plan = replace(plan, is_partial=True)
-    is_late = bool(plan.commands) and _is_time_over(means, retry_delay(means.settings, story.retries))
+    is_late = bool(plan.commands) and _is_time_over(
+        means, delay_left(means.settings.retry_delay, story.retries, ended, means.reader.clock.monotonic())
+    )
     return _stopped(plan) if is_late else plan
 
 
@@ -390,11 +401,6 @@ def overrides_for_retry(first: TriggerOverrides, sha: str | None, plan: RetryPla
     The steps are sent even where all run again: the job may have been edited since.
     """
     return replace(first, git_sha=sha or first.git_sha, steps_override=plan.commands)
-
-
-def retry_delay(settings: Settings, retries: int) -> float:
-    """Seconds before the next retry: `retry-delay`, doubled for each one before it."""
-    return float(settings.retry_delay * 2 ** min(retries, 30))
 
 
 def _with_plan(story: Story, plan: RetryPlan) -> Story:

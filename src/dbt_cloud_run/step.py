@@ -197,7 +197,7 @@ def _loop(
         patterns=settings.artifacts,
         step_artifacts=settings.step_artifacts,
         are_patterns_given="artifacts" in settings.given,
-        keeps_packed=settings.upload_artifact,
+        packs=settings.upload_artifact,
     )
     limits = Limits(deadline, settings.queue_timeout_minutes * 60 or None)
     means = Means(settings=settings, client=client, reader=reader, limits=limits, keeping=keeping)

@@ -16,6 +16,7 @@ from dbt_cloud_run.start.once import StartRequest
 
 if TYPE_CHECKING:
     from dbt_cloud_run.dbt.manifests import Manifests
+    from dbt_cloud_run.deflating import Deflating
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +64,8 @@ class Story:
     notes: tuple[str, ...] = ()
     manifests: Manifests | None = None
 
-    files: Mapping[Path, Path | None] = field(default_factory=dict)
-    """What was written in the workspace, each with the place where the same lies compressed."""
+    files: Mapping[Path, Deflating | None] = field(default_factory=dict)
+    """What was written in the workspace, each with its compressed form where there is one."""
 
     def with_note(self, note: str) -> Story:
         """The story with one more note for the report."""

@@ -40,6 +40,7 @@ from dbt_cloud_run.dbt.artifacts import (
 from dbt_cloud_run.dbt.manifests import share
 from dbt_cloud_run.dbt.verbs import Verb, verb_of
 from dbt_cloud_run.dbt.versions import NEW_ENGINE, version_of
+from dbt_cloud_run.deflating import Deflating
 from dbt_cloud_run.github.files import UnsafePathError, require_inside
 from dbt_cloud_run.model import Attempt, Ending, RunState, Step
 from dbt_cloud_run.unknown import Unknown, UnknownKind, step_words
@@ -66,7 +67,7 @@ class Keeping:
     patterns: Sequence[str]  # the input `artifacts`
     step_artifacts: str  # `results`, `all` or `none`
     are_patterns_given: bool = False  # by the user: what does not exist is then worth a warning
-    keeps_packed: bool = False  # whether what arrives compressed is kept in that form, too
+    packs: bool = False  # whether what is kept is compressed for the artifact as it comes
 
     def wants(self, path: str) -> bool:
         """Whether the user asks for this artifact."""
@@ -82,14 +83,14 @@ class Keeping:
 class Collected:
     """What a run has left. `manifest` is that of its newest step that has one.
 
-    `files` are those that were written below `Keeping.kept`, each with the place where the same lies compressed.
+    `files` are those that were written below `Keeping.kept`, each with its compressed form where there is one.
     """
 
     attempt: Attempt
     manifest: Manifest | None = None
     # Of single steps, by index, where not all steps parse the project alike.
     step_manifests: Mapping[int, Manifest] = field(default_factory=dict)
-    files: Mapping[Path, Path | None] = field(default_factory=dict)
+    files: Mapping[Path, Deflating | None] = field(default_factory=dict)
 
 
 async def collect(
@@ -107,7 +108,7 @@ async def collect(
     `unread`: why the steps that it carries are not all, where that is known. What is missing, late or not to be trusted
     is a warning, and an `Unknown` where results are concerned.
     """
-    packing = keeping.scratch / "packed" if keeping.keeps_packed else None
+    packing = keeping.scratch / "packed" if keeping.packs else None
     if packing is not None:
         packing.mkdir(parents=True, exist_ok=True)
     downloads = Downloads(client, reader, run, keeping.kept, packing)
@@ -127,7 +128,7 @@ class _Collection:
     manifest: Manifest | None = None
     manifest_step: int | None = None  # whose manifest that is
     step_manifests: dict[int, Manifest] = field(default_factory=dict)
-    copies: dict[Path, Path | None] = field(default_factory=dict)
+    copies: dict[Path, Deflating | None] = field(default_factory=dict)
     unknown: list[Unknown] = field(default_factory=list)
     has_manifest: asyncio.Event = field(default_factory=asyncio.Event)
     decoding: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -147,7 +148,7 @@ class _Collection:
             files=self._files(),
         )
 
-    def _files(self) -> dict[Path, Path | None]:
+    def _files(self) -> dict[Path, Deflating | None]:
         kept, packed = self.keeping.kept, self.downloads.packed
         found = {path: packed.get(path) for path in self.downloads.found.values() if path.is_relative_to(kept)}
         return found | self.copies
@@ -213,8 +214,7 @@ class _Collection:
     async def _decoded_step(self, step: RunStep, made: Step, name: str, verb: Verb) -> tuple[Step | None, str]:
         """The step with the results in its file, or None and why they are not used."""
         path = self.downloads.found[name, step.index or None]
-        # The largest file is decoded first and alone, so that nothing else takes memory meanwhile.
-        await self.has_manifest.wait()
+        # While larger files are on their way.
         try:
             async with self.decoding:
                 if name == SOURCES:
@@ -262,7 +262,8 @@ class _Collection:
                 continue
             got = downloads.found[MANIFEST, index]
             try:
-                self.manifest = await _decoded(decode_manifest, got)
+                async with self.decoding:
+                    self.manifest = await _decoded(decode_manifest, got)
             except UnreadableArtifactError as error:
                 self._warn(f"Run {downloads.run.id}: {str(error).replace(got.name, MANIFEST)}")
                 # What is not a manifest is discarded: that of an earlier step is better than it.

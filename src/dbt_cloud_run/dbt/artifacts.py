@@ -242,7 +242,7 @@ class RunResultsHead(msgspec.Struct, kw_only=True, frozen=True):
 
 def decode_manifest(path: Path) -> Manifest:
     """Decode a `manifest.json`; raises `UnreadableArtifactError`."""
-    manifest, odd = decode(path, Manifest)
+    manifest, odd = decode(path, Manifest, apart="nodes")
     manifest.passed_over = odd
     return manifest
 
@@ -295,6 +295,8 @@ def parse_time(text: str | None) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(text)
+        if moment.tzinfo is UTC:  # as dbt writes it
+            return moment
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):  # the latter: in UTC it would be of the year 0 or 10000
         return None
@@ -319,8 +321,10 @@ def _words(value: Any) -> tuple[str, ...]:
 
 def _node_result(row: _ResultRow, position: int) -> NodeResult:
     # Names and the adapter's answers come again in every step and attempt: they are kept once.
-    timings = {timing.name: timing for timing in row.timing or ()}
-    execute = timings.get("execute")
+    execute = None
+    for timing in row.timing or ():
+        if timing.name == "execute":
+            execute = timing
     return NodeResult(
         unique_id=sys.intern(row.unique_id),
         status=sys.intern(normalise(row.status or "unknown")),
@@ -333,8 +337,8 @@ def _node_result(row: _ResultRow, position: int) -> NodeResult:
         relation_name=None if row.relation_name is None else sys.intern(row.relation_name),
         adapter_response=_shared(row.adapter_response) if isinstance(row.adapter_response, dict) else _EMPTY,
         row=position,
-        batches_done=_windows(row.batch_results, "successful"),
-        batches_failed=_windows(row.batch_results, "failed"),
+        batches_done=_windows(row.batch_results, "successful") if row.batch_results else (),
+        batches_failed=_windows(row.batch_results, "failed") if row.batch_results else (),
         are_batches_unread=_is_unread(row),
     )
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from dbt_cloud_run.clock import Clock
 from dbt_cloud_run.console import BaseConsole
+from dbt_cloud_run.deflating import Deflating
 from dbt_cloud_run.emit.emission import Emission, emission_of
 from dbt_cloud_run.emit.emit import emit
 from dbt_cloud_run.errors import Interrupted
@@ -41,7 +42,7 @@ class Publication:
     """Publishes one report.
 
     It keeps what is published already, because a signal may come in the middle and has the rest published in a hurry:
-    `report` with what was added to it, `files` (each with the place where the same lies compressed), and `_done`.
+    `report` with what was added to it, `files` (each with its compressed form where there is one), and `_done`.
     """
 
     report: Report
@@ -49,7 +50,7 @@ class Publication:
     console: BaseConsole
     clock: Clock
     folder: ArtifactsFolder | None
-    files: dict[Path, Path | None] = field(default_factory=dict)
+    files: dict[Path, Deflating | None] = field(default_factory=dict)
     # For the events alone: what describes the nodes, and where files lie that are not kept.
     manifests: Manifests | None = None
     scratch: Path | None = None

@@ -23,6 +23,7 @@ from dbt_cloud_run.settings.settings import Settings
 if TYPE_CHECKING:
     from dbt_cloud_run.dbt.artifacts import Manifest
     from dbt_cloud_run.dbt.manifests import Manifests
+    from dbt_cloud_run.deflating import Deflating
 
 _logger = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ def build_report(
     job_id: int | None,
     job_name: str | None = None,
     folder: ArtifactsFolder | None,
-    files: Mapping[Path, Path | None],
+    files: Mapping[Path, Deflating | None],
 ) -> Report:
     """The report. Whatever is unexpected in the manifest, the outcome is reported, with a warning.
 

@@ -233,7 +233,7 @@ _RETRIES = (
         name="retry-delay",
         parse=parsing.decimal(86_400, "seconds"),
         default="30",
-        description="Seconds before the first retry, doubled for each next one.",
+        description="Seconds between the end of a failed run and the first retry, doubled for each next one.",
     ),
     Input(
         name="wait",
