@@ -66,9 +66,9 @@ def measured(
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[tuple[str, str]]:
+def serving(folder: Path, *, is_plain: bool = False) -> Iterator[tuple[str, str]]:
     """`benchmarks.server` over this folder: its URL and the path of its certificate authority."""
-    command = [sys.executable, "-m", "benchmarks.server", str(folder)]
+    command = [sys.executable, "-m", "benchmarks.server", str(folder), *(["--plain"] if is_plain else [])]
     with subprocess.Popen(  # noqa: S603 - our own
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
     ) as process:

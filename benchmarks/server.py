@@ -1,10 +1,11 @@
 """A finished run of a synthetic project, served by the scripted dbt Cloud: only what is needed.
 
-    python -m benchmarks.server FOLDER
+    python -m benchmarks.server FOLDER [--plain]
 
 serves the artifacts of FOLDER over https on loopback, compressed on the wire (by files made beforehand, where the
-client takes gzip), and prints `listening on <URL>` and the path of its certificate authority. `/__log__` returns every
-request since the last call, with times of the monotonic clock that all processes of the machine share.
+client takes gzip; with `--plain`, never), and prints `listening on <URL>` and the path of its certificate authority.
+`/__log__` returns every request since the last call, with times of the monotonic clock that all processes of the
+machine share.
 """
 
 from __future__ import annotations
@@ -45,11 +46,14 @@ def compress(folder: Path) -> None:
 class FinishedRun(CloudServer):
     """One run, which has ended by the time that it is looked at."""
 
-    def __init__(self, folder: Path, tls: ssl.SSLContext) -> None:
+    def __init__(self, folder: Path, tls: ssl.SSLContext, *, is_plain: bool = False) -> None:
         super().__init__(tls=tls)
+        self.is_plain = is_plain
         self.files = {(RUN, path.name, DBT_STEP): path for path in sorted(folder.glob("*.json"))}
 
     def _handle(self, request: Request) -> tuple[int, bytes | Path]:
+        if self.is_plain:
+            request.headers.pop("accept-encoding", None)
         related = frozenset(request.query.get("include_related", "").strip("[]").replace('"', "").split(","))
         match request.method, request.path.removeprefix(API):
             case "GET", "/__log__":
@@ -57,7 +61,8 @@ class FinishedRun(CloudServer):
                 self.requests.clear()
                 return 200, json.dumps([entry for entry in log if entry["at"] is not None]).encode()
             case "POST", path if path.startswith("/jobs/"):
-                return enveloped({**run(frozenset()), "status": 1, "status_humanized": "Queued", "is_complete": False})
+                queued = {"status": 1, "status_humanized": "Queued", "is_complete": False}
+                return enveloped({**run(frozenset()), **queued, "trigger": {"id": 1, **json.loads(request.body)}})
             case "GET", "/runs/":
                 return enveloped([])
             case "GET", path if path == f"/runs/{RUN}/":
@@ -100,7 +105,7 @@ def _step(index: int, name: str, logs: str) -> Mapping[str, Any]:
     }  # fmt: skip
 
 
-async def serve(folder: Path) -> None:
+async def serve(folder: Path, *, is_plain: bool) -> None:
     """Serve until standard input ends: whoever has started this process has then gone."""
     compress(folder)
     authority = trustme.CA()
@@ -108,7 +113,7 @@ async def serve(folder: Path) -> None:
     authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
     with tempfile.NamedTemporaryFile(suffix=".pem") as file:
         authority.cert_pem.write_to_path(file.name)
-        async with FinishedRun(folder, context) as server:
+        async with FinishedRun(folder, context, is_plain=is_plain) as server:
             print(f"listening on https://127.0.0.1:{server.port}\n{file.name}", flush=True)
             await asyncio.to_thread(sys.stdin.read)
 
@@ -116,4 +121,6 @@ async def serve(folder: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    asyncio.run(serve(parser.parse_args().folder))
+    parser.add_argument("--plain", action="store_true", help="compress nothing on the wire")
+    options = parser.parse_args()
+    asyncio.run(serve(options.folder, is_plain=options.plain))

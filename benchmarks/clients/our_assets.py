@@ -32,7 +32,7 @@ async def main(url: str, account: int, run_id: int, folder: Path) -> None:
             scratch=folder,
             patterns=("manifest.json", "run_results.json"),
             step_artifacts="results",
-            keeps_packed=True,
+            packs=True,
         )
         run = await client.get_run(run_id, WHOLE_RUN)
         found = await collect(run, 1, ending_of(run), client=client, reader=Reader(clock), keeping=keeping)

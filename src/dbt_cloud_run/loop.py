@@ -32,9 +32,9 @@ from dbt_cloud_run.model import (
     LimitReached,
     RetryPlan,
     TriggerOverrides,
-    Unknown,
-    UnknownKind,
 )
+from dbt_cloud_run.retry.alignment import has_started
+from dbt_cloud_run.retry.delay import delay_left, ended_at
 from dbt_cloud_run.retry.plan import commands_from_failure, plan_retry
 from dbt_cloud_run.settings.settings import Settings
 from dbt_cloud_run.start.chain import is_partial_after
@@ -42,9 +42,11 @@ from dbt_cloud_run.start.decide import Decision
 from dbt_cloud_run.start.native import native_refusal
 from dbt_cloud_run.start.once import NativeRetry, NewRun, start_once
 from dbt_cloud_run.story import Story
+from dbt_cloud_run.unknown import Unknown, UnknownKind
 from dbt_cloud_run.waiting.cancel import cancel_with_fate
+from dbt_cloud_run.waiting.listed import late_steps
 from dbt_cloud_run.waiting.polling import PollSchedule
-from dbt_cloud_run.waiting.steps import late_steps, read_whole
+from dbt_cloud_run.waiting.steps import read_whole
 from dbt_cloud_run.waiting.wait import Limits, looks
 
 _logger = logging.getLogger(__name__)
@@ -73,7 +75,8 @@ async def attempts_of(story: Story, decision: Decision, means: Means) -> AsyncGe
         yield (story := replace(story, is_ours=decision.is_ours))
     elif not decision.is_new:
         # A person had the workflow run again: every failure is retried this once.
-        async for newer in _retried(story, decision, means, take_all=True):
+        now = means.reader.clock.monotonic()
+        async for newer in _retried(story, decision, means, ended=now, take_all=True):
             yield (story := newer)
     # Without waiting, a run that has ended is read all the same, and nothing is retried.
     while story.current is not None and (means.settings.wait or story.current.state.is_terminal):
@@ -82,16 +85,19 @@ async def attempts_of(story: Story, decision: Decision, means: Means) -> AsyncGe
             async for newer, newer_is_whole in waits:
                 is_whole = newer_is_whole
                 yield (story := newer)
+        finished_at = story.current.finished_at if story.current is not None else None
+        ended = ended_at(means.reader.clock.monotonic(), finished_at, means.client.server_now())
         yield (story := await _read(story, means, is_whole=is_whole))
         if story.limit is None and means.settings.wait:
-            async for newer in _retried(story, decision, means):
+            async for newer in _retried(story, decision, means, ended=ended):
                 yield (story := newer)
 
 
 def _attached(story: Story, run: Run, *, is_of_earlier_attempt: bool) -> Story:
     """The story with a run as its current one that exists already."""
     is_partial = is_partial_after(run, bool(story.attempts) and story.attempts[-1].is_partial)
-    return replace(story, current=run, is_of_earlier_attempt=is_of_earlier_attempt, is_partial=is_partial)
+    story = replace(story, current=run, had_ended=run.state.is_terminal)
+    return replace(story, is_of_earlier_attempt=is_of_earlier_attempt, is_partial=is_partial)
 
 
 # -- waiting
@@ -141,14 +147,15 @@ async def _read(story: Story, means: Means, *, is_whole: bool = False) -> Story:
     assert story.current is not None  # noqa: S101 - the caller reads only a run
     run, unread = story.current, None
     if not is_whole or story.limit is not None or late_steps(run) is not None:
-        run, unread = await read_whole(run, means.client, means.reader)
+        run, unread = await read_whole(run, means.client, means.reader, is_whole=is_whole)
     ending = _ending(run, story.limit)
-    collected = await _collected(run, story, ending, means)
+    collected = await _collected(run, story, ending, means, unread)
     if collected.attempt.is_unread and _may_be_retried(story, ending, means):
-        collected = await _collected_again(run, story, ending, means) or collected
+        collected = await _collected_again(run, story, ending, means, unread) or collected
     attempt = replace(
         collected.attempt,
         from_earlier_workflow_run=story.is_of_earlier_attempt,
+        had_ended=story.had_ended,
         is_partial=story.is_partial,
         asked=_asked(collected.attempt, run, story),
     )
@@ -161,6 +168,7 @@ async def _read(story: Story, means: Means, *, is_whole: bool = False) -> Story:
         attempts=(*story.attempts, attempt),
         current=None,
         is_of_earlier_attempt=False,
+        had_ended=False,
         manifests=_manifests(story, collected),
         files={**story.files, **collected.files},
     )
@@ -179,10 +187,12 @@ def _ending(run: Run, limit: LimitReached | None) -> Ending:
     return Ending.TIMED_OUT if limit is not None and ending is Ending.CANCELLED else ending
 
 
-async def _collected(run: Run, story: Story, ending: Ending, means: Means) -> Collected:
+async def _collected(run: Run, story: Story, ending: Ending, means: Means, unread: str | None) -> Collected:
     number = len(story.attempts) + 1
     try:
-        return await collect(run, number, ending, client=means.client, reader=means.reader, keeping=means.keeping)
+        return await collect(
+            run, number, ending, client=means.client, reader=means.reader, keeping=means.keeping, unread=unread
+        )
     except Interrupted:
         raise
     except Exception as error:
@@ -197,14 +207,16 @@ def _may_be_retried(story: Story, ending: Ending, means: Means) -> bool:
     return has_failed and story.retries < means.settings.targeted_retries
 
 
-async def _collected_again(run: Run, story: Story, ending: Ending, means: Means) -> Collected | None:
+async def _collected_again(
+    run: Run, story: Story, ending: Ending, means: Means, unread: str | None
+) -> Collected | None:
     """A second look before a retry is planned: without its results, all of the run would have to be repeated."""
     pause = means.reader.rate_limit.pause()
     if _is_time_over(means, pause):
         return None
     _logger.info("What run %s left is read once more%s.", run.id, f" in {pause:.0f} s" if pause else "")
     await means.reader.clock.sleep(pause)
-    return await _collected(run, story, ending, means)
+    return await _collected(run, story, ending, means, unread)
 
 
 def _asked(attempt: Attempt, run: Run, story: Story) -> tuple[str, ...]:
@@ -218,8 +230,13 @@ def _asked(attempt: Attempt, run: Run, story: Story) -> tuple[str, ...]:
 # -- retrying
 
 
-async def _retried(story: Story, decision: Decision, means: Means, *, take_all: bool = False) -> AsyncGenerator[Story]:
-    """The story with the plan after the last attempt, then with its request, then with the retry as the current run."""
+async def _retried(
+    story: Story, decision: Decision, means: Means, *, ended: float, take_all: bool = False
+) -> AsyncGenerator[Story]:
+    """The story with the plan after the last attempt, then with its request, then with the retry as the current run.
+
+    `retry-delay` counts from `ended`: reading what the run left, and planning, take none of it.
+    """
     last = story.attempts[-1]
     # A person had the workflow run again: what was left out before is taken, too.
     goes_back = last.is_partial and last.from_earlier_workflow_run
@@ -229,13 +246,13 @@ async def _retried(story: Story, decision: Decision, means: Means, *, take_all: 
     if _lacked_capacity(last):
         story, plan = await _plan_after_lack_of_capacity(story, means)
     else:
-        plan = await _plan(story, means, goes_back=goes_back, take_all=take_all or goes_back)
+        plan = await _plan(story, means, goes_back=goes_back, take_all=take_all or goes_back, ended=ended)
     story = _with_plan(story, plan)
     yield story
     if not plan.commands:
         return
-    if delay := retry_delay(means.settings, story.retries):
-        _logger.info("Waiting %g s before the retry.", delay)
+    if delay := delay_left(means.settings.retry_delay, story.retries, ended, means.reader.clock.monotonic()):
+        _logger.info("Waiting %.0f s before the retry.", delay)
         await means.reader.clock.sleep(delay)
     if means.settings.retry_strategy == "native" and not _lacked_capacity(last):
         async for newer in _retried_natively(story, decision, plan, means, goes_back=goes_back):
@@ -254,7 +271,7 @@ async def _retried(story: Story, decision: Decision, means: Means, *, take_all: 
     yield _started(story, run, is_partial=is_partial)
 
 
-async def _plan(story: Story, means: Means, *, goes_back: bool, take_all: bool) -> RetryPlan:
+async def _plan(story: Story, means: Means, *, goes_back: bool, take_all: bool, ended: float) -> RetryPlan:
     """The plan after the last attempt; with `goes_back`, after the last one that was asked for everything."""
     attempts = story.attempts
     last = len(attempts) - 1
@@ -277,7 +294,9 @@ async def _plan(story: Story, means: Means, *, goes_back: bool, take_all: bool) 
     if not whole:
         # The chain is longer than the list of the newest runs: what was left out is not known.
         plan = replace(plan, is_partial=True)
-    is_late = bool(plan.commands) and _is_time_over(means, retry_delay(means.settings, story.retries))
+    is_late = bool(plan.commands) and _is_time_over(
+        means, delay_left(means.settings.retry_delay, story.retries, ended, means.reader.clock.monotonic())
+    )
     return _stopped(plan) if is_late else plan
 
 
@@ -300,7 +319,7 @@ def _lacked_capacity(attempt: Attempt) -> bool:
     """Whether dbt Cloud says that it cancelled the run for want of capacity, before any step began."""
     cancellation = attempt.cancellation
     is_cancelled = cancellation is not None and cancellation.by is CancelledBy.CAPACITY
-    return is_cancelled and attempt.started_at is None and not attempt.steps
+    return is_cancelled and attempt.started_at is None and not any(has_started(step) for step in attempt.steps)
 
 
 async def _plan_after_lack_of_capacity(story: Story, means: Means) -> tuple[Story, RetryPlan]:
@@ -382,11 +401,6 @@ def overrides_for_retry(first: TriggerOverrides, sha: str | None, plan: RetryPla
     The steps are sent even where all run again: the job may have been edited since.
     """
     return replace(first, git_sha=sha or first.git_sha, steps_override=plan.commands)
-
-
-def retry_delay(settings: Settings, retries: int) -> float:
-    """Seconds before the next retry: `retry-delay`, doubled for each one before it."""
-    return float(settings.retry_delay * 2 ** min(retries, 30))
 
 
 def _with_plan(story: Story, plan: RetryPlan) -> Story:

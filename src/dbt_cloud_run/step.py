@@ -17,19 +17,22 @@ from typing import TYPE_CHECKING
 
 from dbt_cloud_run.clock import SystemClock
 from dbt_cloud_run.cloud.client import CloudClient
-from dbt_cloud_run.cloud.errors import CloudError, Subject, Unconfirmed
+from dbt_cloud_run.cloud.errors import CloudError, Unconfirmed
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import Reader
+from dbt_cloud_run.console import BaseConsole
 from dbt_cloud_run.errors import ActionError, Interrupted
-from dbt_cloud_run.github.console import ANNOTATION_LIMIT, Console
 from dbt_cloud_run.github.events import Nothing
 from dbt_cloud_run.github.log import TITLE
 from dbt_cloud_run.model import Ending, Fate, FateKind, Interruption, LeftAlone, Outcome, RunState, StepError
 from dbt_cloud_run.process import report_fault
 from dbt_cloud_run.run_log import RunLog
+from dbt_cloud_run.settings.advice import step_error
 from dbt_cloud_run.settings.settings import Settings
+from dbt_cloud_run.start.busy import job_is_busy
 from dbt_cloud_run.start.decide import Decision, decide
 from dbt_cloud_run.start.once import find_started, start_once
+from dbt_cloud_run.start.request import about_lines
 from dbt_cloud_run.state import State
 from dbt_cloud_run.story import Story, outcome_of
 
@@ -57,7 +60,7 @@ class Step:
     """
 
     settings: Settings
-    console: Console
+    console: BaseConsole
     clock: SystemClock
     scratch: Path
     story: Story
@@ -73,15 +76,30 @@ class Step:
 
         return artifacts_folder(self.settings, self.story.job_id)
 
+    def outcome(self, interruption: Interruption | None = None) -> Outcome:
+        """What is known now, as the value that the report is made of."""
+        return outcome_of(
+            self.story,
+            now=self.clock.utcnow(),
+            error=self.error,
+            interruption=interruption,
+            fail_on=self.settings.fail_on,
+            git_sha=self.settings.overrides.git_sha,
+        )
+
 
 async def run_step(
     settings: Settings,
-    console: Console,
+    console: BaseConsole,
     clock: SystemClock,
     scratch: Path,
     make_client: Callable[..., CloudClient] = CloudClient,
 ) -> int:
     """Do the work of the step and publish it; returns the exit status. `scratch` is a folder for temporary files."""
+    if settings.dry_run:
+        from dbt_cloud_run.dry_run import run_dry
+
+        return await run_dry(settings, console, clock, scratch, make_client)
     assert settings.api_token is not None  # noqa: S101 - `main` has checked it
     step = Step(
         settings,
@@ -97,7 +115,7 @@ async def run_step(
     try:
         client = make_client(settings.base_url, settings.account_id, settings.api_token, clock)
     except ActionError as error:
-        step.error = _step_error(error, settings)
+        step.error = step_error(error, settings)
         return await _publish(step)
     async with client:
         work = asyncio.create_task(_work(step, client))
@@ -122,9 +140,18 @@ async def _work(step: Step, client: CloudClient) -> int:
                 job_id=decision.job_id,
                 step_key=decision.tag.key.step,
                 subject=decision.subject,
+                job_name=decision.job.name if decision.job is not None else None,
                 notes=decision.notes,
             ),
         )
+        for line in about_lines(decision, settings, job=decision.job):
+            _logger.info("%s", line)
+        if decision.busy and settings.when_busy == "fail":
+            raise job_is_busy(decision.busy)
+        if decision.busy:
+            step.console.notice(decision.busy, title="dbt Cloud: skipped")
+            _record(step, replace(step.story, skipped=decision.busy))
+            return await _conclude(step)
         if decision.is_new:
             await _start(step, client, reader, decision, deadline)
         async with aclosing(_loop(step, client, reader, decision, deadline)) as stories:
@@ -133,7 +160,7 @@ async def _work(step: Step, client: CloudClient) -> int:
         if not settings.wait and step.story.current is not None:
             _logger.info("wait is false: the run goes on in dbt Cloud.")
     except ActionError as error:
-        step.error = _step_error(error, settings)
+        step.error = step_error(error, settings)
         is_unsettled = isinstance(error, Unconfirmed) and deadline is not None and step.clock.monotonic() >= deadline
         return await _conclude(step, is_unsettled=is_unsettled)
     except Interrupted:
@@ -170,7 +197,7 @@ def _loop(
         patterns=settings.artifacts,
         step_artifacts=settings.step_artifacts,
         are_patterns_given="artifacts" in settings.given,
-        keeps_packed=settings.upload_artifact,
+        packs=settings.upload_artifact,
     )
     limits = Limits(deadline, settings.queue_timeout_minutes * 60 or None)
     means = Means(settings=settings, client=client, reader=reader, limits=limits, keeping=keeping)
@@ -208,7 +235,7 @@ def _begin_outputs(step: Step) -> None:
     from dbt_cloud_run.publish.sinks import set_outputs
 
     folder, story = step.folder, step.story
-    outcome = outcome_of(story, now=step.clock.utcnow())
+    outcome = step.outcome()
     try:
         if folder is not None:
             folder.prepare()
@@ -220,6 +247,7 @@ def _begin_outputs(step: Step) -> None:
             subject=Nothing(),
             checkout=None,
             job_id=story.job_id,
+            job_name=story.job_name,
             folder=folder,
             files=story.files,
         )
@@ -240,7 +268,7 @@ async def _conclude(step: Step, *, is_unsettled: bool = False) -> int:
 
 
 async def _publish(step: Step) -> int:
-    step.publication = _publication(step, outcome_of(step.story, now=step.clock.utcnow(), error=step.error))
+    step.publication = _publication(step, step.outcome())
     await step.publication.publish()
     step.state.published()
     return _status(step, step.publication)
@@ -258,10 +286,20 @@ def _publication(step: Step, outcome: Outcome) -> Publication:
         subject=story.subject or step.settings.github.subject,
         checkout=find_checkout(step.settings) if story.attempts else None,
         job_id=story.job_id,
+        job_name=story.job_name,
         folder=folder,
         files=story.files,
     )
-    return Publication(report, step.settings, step.console, step.clock, folder, dict(story.files))
+    return Publication(
+        report,
+        step.settings,
+        step.console,
+        step.clock,
+        folder,
+        dict(story.files),
+        manifests=story.manifests,
+        scratch=step.scratch,
+    )
 
 
 def _status(step: Step, publication: Publication) -> int:
@@ -271,7 +309,7 @@ def _status(step: Step, publication: Publication) -> int:
 
     outcome = publication.report.outcome
     # Failed nodes have errors of their own; what ended the step, and what contradicts a success, is said besides.
-    is_said = step.console.annotations_left("error") < ANNOTATION_LIMIT
+    is_said = step.console.has_annotated("error")
     is_special = step.error is not None or outcome.ending is Ending.TIMED_OUT or bool(outcome.contradictions)
     has_failed = outcome.ending not in _GREEN
     is_error = has_failed and (is_special or not is_said)
@@ -286,13 +324,6 @@ def _status(step: Step, publication: Publication) -> int:
 
 
 _FAULT_ADVICE = "The run in dbt Cloud, if there is one, was left alone. Please report this with the lines in the log."
-
-
-def _step_error(error: ActionError, settings: Settings) -> StepError:
-    if isinstance(error, CloudError):
-        ids = {"account-id": settings.account_id, "job-id": settings.job_id, "run-id": settings.run_id}
-        error.name_inputs({Subject(name.removesuffix("-id"), value): name for name, value in ids.items() if value})
-    return StepError(kind=error.kind, message=error.message, advice=error.advice, code=error.code)
 
 
 # -- a signal
@@ -313,10 +344,10 @@ async def _interrupted(step: Step, client: CloudClient, work: asyncio.Task[int])
     with contextlib.suppress(asyncio.CancelledError, Exception):
         await work
     step.log.close()
-    interruption = Interruption(signum=step.clock.signum)
+    interruption = Interruption(signum=step.clock.signum, continued_by=step.console.continued_by)
     if step.publication is None:
         interruption = replace(interruption, fate=await _fate(step, client))
-        outcome = outcome_of(step.story, now=step.clock.utcnow(), error=step.error, interruption=interruption)
+        outcome = step.outcome(interruption)
         step.publication = _publication(step, outcome)
     publication = step.publication
     _logger.info("%s", interruption_words(interruption))

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dbt_cloud_run.cloud.models import Run
-from dbt_cloud_run.github.events import Subject
+from dbt_cloud_run.gates import Gate
+from dbt_cloud_run.github.events import Subject, commits_of
 from dbt_cloud_run.model import Attempt, Ending, Interruption, LimitReached, Outcome, StepError
 from dbt_cloud_run.start.once import StartRequest
 
 if TYPE_CHECKING:
     from dbt_cloud_run.dbt.manifests import Manifests
+    from dbt_cloud_run.deflating import Deflating
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,9 @@ class Story:
     is_of_earlier_attempt: bool = False
     """Whether an earlier attempt of the workflow run started the current run."""
 
+    had_ended: bool = False
+    """Whether the current run had ended before this step looked at it for the first time."""
+
     request: StartRequest | None = None
     """The request for a run that is about to be sent, or was sent and is not answered yet."""
 
@@ -49,12 +54,18 @@ class Story:
     subject: Subject | None = None
     """What the event is about, with the head of a pull request as far as it was looked up; None: not decided yet."""
 
+    job_name: str | None = None
+    """The job's name, where an answer that was read anyway has it."""
+
+    skipped: str = ""
+    """Why the step starts nothing and ends green; empty where it does not."""
+
     limit: LimitReached | None = None
     notes: tuple[str, ...] = ()
     manifests: Manifests | None = None
 
-    files: Mapping[Path, Path | None] = field(default_factory=dict)
-    """What was written in the workspace, each with the place where the same lies compressed."""
+    files: Mapping[Path, Deflating | None] = field(default_factory=dict)
+    """What was written in the workspace, each with its compressed form where there is one."""
 
     def with_note(self, note: str) -> Story:
         """The story with one more note for the report."""
@@ -67,9 +78,17 @@ def outcome_of(
     now: datetime,
     error: StepError | None = None,
     interruption: Interruption | None = None,
+    fail_on: Sequence[Gate] = (),
+    git_sha: str | None = None,
 ) -> Outcome:
-    """The outcome as far as the story goes: the current run counts as the last attempt, as it was last seen."""
+    """The outcome as far as the story goes: the current run counts as the last attempt, as it was last seen.
+
+    `fail_on` are the conditions that fail a run that succeeded, `git_sha` the commit that was asked for.
+    """
+    if story.skipped and error is None and interruption is None:
+        return Outcome(ending=Ending.SKIPPED, notes=(*story.notes, story.skipped))
     # The ledger is imported when there is something to judge: the trigger goes out first.
+    from dbt_cloud_run.ledger.gates import wanted_commits
     from dbt_cloud_run.ledger.outcome import build_outcome
 
     return build_outcome(
@@ -79,6 +98,8 @@ def outcome_of(
         limit=story.limit,
         interruption=interruption,
         now=now,
+        fail_on=fail_on,
+        commits=wanted_commits(git_sha, commits_of(story.subject) if story.subject is not None else ()),
     )
 
 

@@ -26,7 +26,7 @@ SHA = "1" * 40
 # A step is named by its dbt job. REPLAYED run what was recorded, QUEUED_JOBS stay in the queue.
 PLAIN, QUIET, LOUD, NATIVE, DELAYED, TAKEN_UP, COMMENTED = REPLAYED = tuple(range(101, 108))
 ANY, TRANSIENT = BROKEN = (111, 112)
-OVERRIDES, PATIENT, QUEUED, REUSED, RERUN, MATRIX = QUEUED_JOBS = tuple(range(121, 127))
+OVERRIDES, PATIENT, QUEUED, REUSED, RERUN, MATRIX, BUSY, DRY = QUEUED_JOBS = tuple(range(121, 129))
 TWIN, STAGING_TWIN, OTHER_TWIN, SKIPPED = range(131, 135)
 
 GO_ON = {"wait": "false"}
@@ -44,6 +44,9 @@ STEPS: dict[int, dict[str, str]] = {
         "threads-override": "7",
         "timeout-seconds-override": "99",
         "github-pull-request-id": "5",
+        "azure-pull-request-id": "6",
+        "gitlab-merge-request-id": "7",
+        "non-native-pull-request-id": "8",
         "generate-docs-override": "true",
         "steps-override": "dbt seed\n\ndbt run --select checked\n",
     },
@@ -64,6 +67,8 @@ STEPS: dict[int, dict[str, str]] = {
         "artifact-retention-days": "5",
         "project-directory": "below",
         "pull-request": "off",
+        # The event's head is no commit that the run can have built.
+        "fail-on": "other-commit",
     },
     COMMENTED: {"git-sha": SHA, "pr-comment": "true", "github-token": GITHUB_TOKEN},
     ANY: {"retry-on": "any", "targeted-retries": "1"},
@@ -80,6 +85,8 @@ STEPS: dict[int, dict[str, str]] = {
         "environment-name": "Staging",
     },
     REUSED: {**GO_ON, "reuse": "same-commit"},
+    BUSY: {"when-busy": "skip"},
+    DRY: {"dry-run": "true", "git-branch": "topic"},
     SKIPPED: {"api-token": "", "on-missing-token": "skip"},
 }
 TOKENS = [{"token": "demo-token"}, {"token": "another-token", "name": "another"}]
@@ -158,6 +165,7 @@ def scenes(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
     ):
         write_action_project(workflow.workspace / "below")
         emulator.trigger(REUSED, git_sha=SHA)
+        emulator.trigger(BUSY)
         known_run = emulator.trigger(TAKEN_UP)["id"]
         started = start_all(emulator, workflow, comments)
         started[TAKEN_UP] = workflow.start({"job-id": "", "run-id": str(known_run)})
@@ -205,8 +213,14 @@ ROWS: dict[str, Proof] = {
     "job-name": lambda s: s.step(STAGING_TWIN).outputs["status"] == "queued" and s.runs(STAGING_TWIN),
     "project-name": lambda s: s.step(STAGING_TWIN) and not s.runs(OTHER_TWIN),
     "environment-name": lambda s: s.step(STAGING_TWIN) and not s.runs(TWIN),
+    "when-busy": lambda s: s.step(BUSY).outputs["status"] == "skipped" and len(s.runs(BUSY)) == 1,
     "run-id": lambda s: (
         s.step(TAKEN_UP).value("run-ids")[0] == s.known_run and s.runs(TAKEN_UP)[0]["trigger"]["cause"] == "test"
+    ),
+    "dry-run": lambda s: (
+        (s.step(DRY).outputs["status"], s.runs(DRY)) == ("dry-run", [])
+        and '"git_branch": "topic"' in s.step(DRY).log
+        and not s.step(DRY).state
     ),
     "reuse": lambda s: s.step(REUSED).outputs["run-id"] == str(s.runs(REUSED)[0]["id"]) and len(s.runs(REUSED)) == 1,
     "resume": lambda s: len(s.runs(RERUN)) == 2 and len(set(s.tags(RERUN))) == 1,
@@ -219,6 +233,9 @@ ROWS: dict[str, Proof] = {
     "threads-override": sent("threads_override", 7),
     "timeout-seconds-override": sent("timeout_seconds_override", 99),
     "github-pull-request-id": sent("github_pull_request_id", 5),
+    "azure-pull-request-id": sent("azure_pull_request_id", 6),
+    "gitlab-merge-request-id": sent("gitlab_merge_request_id", 7),
+    "non-native-pull-request-id": sent("non_native_pull_request_id", 8),
     "generate-docs-override": sent("generate_docs_override", True),
     "steps-override": sent("steps_override", ["dbt seed", "dbt run --select checked"]),
     # The event is that of a pull request, and the job's type is not ci: only `off` lets it pass, with nothing filled.
@@ -245,6 +262,9 @@ ROWS: dict[str, Proof] = {
     ),
     "fail-on-error": lambda s: (
         (s.step(QUIET).outputs["status"], s.step(QUIET).status) == ("error", 0) and s.step(LOUD).status == 1
+    ),
+    "fail-on": lambda s: (
+        s.step(LOUD).value("gates-failed") == ["other-commit"] and s.step(PLAIN).value("gates-failed") == []
     ),
     "artifacts": lambda s: (
         "compiled/tiny/models/flaky.sql" in loud_files(s)

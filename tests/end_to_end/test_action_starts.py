@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +15,7 @@ SHA, OTHER_SHA = "1" * 40, "2" * 40
 # One for each test, so that no test sees another one's runs.
 FAILED, GREEN, MISMATCH, REUSED, NOT_REUSED, RESUMED, SUCCEEDED, ALL, ACTIVE = range(11, 20)
 CI, QUEUE, FORK, HOOKED = range(21, 25)
-NIGHTLY, NIGHTLY_ON = 31, 32
+NIGHTLY, NIGHTLY_ON, REHEARSED = 31, 32, 33
 
 World = tuple[RunningEmulator, ActionJob]
 
@@ -24,7 +25,7 @@ def world(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory)
     folder, cache = tmp_path_factory.mktemp("starts"), pytestconfig.cache
     assert cache is not None
     flaky, green = recorded(cache, folder, FLAKY_BUILD, GREEN_BUILD)
-    jobs = [job(job_id, FLAKY_BUILD, replay=flaky) for job_id in (FAILED, NOT_REUSED, RESUMED)]
+    jobs = [job(job_id, FLAKY_BUILD, replay=flaky) for job_id in (FAILED, NOT_REUSED, RESUMED, REHEARSED)]
     jobs += [
         job(job_id, GREEN_BUILD, replay=green)
         for job_id in (GREEN, MISMATCH, REUSED, SUCCEEDED, ALL, NIGHTLY, NIGHTLY_ON)
@@ -67,6 +68,23 @@ def test_a_failed_run_is_taken_up_and_its_failures_are_retried(world: World) -> 
     assert retry["git_sha"] == step.outputs["git-sha"]
     assert step.outputs["artifacts-path"] == f"dbt-cloud/{FAILED}"
     assert str(known) in step.summary
+
+
+def test_a_dry_run_has_the_very_retry_that_a_real_step_then_sends(world: World) -> None:
+    known = finished(world, REHEARSED, threads_override=3)
+    inputs = {"job-id": "", "run-id": str(known)}
+    dry = world[1].run({**inputs, "dry-run": "true"})
+    assert (dry.status, dry.outputs["status"], dry.state) == (0, "dry-run", {}), dry.log
+    assert ids_of(world, REHEARSED) == [known]
+    assert "run again: model.tiny.flaky" in dry.text
+    shown = json.loads(dry.text.split(f"/jobs/{REHEARSED}/run/\n")[1].split("\n}\n")[0] + "}")
+    real = world[1].run(inputs)
+    assert real.status == 0, real.log
+    sent = dict(world[0].requests("POST", f"/jobs/{REHEARSED}/run/")[-1]["body"])
+    assert {name: value for name, value in shown.items() if name != "cause"} == {
+        name: value for name, value in sent.items() if name != "cause"
+    }
+    assert "flaky" in sent["steps_override"][0]
 
 
 def test_a_green_run_is_taken_up_and_published_and_nothing_is_triggered(world: World) -> None:

@@ -1,10 +1,11 @@
-"""Bodies of downloads, from a real socket: unpacked as they come, kept packed where that is of use."""
+"""Bodies of downloads, from a real socket: unpacked as they come, and compressed for the artifact meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
 import gzip
 import threading
+import zlib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,13 +17,14 @@ from dbt_cloud_run.clock import SystemClock
 from dbt_cloud_run.cloud.client import CloudClient, DownloadedFile
 from dbt_cloud_run.cloud.errors import Unreadable
 
-CONTENT = b'{"results": [' + b"1, " * 300_000 + b"1]}"
+CONTENT = b'{"results": [' + b"1, " * 900_000 + b"1]}"
 BODIES = {
     "gzip.json": gzip.compress(CONTENT),
     "members.json": gzip.compress(CONTENT[:1000]) + gzip.compress(CONTENT[1000:]),
     "cut.json": gzip.compress(CONTENT)[:-20],
     "damaged.json": gzip.compress(CONTENT)[:500] + b"\0" * 500,
     "empty.json": b"",
+    "small.json": gzip.compress(b"{}"),
     "plain.json": CONTENT,
 }
 
@@ -52,35 +54,36 @@ def url() -> Iterator[str]:
 def download(url: str, name: str, folder: Path) -> DownloadedFile:
     async def fetch() -> DownloadedFile | None:
         async with CloudClient(url, 1, SecretStr("secret-token"), SystemClock()) as client:
-            return await client.download(7, name, folder / name, packed=folder / "packed.gz")
+            return await client.download(7, name, folder / name, packed=folder / "packed")
 
     found = asyncio.run(fetch())
     assert found is not None
     return found
 
 
-def test_one_member_is_kept_as_it_came(url: str, tmp_path: Path) -> None:
-    found = download(url, "gzip.json", tmp_path)
-    assert found.path.read_bytes() == CONTENT
-    assert (found.size, found.wire_bytes) == (len(CONTENT), len(BODIES["gzip.json"]))
-    assert found.packed is not None
-    assert found.packed.read_bytes() == BODIES["gzip.json"]
-
-
-@pytest.mark.parametrize("name", ["members.json", "plain.json"])
-def test_other_bodies_arrive_whole_but_are_not_reused(url: str, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["gzip.json", "members.json", "plain.json"])
+def test_a_body_arrives_whole_and_is_compressed_meanwhile(url: str, tmp_path: Path, name: str) -> None:
     found = download(url, name, tmp_path)
     assert found.path.read_bytes() == CONTENT
-    assert found.packed is None
+    assert (found.size, found.wire_bytes) == (len(CONTENT), len(BODIES[name]))
+    assert found.packed is not None
+    assert found.packed.result() is not None
+    assert zlib.decompress(found.packed.target.read_bytes(), -15) == CONTENT
 
 
 @pytest.mark.parametrize("name", ["cut.json", "damaged.json"])
 def test_damage_is_seen(url: str, tmp_path: Path, name: str) -> None:
     with pytest.raises(Unreadable, match="decompressed"):
         download(url, name, tmp_path)
-    assert not (tmp_path / name).exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_empty_body_is_an_empty_file(url: str, tmp_path: Path) -> None:
     found = download(url, "empty.json", tmp_path)
     assert (found.size, found.packed) == (0, None)
+
+
+def test_a_small_body_is_left_to_the_archive(url: str, tmp_path: Path) -> None:
+    found = download(url, "small.json", tmp_path)
+    assert (found.path.read_bytes(), found.packed) == (b"{}", None)
+    assert [path.name for path in tmp_path.iterdir()] == ["small.json"]

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support import report_scenarios as scenarios
 
+from dbt_cloud_run.gates import GateFindings
 from dbt_cloud_run.model import Ending, FailureKind, Ledger, NodeOutcome, Outcome
 from dbt_cloud_run.report.outputs import LIST_OUTPUTS, build_outputs, cut_outputs, output_values
 from dbt_cloud_run.report.report import Report
@@ -19,9 +20,11 @@ NAMES = {
     "status", "failure-kind", "run-id", "run-url", "git-sha", "run-ids", "attempts", "nodes-total", "nodes-succeeded",
     "nodes-warned", "nodes-failed", "nodes-skipped", "counts", "failed-nodes", "recovered-nodes", "failed-owners",
     "assets", "assets-count", "assets-path", "artifacts-path", "artifact-id", "artifact-url", "artifact-name",
-    "duration-seconds", "queued-seconds",
+    "duration-seconds", "queued-seconds", "gates-failed", "job-id", "job-name", "sources-warned", "sources-failed",
 }  # fmt: skip
-NUMBERS = {name for name in NAMES if name.startswith("nodes-") or name.endswith(("-seconds", "-count"))} | {"attempts"}
+NUMBERS = {
+    name for name in NAMES if name.startswith(("nodes-", "sources-")) or name.endswith(("-seconds", "-count"))
+} | {"attempts"}
 
 
 @pytest.mark.parametrize(
@@ -74,6 +77,16 @@ def test_counts_of_what_is_not_known_in_full_are_empty() -> None:
     assert unread["status"] == "success"
     numbers = ("nodes-total", "nodes-succeeded", "nodes-warned", "nodes-failed", "nodes-skipped", "assets-count")
     assert {unread[name] for name in numbers} == {""}
+
+
+def test_sources_whose_freshness_could_not_be_read_are_not_counted() -> None:
+    data = scenarios.green()
+    known = build_outputs(data)
+    assert (known["sources-warned"], known["sources-failed"]) == ("1", "0")
+    unread = replace(data.outcome, gates=GateFindings(unread_freshness=(70401,)))
+    values = build_outputs(replace(data, outcome=unread))
+    assert (values["sources-warned"], values["sources-failed"]) == ("", "")
+    assert values["nodes-total"] == known["nodes-total"]
 
 
 def test_unknown_status_words_are_counted_as_what_they_are() -> None:

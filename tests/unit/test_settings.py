@@ -83,6 +83,9 @@ def test_overrides_take_the_names_of_the_api() -> None:
             "threads-override": "8",
             "timeout-seconds-override": "0",
             "github-pull-request-id": "12",
+            "azure-pull-request-id": "13",
+            "gitlab-merge-request-id": "14",
+            "non-native-pull-request-id": "15",
             "generate-docs-override": "False",
             "steps-override": "dbt seed\n\n  dbt build -s 'a b'  \n",
         }
@@ -96,6 +99,9 @@ def test_overrides_take_the_names_of_the_api() -> None:
         "threads_override": 8,
         "timeout_seconds_override": 0,
         "github_pull_request_id": 12,
+        "azure_pull_request_id": 13,
+        "gitlab_merge_request_id": 14,
+        "non_native_pull_request_id": 15,
         "generate_docs_override": False,
         "steps_override": ["dbt seed", "dbt build -s 'a b'"],
     }

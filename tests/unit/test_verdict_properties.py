@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.support.attempts import attempt, step
 
+from dbt_cloud_run.gates import Gate
 from dbt_cloud_run.invariants import Invariant
 from dbt_cloud_run.ledger.outcome import build_outcome
 from dbt_cloud_run.model import (
@@ -25,10 +26,9 @@ from dbt_cloud_run.model import (
     StepAction,
     StepError,
     TriggerOverrides,
-    Unknown,
-    UnknownKind,
 )
 from dbt_cloud_run.report.reasons import reason
+from dbt_cloud_run.unknown import Unknown, UnknownKind
 
 NODES = [f"model.p.{name}" for name in "abcd"]
 FAILURES = {"error", "fail", "runtime error", "partial success"}
@@ -41,6 +41,7 @@ UNKNOWNS = st.sampled_from(
         Unknown(kind=UnknownKind.STEPS, why="HTTP 504"),
         Unknown(kind=UnknownKind.RESULTS, why="it is missing", step=INDEX),
         Unknown(kind=UnknownKind.RESULTS, why="it is missing", step=INDEX + 1),
+        Unknown(kind=UnknownKind.FRESHNESS, why="it is missing", step=INDEX),
     ]
 )
 PLANS = st.builds(
@@ -88,6 +89,11 @@ def last_statuses(history: Sequence[Attempt]) -> dict[str, str]:
     return found
 
 
+def counts(one: Attempt) -> bool:
+    """Whether a result of a node is not known; the freshness of sources is none."""
+    return any(unknown.kind is not UnknownKind.FRESHNESS for unknown in one.unknown)
+
+
 def is_repeated(one: Attempt) -> bool:
     """Whether all that is not known of it ran again: by a plan for the whole run, or for the step in question."""
     plan = one.plan
@@ -108,7 +114,7 @@ def broken(history: Sequence[Attempt]) -> set[Invariant]:
         found.add(Invariant.NO_NODE_FAILED)
     if history[-1].is_partial or any(one.plan is not None and one.plan.is_partial for one in history):
         found.add(Invariant.NOTHING_LEFT_OUT)
-    unknown = [one for one in history if one.unknown and (one is history[-1] or not is_repeated(one))]
+    unknown = [one for one in history if counts(one) and (one is history[-1] or not is_repeated(one))]
     if len(history) > 1 and unknown:
         found.add(Invariant.RESULTS_KNOWN)
     asked = history[0].overrides.git_sha or history[0].git_sha
@@ -146,6 +152,36 @@ def test_each_contradiction_has_words_of_its_own_with_what_it_is_about(history: 
         named = (*one.nodes, *map(str, one.runs), *(one.commits or ()))
         assert all(name in alone for name in named)
         assert bool(named) is (one.invariant is not Invariant.NOTHING_LEFT_OUT)
+
+
+GATES = st.lists(st.sampled_from([Gate.NO_NODES, Gate.WARNINGS, Gate.OTHER_COMMIT]), unique=True)
+
+
+def held(history: Sequence[Attempt], gate: Gate) -> bool:
+    """Whether a condition of `fail-on` holds of a run that succeeded, or is not known not to, by the contract."""
+    statuses, last = last_statuses(history), history[-1]
+    unread = any(counts(one) and (one is last or not is_repeated(one)) for one in history)
+    if gate is Gate.NO_NODES:
+        return not statuses
+    if gate is Gate.WARNINGS:
+        return "warn" in statuses.values() or unread
+    return last.git_sha is None or any(one.git_sha not in (None, SHA) for one in history)
+
+
+@given(histories(), GATES)
+def test_a_success_is_one_only_where_no_condition_of_fail_on_holds(history: list[Attempt], fail_on: list[Gate]) -> None:
+    without = build_outcome(history)
+    outcome = build_outcome(history, fail_on=fail_on, commits=(SHA,))
+    failed = [found.gate for found in outcome.gates.failed]
+    if without.ending is not Ending.SUCCESS:
+        assert (outcome.ending, outcome.failure_kind) == (without.ending, without.failure_kind)
+        return
+    assert failed == [gate for gate in Gate if gate in fail_on and held(history, gate)]
+    assert outcome.ending is (Ending.ERROR if failed else Ending.SUCCESS)
+    assert outcome.failure_kind.value == (failed[0].value if failed else "")
+    assert [one.invariant for one in outcome.contradictions] == [Invariant.NO_GATE_FAILED] * bool(failed)
+    words, _ = reason(outcome)
+    assert all(f"(fail-on: {gate.value})" in words for gate in failed)
 
 
 @given(histories(), st.booleans())

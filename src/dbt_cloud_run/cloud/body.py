@@ -1,14 +1,14 @@
-"""The body of a download: unpacked onto the disk as it comes, and kept packed, too, where that has a use."""
+"""The body of a download: unpacked onto the disk as it comes, and compressed for the artifact meanwhile."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO, Protocol
+from io import RawIOBase
+from typing import Protocol
 
 from dbt_cloud_run.cloud.inflating import Inflating
+from dbt_cloud_run.deflating import Deflating
 
 
 class Meter(Protocol):
@@ -25,50 +25,45 @@ class Meter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WrittenBody:
-    """Sizes in bytes, as written and as transferred; and whether the body is kept packed as well."""
+    """Sizes in bytes, as written and as transferred."""
 
     size: int
     wire_bytes: int
-    is_packed: bool
 
 
 async def write_body(
     pieces: AsyncIterator[bytes],
     encoding: str,
-    file: BinaryIO,
+    file: RawIOBase,
     *,
-    packed: Path | None = None,
+    packing: Deflating | None = None,
     meter: Meter | None = None,
 ) -> WrittenBody:
-    """Write the body that comes in `pieces` to `file`, unpacked; and to `packed` as it comes, if that is gzip.
+    """Write the body that comes in `pieces` to `file`, unpacked; `packing` follows it.
 
-    Only a body that is a single gzip member stays packed. Raises `httpx.DecodingError` for one that is damaged or cut
-    short, `TooLarge`, what the meter raises, and what reading the pieces raises.
+    Raises `httpx.DecodingError` for one that is damaged or cut short, `TooLarge`, what the meter raises, and what
+    reading the pieces raises.
     """
     inflating = Inflating(encoding)
-    packed = packed if inflating.is_gzip else None
-    try:
-        with contextlib.ExitStack() as stack:
-            kept = stack.enter_context(packed.open("wb")) if packed is not None else None
-            async for piece in pieces:
-                if meter is not None:
-                    meter.arrived(len(piece))
-                if kept is not None:
-                    _store(piece, kept, meter)
-                for chunk in inflating.feed(piece):
-                    _store(chunk, file, meter)
-        inflating.finish()
-        is_packed = packed is not None and inflating.members == 1
-    except BaseException:
-        is_packed = False
-        raise
-    finally:
-        if packed is not None and not is_packed:
-            packed.unlink(missing_ok=True)
-    return WrittenBody(inflating.size, inflating.wire, is_packed)
+    async for piece in pieces:
+        if meter is not None:
+            meter.arrived(len(piece))
+        for chunk in inflating.feed(piece):
+            if meter is not None:
+                meter.stored(len(chunk))
+            _write(file, chunk)
+            if packing is not None:
+                packing.grown(inflating.size)
+        if packing is not None and meter is not None:
+            meter.stored(packing.growth())
+    inflating.finish()
+    if packing is not None:
+        packing.finish(inflating.size)
+    return WrittenBody(inflating.size, inflating.wire)
 
 
-def _store(data: bytes, file: BinaryIO, meter: Meter | None) -> None:
-    if meter is not None:
-        meter.stored(len(data))
-    file.write(data)
+def _write(file: RawIOBase, data: bytes) -> None:
+    """Write all of it: without a buffer, a single call may write a part."""
+    written = file.write(data) or 0
+    while written < len(data):
+        written += file.write(memoryview(data)[written:]) or 0

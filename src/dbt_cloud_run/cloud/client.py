@@ -25,6 +25,7 @@ from dbt_cloud_run.cloud.body import Meter, write_body
 from dbt_cloud_run.cloud.errors import NotFound, Rejected, Unreadable
 from dbt_cloud_run.cloud.models import CloudModel, Job, Named, Run
 from dbt_cloud_run.cloud.transport import Transport, encoding_of
+from dbt_cloud_run.deflating import SMALLEST, Deflating
 
 PAGE = 100  # the most that the platform gives at once
 _Model = TypeVar("_Model", bound=CloudModel)
@@ -38,7 +39,7 @@ class DownloadedFile:
     size: int
     wire_bytes: int
     content_type: str
-    packed: Path | None = None  # the same, compressed as it came: one gzip member
+    packed: Deflating | None = None  # the same, compressed; it may still be under way
 
 
 class CloudClient:
@@ -188,7 +189,7 @@ class CloudClient:
 
         `step` is a step's index; without it the platform serves the last step's. `dest` appears, and replaces what was
         there, only when the transfer is complete and `check` raises nothing about the file; without a check it may be
-        empty, or not be JSON. `packed` receives the body as it came, if that is gzip; `meter` may end the download.
+        empty, or not be JSON. A large file is compressed into `packed` as it comes; `meter` may end the download.
         Raises the disk's `OSError`, too.
         """
         if any(part in ("", ".", "..") for part in path.split("/")):
@@ -196,15 +197,21 @@ class CloudClient:
         url = f"{self._account}/runs/{run_id}/artifacts/{quote(path, safe='/')}"
         params = {} if step is None else {"step": str(step)}
         part = dest.with_name(f".{os.urandom(8).hex()}.part")  # short: the name itself may be as long as names can be
+        packing = Deflating(part, packed) if packed is not None else None
         try:
             async with self._transport.stream(url, params=params) as (response, pieces):
-                with part.open("xb") as file:
-                    body = await write_body(pieces, encoding_of(response), file, packed=packed, meter=meter)
+                # Without a buffer, what is written can be read by another thread at once.
+                with part.open("xb", buffering=0) as file:
+                    body = await write_body(pieces, encoding_of(response), file, packing=packing, meter=meter)
             if check is not None:
                 await asyncio.to_thread(check, part)
             part.replace(dest)
-        except NotFound:
-            return None
+        except BaseException as error:
+            if packing is not None:
+                packing.abandon()
+            if isinstance(error, NotFound):
+                return None
+            raise
         finally:
             with contextlib.suppress(FileNotFoundError):
                 part.unlink()
@@ -213,7 +220,7 @@ class CloudClient:
             body.size,
             body.wire_bytes,
             response.headers.get("content-type", ""),
-            packed if body.is_packed else None,
+            packing if body.size >= SMALLEST else None,
         )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 
 import httpx
+from zlib_ng import zlib_ng
 
 from dbt_cloud_run.cloud.errors import TooLarge
 
@@ -17,8 +17,8 @@ LARGEST_BODY = 4 * 1024**3
 """Bytes of one body, on the wire and inflated."""
 
 _CHUNK = 1024 * 1024  # bytes inflated at a time
-_GZIP = 16 + zlib.MAX_WBITS  # with its header and its checksum, which are checked
-_RAW = -zlib.MAX_WBITS
+_GZIP = 16 + zlib_ng.MAX_WBITS  # with its header and its checksum, which are checked
+_RAW = -zlib_ng.MAX_WBITS
 
 
 class Inflating:
@@ -32,7 +32,7 @@ class Inflating:
         if self._encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
             raise httpx.DecodingError(f"the encoding {self._encoding[:40]!r} was not asked for")
         self._unquestioned = unquestioned
-        self._stream: zlib._Decompress | None = None
+        self._stream: zlib_ng._Decompress | None = None
         self.wire = self.size = self.members = 0
 
     @property
@@ -67,17 +67,18 @@ class Inflating:
                 yield chunk
                 is_full = len(chunk) == _CHUNK and not self._stream.eof
                 piece = self._stream.unused_data or self._stream.unconsumed_tail
-        except zlib.error as error:
+        # Its stub calls the exception an instance.
+        except zlib_ng.error as error:  # type: ignore[misc]
             raise httpx.DecodingError(f"the compressed data cannot be read: {error}") from error
 
-    def _begun(self, piece: bytes) -> zlib._Decompress:
+    def _begun(self, piece: bytes) -> zlib_ng._Decompress:
         if self.is_gzip:
-            return zlib.decompressobj(_GZIP)
+            return zlib_ng.decompressobj(_GZIP)
         if self.members:
             raise httpx.DecodingError("there is more after the compressed data")
         # `deflate` should have zlib's header (RFC 9110, 8.4.1.2); many servers leave it out.
         has_header = piece[0] & 0x0F == 8 and (len(piece) < 2 or (piece[0] * 256 + piece[1]) % 31 == 0)
-        return zlib.decompressobj(zlib.MAX_WBITS if has_header else _RAW)
+        return zlib_ng.decompressobj(zlib_ng.MAX_WBITS if has_header else _RAW)
 
     def _check(self) -> None:
         if max(self.wire, self.size) > LARGEST_BODY:

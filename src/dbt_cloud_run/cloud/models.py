@@ -108,6 +108,9 @@ class Trigger(CloudModel):
     timeout_seconds_override: Int = None
     steps_override: Texts = None
     github_pull_request_id: Int = None
+    azure_pull_request_id: Int = None
+    gitlab_merge_request_id: Int = None
+    non_native_pull_request_id: Int = None
 
     @property
     def overrides(self) -> TriggerOverrides:
@@ -123,6 +126,9 @@ class Trigger(CloudModel):
             timeout_seconds_override=self.timeout_seconds_override,
             steps_override=self.steps_override or (),
             github_pull_request_id=self.github_pull_request_id,
+            azure_pull_request_id=self.azure_pull_request_id,
+            gitlab_merge_request_id=self.gitlab_merge_request_id,
+            non_native_pull_request_id=self.non_native_pull_request_id,
         )
 
 
@@ -166,6 +172,14 @@ class RunStep(CloudModel):
         if tick and closing and command.strip():
             return command.strip()
         return self.run_step_command.dbt_command if self.run_step_command else None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the step shows that it began; those that never had their turn may be listed, too."""
+        if self.state in (RunState.QUEUED, RunState.SKIPPED):
+            return False
+        is_shown = self.state not in (RunState.CANCELLED, RunState.UNKNOWN)
+        return is_shown or self.started_at is not None or bool(self.log.strip())
 
     @property
     def log(self) -> str:
@@ -335,8 +349,8 @@ class Run(CloudModel):
 
     @property
     def has_begun_steps(self) -> bool:
-        """Whether any step can have begun: the run has a start, or a step that is listed."""
-        return self.started_at is not None or bool(self.run_steps)
+        """Whether any step can have begun: the run has a start, or a step that shows one."""
+        return self.started_at is not None or any(step.has_begun for step in self.run_steps or ())
 
     @property
     def has_ended_after_steps(self) -> bool:

@@ -15,6 +15,7 @@ from dbt_cloud_run.cloud.errors import CloudError, NotFound, TooLarge, Unreachab
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import ARTIFACT_BUDGET, Reader
 from dbt_cloud_run.collect.allowance import Allowance, Overdue
+from dbt_cloud_run.deflating import Deflating
 from dbt_cloud_run.github.files import UnsafePathError, require_inside, safe_relative
 from dbt_cloud_run.model import RunState
 
@@ -37,7 +38,7 @@ _STEPS = "runs"  # the folder of the steps' own artifacts
 class Downloads:
     """Downloads of one run. `warnings` says what is missing, `found` what is there: (path, step).
 
-    With `packing`, a folder, what came compressed is kept there in that form as well; `packed` says where, by target.
+    With `packing`, a folder, what is kept is compressed there as it comes; `packed` has it by target.
     """
 
     client: CloudClient
@@ -49,7 +50,7 @@ class Downloads:
     manifest_step: int | None = None  # whose manifest lies at the top
     is_unread: bool = False  # something could not be read for a reason that may pass
     found: dict[tuple[str, int | None], Path] = field(default_factory=dict)
-    packed: dict[Path, Path] = field(default_factory=dict)
+    packed: dict[Path, Deflating] = field(default_factory=dict)
     reasons: dict[tuple[str, int | None], str] = field(default_factory=dict)  # why an expected file is not there
     _deadline: float = field(init=False)
     _late_until: float = field(init=False)
@@ -138,7 +139,7 @@ class Downloads:
     async def _read(self, path: str, target: Path, step: int | None, what: str, *, expected: bool) -> DownloadedFile:
         # By a hash, so that no two share a name, however long they are and whatever they are made of.
         name = hashlib.sha256(f"{self.run.id}/{step}/{path}".encode()).hexdigest()
-        packed = self.packing / f"{name}.gz" if self.packing else None
+        packed = self.packing / name if self.packing and target.is_relative_to(self.kept) else None
 
         def check(file: Path) -> None:
             if file.stat().st_size == 0:
@@ -151,6 +152,8 @@ class Downloads:
                 raise NotFound(f"There is no {what}.")
 
         async def once() -> DownloadedFile:
+            # Files that have arrived may still be compressed: room on the disk, too.
+            self._allowance.take_room(sum(packed.growth() for packed in self.packed.values()))
             with self._allowance.begin() as usage:
                 file = await self.client.download(
                     self.run.id, path, target, step=step, packed=packed, check=check, meter=usage
@@ -178,7 +181,8 @@ class Downloads:
     def discard(self, path: str, step: int | None) -> None:
         """What was downloaded turned out not to be what its name says: it is not kept."""
         target = self.found.pop((path, step))
-        self.packed.pop(target, None)
+        if packed := self.packed.pop(target, None):
+            packed.abandon()
         with contextlib.suppress(OSError):
             target.unlink()
 

@@ -17,7 +17,7 @@ import msgspec
 from dbt_cloud_run.dbt.decoding import NotJsonError as NotJsonError
 from dbt_cloud_run.dbt.decoding import UnreadableArtifactError as UnreadableArtifactError
 from dbt_cloud_run.dbt.decoding import decode
-from dbt_cloud_run.dbt.statuses import normalise
+from dbt_cloud_run.dbt.statuses import PARTIAL_SUCCESS, normalise
 from dbt_cloud_run.model import FreshnessResult, NodeResult, StepResults, Window
 
 _LONGEST = 1e12  # seconds; a source that never was loaded may be dated to the year 1
@@ -41,6 +41,7 @@ class NodeConfig(_Lenient):
     full_refresh: Any = None
     begin: Any = None
     batch_size: Any = None
+    lookback: Any = None
     on_error: Any = None
 
 
@@ -241,7 +242,7 @@ class RunResultsHead(msgspec.Struct, kw_only=True, frozen=True):
 
 def decode_manifest(path: Path) -> Manifest:
     """Decode a `manifest.json`; raises `UnreadableArtifactError`."""
-    manifest, odd = decode(path, Manifest)
+    manifest, odd = decode(path, Manifest, apart="nodes")
     manifest.passed_over = odd
     return manifest
 
@@ -294,6 +295,8 @@ def parse_time(text: str | None) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(text)
+        if moment.tzinfo is UTC:  # as dbt writes it
+            return moment
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):  # the latter: in UTC it would be of the year 0 or 10000
         return None
@@ -318,8 +321,10 @@ def _words(value: Any) -> tuple[str, ...]:
 
 def _node_result(row: _ResultRow, position: int) -> NodeResult:
     # Names and the adapter's answers come again in every step and attempt: they are kept once.
-    timings = {timing.name: timing for timing in row.timing or ()}
-    execute = timings.get("execute")
+    execute = None
+    for timing in row.timing or ():
+        if timing.name == "execute":
+            execute = timing
     return NodeResult(
         unique_id=sys.intern(row.unique_id),
         status=sys.intern(normalise(row.status or "unknown")),
@@ -332,9 +337,22 @@ def _node_result(row: _ResultRow, position: int) -> NodeResult:
         relation_name=None if row.relation_name is None else sys.intern(row.relation_name),
         adapter_response=_shared(row.adapter_response) if isinstance(row.adapter_response, dict) else _EMPTY,
         row=position,
-        batches_done=_windows(row.batch_results, "successful"),
-        batches_failed=_windows(row.batch_results, "failed"),
+        batches_done=_windows(row.batch_results, "successful") if row.batch_results else (),
+        batches_failed=_windows(row.batch_results, "failed") if row.batch_results else (),
+        are_batches_unread=_is_unread(row),
     )
+
+
+def _is_unread(row: _ResultRow) -> bool:
+    """Whether batches failed and the row does not tell which, or not of all of them."""
+    batches = row.batch_results
+    if batches is None:
+        return normalise(row.status or "") == PARTIAL_SUCCESS
+    failed = batches.get("failed") if isinstance(batches, dict) else batches
+    if not isinstance(failed, list):
+        return failed is not None or normalise(row.status or "") == PARTIAL_SUCCESS
+    is_known = len(_windows(batches, "failed")) == len(failed)
+    return not is_known or (not failed and normalise(row.status or "") == PARTIAL_SUCCESS)
 
 
 def _windows(batches: Any, which: str) -> tuple[Window, ...]:

@@ -155,6 +155,16 @@ def built_of(subject: Subject, sha: str | None) -> Built:
     return Built.HEAD if is_same_commit(sha, wanted) else Built.ANOTHER
 
 
+def commits_of(subject: Subject) -> tuple[str, ...]:
+    """The commits of the event, any of which a run may have built; empty where the event names none."""
+    if isinstance(subject, PullRequest):
+        merged = (subject.merge_sha,) if subject.merge_sha else ()
+        return (subject.head.sha, *merged) if subject.head is not None and subject.is_open else ()
+    if isinstance(subject, MergeGroup):
+        return (subject.head_sha,) if subject.is_open else ()
+    return (subject.sha,) if isinstance(subject, Commit) else ()
+
+
 def is_same_commit(one: str | None, other: str | None) -> bool:
     """Whether two names stand for one commit; either may be abbreviated to `SHORTEST_SHA` characters or more."""
     if not one or not other:

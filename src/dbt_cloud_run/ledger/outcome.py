@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from dbt_cloud_run.gates import Gate
+from dbt_cloud_run.ledger.gates import judge_gates
 from dbt_cloud_run.ledger.ledger import build_ledger
 from dbt_cloud_run.ledger.verdict import unknown_runs, verdict
 from dbt_cloud_run.model import (
@@ -27,13 +29,17 @@ def build_outcome(
     limit: LimitReached | None = None,
     interruption: Interruption | None = None,
     now: datetime | None = None,
+    fail_on: Sequence[Gate] = (),
+    commits: Sequence[str] = (),
 ) -> Outcome:
     """The outcome of these attempts, or of what ended them early: an error, a limit, a signal.
 
-    `now` ends the duration where the last attempt has no end of its own.
+    `now` ends the duration where the last attempt has no end of its own. `fail_on` are the conditions that fail a run
+    that succeeded, `commits` those of which one has to be built.
     """
     ledger = build_ledger(attempts)
-    found = verdict(attempts, ledger)
+    gates = judge_gates(attempts, ledger, fail_on=fail_on, commits=commits)
+    found = verdict(attempts, ledger, gates.failed)
     ending, kind = found.ending, found.failure_kind
     if error is not None:
         ending, kind = Ending.ERROR, error.kind
@@ -48,6 +54,7 @@ def build_outcome(
         limit=limit,
         interruption=interruption,
         contradictions=found.contradictions,
+        gates=gates,
         unknown_runs=unknown_runs(attempts),
         notes=tuple(notes),
         duration_seconds=_duration(attempts, now),

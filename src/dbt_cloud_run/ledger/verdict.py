@@ -9,17 +9,29 @@ from dataclasses import dataclass
 from dbt_cloud_run.dbt.failures import judge_log
 from dbt_cloud_run.dbt.statuses import Kind, is_failure
 from dbt_cloud_run.dbt.verbs import verb_of
+from dbt_cloud_run.gates import FailedGate
 from dbt_cloud_run.invariants import Contradiction, Invariant
 from dbt_cloud_run.ledger.judgement import is_failed_set_up, judged
 from dbt_cloud_run.ledger.ledger import result_steps
-from dbt_cloud_run.model import Attempt, Ending, FailureKind, Ledger, Retryability, RunState, Step, StepAction, Unknown
+from dbt_cloud_run.model import (
+    Attempt,
+    Ending,
+    FailureKind,
+    Ledger,
+    Retryability,
+    RunState,
+    Step,
+    StepAction,
+)
 from dbt_cloud_run.retry.alignment import is_lint
+from dbt_cloud_run.unknown import Unknown, UnknownKind
 
 _HASH = re.compile("[0-9a-f]{7,64}")
 _BY_ENDING = {
     Ending.SUCCESS: FailureKind.NONE,
     Ending.QUEUED: FailureKind.NONE,
     Ending.SKIPPED: FailureKind.NONE,
+    Ending.DRY_RUN: FailureKind.NONE,
     Ending.CANCELLED: FailureKind.CANCELLED,
     Ending.SUPERSEDED: FailureKind.CANCELLED,
     Ending.TIMED_OUT: FailureKind.TIMEOUT,
@@ -35,17 +47,24 @@ class Verdict:
     contradictions: tuple[Contradiction, ...] = ()
 
 
-def verdict(attempts: Sequence[Attempt], ledger: Ledger) -> Verdict:
+def verdict(attempts: Sequence[Attempt], ledger: Ledger, gates: Sequence[FailedGate] = ()) -> Verdict:
     """The ending of the whole: dbt Cloud's for the last run, but a success only where every invariant holds.
 
-    Source of the invariants: the contract's output `status`.
+    `gates` are the conditions of `fail-on` that hold. Source of the invariants: the contract's outputs `status` and
+    `failure-kind`.
     """
     if not attempts:
         return Verdict(Ending.ERROR, FailureKind.API)
     last = attempts[-1]
     if last.ending is not Ending.SUCCESS:
         return Verdict(last.ending, failure_kind(last))
-    checks = (_left_out(attempts), _failed_nodes(attempts, ledger), _other_commit(attempts), _not_known(attempts))
+    checks = (
+        _left_out(attempts),
+        _failed_nodes(attempts, ledger),
+        _other_commit(attempts),
+        _not_known(attempts),
+        Contradiction(invariant=Invariant.NO_GATE_FAILED, gates=tuple(gates)) if gates else None,
+    )
     found = tuple(check for check in checks if check is not None)
     if not found:
         return Verdict(Ending.SUCCESS, FailureKind.NONE)
@@ -80,6 +99,11 @@ def _other_commit(attempts: Sequence[Attempt]) -> Contradiction | None:
     return None
 
 
+def is_hash(name: str) -> bool:
+    """Whether a name of a commit is its hash, or the beginning of it."""
+    return _HASH.fullmatch(name.lower()) is not None
+
+
 def is_same_commit(asked: str, built: str) -> bool:
     """Whether two names can be of one commit. Hashes are compared, also shortened ones; other names may be the same."""
     one, other = asked.lower(), built.lower()
@@ -94,11 +118,15 @@ def _not_known(attempts: Sequence[Attempt]) -> Contradiction | None:
 
 
 def unknown_runs(attempts: Sequence[Attempt]) -> tuple[int, ...]:
-    """The runs of which something is not known that no later attempt ran again as a whole."""
+    """The runs of which a result of a node is not known that no later attempt ran again as a whole."""
     return tuple(
         attempt.run_id
         for attempt in attempts
-        if any(attempt is attempts[-1] or not _is_repeated(unknown, attempt) for unknown in attempt.unknown)
+        if any(
+            attempt is attempts[-1] or not _is_repeated(unknown, attempt)
+            for unknown in attempt.unknown
+            if unknown.kind is not UnknownKind.FRESHNESS
+        )
     )
 
 
@@ -114,6 +142,8 @@ def _is_repeated(unknown: Unknown, attempt: Attempt) -> bool:
 
 
 def _kind_of_contradiction(found: Contradiction, attempts: Sequence[Attempt]) -> FailureKind:
+    if found.gates:
+        return FailureKind(found.gates[0].gate.value)
     return {
         Invariant.NO_NODE_FAILED: FailureKind.NODES,
         Invariant.RESULTS_KNOWN: FailureKind.API,
@@ -127,6 +157,8 @@ def failure_kind(attempt: Attempt) -> FailureKind:
         return FailureKind.SETUP
     if attempt.ending in _BY_ENDING:
         return _BY_ENDING[attempt.ending]
+    if attempt.hides_failure:
+        return FailureKind.NODES if _has_failed_nodes(attempt) else FailureKind.API
     failed = [step for step in attempt.steps if step.state is RunState.ERROR]
     if not failed:
         return FailureKind.NODES if _has_failed_nodes(attempt) else FailureKind.SETUP

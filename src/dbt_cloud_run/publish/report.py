@@ -14,7 +14,7 @@ from dbt_cloud_run.github.checkout import Checkout, checkout_of, locate_project
 from dbt_cloud_run.github.events import Built, Subject, built_of
 from dbt_cloud_run.github.files import WorkspaceFiles
 from dbt_cloud_run.model import Outcome
-from dbt_cloud_run.publish.folder import ASSETS, RESULT, SUMMARY, ArtifactsFolder
+from dbt_cloud_run.publish.folder import ASSETS, JUNIT, RESULT, SUMMARY, ArtifactsFolder
 from dbt_cloud_run.report.pull_request import other_commit
 from dbt_cloud_run.report.report import Report
 from dbt_cloud_run.report.view import NodeInfos, edges_of
@@ -23,10 +23,11 @@ from dbt_cloud_run.settings.settings import Settings
 if TYPE_CHECKING:
     from dbt_cloud_run.dbt.artifacts import Manifest
     from dbt_cloud_run.dbt.manifests import Manifests
+    from dbt_cloud_run.deflating import Deflating
 
 _logger = logging.getLogger(__name__)
 
-COMPOSED = (ASSETS, RESULT, SUMMARY)
+COMPOSED = (ASSETS, JUNIT, RESULT, SUMMARY)
 """The files that this action composes itself; all others are dbt's."""
 
 
@@ -38,8 +39,9 @@ def build_report(
     subject: Subject,
     checkout: Checkout | None,
     job_id: int | None,
+    job_name: str | None = None,
     folder: ArtifactsFolder | None,
-    files: Mapping[Path, Path | None],
+    files: Mapping[Path, Deflating | None],
 ) -> Report:
     """The report. Whatever is unexpected in the manifest, the outcome is reported, with a warning.
 
@@ -49,10 +51,14 @@ def build_report(
     last = outcome.last
     report = Report(
         outcome=outcome,
+        account_id=settings.account_id or None,
+        project_name=(last.project_name if last else None) or settings.project_name,
+        adapter=manifest.metadata.adapter_type if manifest else None,
+        dbt_version=manifest.metadata.dbt_version if manifest else None,
         job_id=job_id,
-        job_name=last.job_name if last else None,
+        job_name=(last.job_name if last else None) or job_name or settings.job_name,
         job_url=_job_url(last.run_url, job_id) if last else None,
-        environment=last.environment_name if last else None,
+        environment=(last.environment_name if last else None) or settings.environment_name,
         workflow_url=(settings.github.workflow_run_url or None) if settings.summary else None,
         has_dbt_files=any(path.name not in COMPOSED for path in files),
         artifacts_path=folder.relative() if folder is not None and outcome.attempts else None,

@@ -9,10 +9,11 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from dbt_cloud_run.clock import Clock
+from dbt_cloud_run.console import BaseConsole
+from dbt_cloud_run.deflating import Deflating
 from dbt_cloud_run.github.artifacts.archive import ArtifactFile
 from dbt_cloud_run.github.artifacts.limits import STEP_LIMITS, UploadLimits
 from dbt_cloud_run.github.artifacts.upload import UploadedArtifact, upload_artifact
-from dbt_cloud_run.github.console import Console
 from dbt_cloud_run.settings.settings import Settings
 
 
@@ -25,7 +26,7 @@ class Uploading:
     _given: set[Path] = field(default_factory=set)
     _task: asyncio.Task[UploadedArtifact] | None = None
 
-    def start(self, settings: Settings, console: Console, clock: Clock, name: str) -> None:
+    def start(self, settings: Settings, console: BaseConsole, clock: Clock, name: str) -> None:
         """Begin to zip what is given."""
         # A thread waits here for the next file.
         files = iter(self._queue.get, None)
@@ -33,8 +34,8 @@ class Uploading:
         # Its error is retrieved even if the step does not wait for it.
         self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
 
-    def give(self, files: Mapping[Path, Path | None]) -> None:
-        """These files are final; each with the place where the same lies compressed."""
+    def give(self, files: Mapping[Path, Deflating | None]) -> None:
+        """These files are final; each with its compressed form where there is one."""
         new = {path: packed for path, packed in files.items() if path not in self._given}
         self._given.update(new)
         for file in artifact_files(self.folder, new):
@@ -53,7 +54,7 @@ class Uploading:
             self._task.cancel()
 
 
-def artifact_files(folder: Path, files: Mapping[Path, Path | None]) -> list[ArtifactFile]:
+def artifact_files(folder: Path, files: Mapping[Path, Deflating | None]) -> list[ArtifactFile]:
     """Those that are there and in the folder, by their paths in it."""
     return [
         ArtifactFile(path, path.relative_to(folder).as_posix(), files[path])
@@ -64,7 +65,7 @@ def artifact_files(folder: Path, files: Mapping[Path, Path | None]) -> list[Arti
 
 async def upload(
     settings: Settings,
-    console: Console,
+    console: BaseConsole,
     clock: Clock,
     files: Iterable[ArtifactFile],
     name: str,

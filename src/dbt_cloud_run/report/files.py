@@ -11,6 +11,7 @@ import os
 import tempfile
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -18,25 +19,33 @@ import msgspec
 
 from dbt_cloud_run.dbt.verbs import verb_named
 from dbt_cloud_run.redaction import redact_bytes
+from dbt_cloud_run.report.shapes import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from dbt_cloud_run.assets.asset import Asset
     from dbt_cloud_run.model import Attempt, Ledger, NodeOutcome, StepResults
+    from dbt_cloud_run.report.shapes import About, Result
 
+_AT_ONCE = 500  # assets
+_LINES = msgspec.json.Encoder(enc_hook=str)
 MERGED_FROM_VARIABLE = "DBT_CLOUD_RUN_MERGED_FROM"
 _SCHEMA = "https://schemas.getdbt.com/dbt/run-results/v6.json"
 
 
 class _File(msgspec.Struct):
-    results: list[msgspec.Raw] = []
+    results: msgspec.Raw = msgspec.Raw(b"[]")
     metadata: Any = None
     args: Any = None
 
 
 class _RowName(msgspec.Struct):
     unique_id: str = ""
+
+
+class _Names(msgspec.Struct):
+    results: list[_RowName] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +55,22 @@ class _Source:
     results: StepResults
 
 
-def write_assets(path: Path, assets: Sequence[Asset]) -> None:
-    """Write `{"assets": [...]}`; times as ISO 8601 in UTC."""
+def write_assets(path: Path, assets: Sequence[Asset], about: About) -> None:
+    """Write `{"schema_version": 1, …, "assets": [...]}` (`shapes.AssetsFile`); times as ISO 8601 in UTC."""
+    head = _encode({"schema_version": VERSION, **about})
     with _replacing(path) as file:
-        file.write(b'{"assets": [')
-        for position, asset in enumerate(assets):
-            file.write(b",\n" if position else b"\n")
-            file.write(redact_bytes(_encode(asset)))
+        file.write(redact_bytes(head[:-1] + b', "assets": ['))
+        left, separator = iter(assets), b"\n"
+        while batch := list(islice(left, _AT_ONCE)):
+            # Encoded together, a line for each: no text of JSON holds a line end.
+            lines = _LINES.encode_lines(batch)[:-1].replace(b"\n", b",\n")
+            file.write(separator + redact_bytes(lines))
+            separator = b",\n"
         file.write(b"\n]}\n" if assets else b"]}\n")
 
 
-def write_result(path: Path, values: Mapping[str, Any]) -> None:
-    """Write every output as one JSON object; `values` come from `outputs.output_values`, uncut."""
+def write_result(path: Path, values: Result) -> None:
+    """Write one JSON object; `values` come from `result.result_values`, uncut."""
     with _replacing(path) as file:
         file.write(redact_bytes(json.dumps(dict(values), indent=2).encode() + b"\n"))
 
@@ -68,10 +81,17 @@ def write_text(path: Path, content: str) -> None:
         file.write(redact_bytes(content.encode("utf-8", "replace")))
 
 
+def write_junit(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write the pieces of `junit.junit_xml`, which are free of secrets already."""
+    with _replacing(path) as file:
+        file.writelines(pieces)
+
+
 def write_merged_run_results(path: Path, ledger: Ledger, attempts: Sequence[Attempt]) -> int:
     """Write one `run_results.json` over all steps and attempts, each node once by its last result.
 
-    A row is copied byte for byte from the file that holds it; only one file is in memory at a time. `metadata` is the
+    A row is copied byte for byte from the file that holds it, and a file that holds every node as a whole; only one
+    file is in memory at a time. `metadata` is the
     newest file's, `elapsed_time` the sum of all (they ran one after another), and `args.merged_from` names them in
     order. Returns the number of rows; writes nothing and returns 0 when no step had results.
     """
@@ -87,13 +107,14 @@ def write_merged_run_results(path: Path, ledger: Ledger, attempts: Sequence[Atte
     with _replacing(path) as file:
         file.write(b'{"results": [')
         for source in sources:
-            held = _read(source.results.path)
+            held, names = _read(source.results.path)
             newest = held.metadata if isinstance(held.metadata, dict) else newest
             commands[source.results.path] = held.args.get("invocation_command") if isinstance(held.args, dict) else None
-            for row in _rows(held, wanted.pop(source.results.path, [])):
-                file.write(b",\n" if count else b"\n")
-                file.write(redact_bytes(bytes(row)))
-                count += 1
+            outcomes = sorted(wanted.pop(source.results.path, []), key=lambda found: found.result.row)
+            for position, rows in enumerate(_rows(held, names, outcomes)):
+                file.write(b",\n" if count or position else b"\n")
+                file.write(rows)
+            count += len(outcomes)
         merged_from = _merged_from(sources, ledger, commands)
         tail = {
             "metadata": _metadata(newest, merged_from),
@@ -114,22 +135,40 @@ def _sources(ledger: Ledger, attempts: Sequence[Attempt]) -> list[_Source]:
     ]
 
 
-def _read(path: Path) -> _File:
-    """The file's rows, undecoded; nothing where the file has gone or is of another shape."""
+def _read(path: Path) -> tuple[_File, list[str]]:
+    """The file without secrets, its rows undecoded, and their names; nothing of a file that has gone or is odd."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_File)
+        # Searched as a whole: no secret reaches from one row into the next.
+        content = redact_bytes(path.read_bytes())
+        held = msgspec.json.decode(content, type=_File)
     except (OSError, ValueError, RecursionError):
-        return _File()
+        return _File(), []
+    try:
+        return held, [row.unique_id for row in msgspec.json.decode(content, type=_Names).results]
+    except (ValueError, RecursionError):
+        return held, []
 
 
-def _rows(held: _File, outcomes: Sequence[NodeOutcome]) -> Iterator[bytes | memoryview]:
-    for outcome in sorted(outcomes, key=lambda found: found.result.row):
+def _rows(held: _File, names: Sequence[str], outcomes: Sequence[NodeOutcome]) -> Iterator[bytes | memoryview]:
+    """The rows of these outcomes, which are in the file's order; all of them at once where they are the whole file."""
+    if names and names == [outcome.unique_id for outcome in outcomes]:
+        yield memoryview(held.results)[1:-1]
+        return
+    rows = _each(held.results) if outcomes else []
+    for outcome in outcomes:
         position = outcome.result.row
-        row = held.results[position] if 0 <= position < len(held.results) else None
-        yield memoryview(row) if row is not None and _names(row, outcome.unique_id) else _made_row(outcome)
+        row = rows[position] if 0 <= position < len(rows) else None
+        yield memoryview(row) if row is not None and _is_of(row, outcome.unique_id) else _made_row(outcome)
 
 
-def _names(row: msgspec.Raw, unique_id: str) -> bool:
+def _each(rows: msgspec.Raw) -> list[msgspec.Raw]:
+    try:
+        return msgspec.json.decode(rows, type=list[msgspec.Raw])
+    except (ValueError, RecursionError):
+        return []
+
+
+def _is_of(row: msgspec.Raw, unique_id: str) -> bool:
     try:
         return msgspec.json.decode(row, type=_RowName).unique_id == unique_id
     except (ValueError, RecursionError):
@@ -140,7 +179,7 @@ def _made_row(outcome: NodeOutcome) -> bytes:
     """A row in dbt's shape from what was decoded, for the case that the file changed or vanished after it was read."""
     result = outcome.result
     timing = {"name": "execute", "started_at": result.started_at, "completed_at": result.completed_at}
-    return _encode(
+    row = _encode(
         {
             "status": result.status,
             "timing": [timing] if result.started_at or result.completed_at else [],
@@ -155,6 +194,7 @@ def _made_row(outcome: NodeOutcome) -> bytes:
             "relation_name": result.relation_name,
         }
     )
+    return redact_bytes(row)
 
 
 def _merged_from(

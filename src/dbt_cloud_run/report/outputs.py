@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dbt_cloud_run.report.report import Report
+    from dbt_cloud_run.report.shapes import Outputs
 
 OUTPUT_LIMIT = 400_000
 """UTF-16 units of all outputs together. The platform allows 1 MB a job, counted in UTF-16; others need room too."""
@@ -39,18 +40,22 @@ class CutOutput:
         return f"output `{self.name}` holds the first {self.kept:,} of {self.total:,} entries"
 
 
-def output_values(data: Report) -> dict[str, Any]:
+def output_values(data: Report) -> Outputs:
     """Every output with its real type, as `result.json` holds them; what is not known is None."""
     facts, outcome, last = Facts(data), data.outcome, data.outcome.last
     artifact = data.artifact
     # Counts of what is not known in full would be wrong, and 0 most of all.
     is_incomplete = bool(outcome.unknown_runs)
+    is_freshness_unread = bool(outcome.gates.unread_freshness)
     return {
         "status": facts.ending.value,
         "failure-kind": (FailureKind.NONE if facts.ending is Ending.SUCCESS else outcome.failure_kind).value,
+        "gates-failed": [found.gate.value for found in outcome.gates.failed],
         "run-id": last.run_id if last else None,
         "run-url": last.run_url if last else None,
         "git-sha": last.git_sha if last else None,
+        "job-id": data.job_id,
+        "job-name": data.job_name,
         "run-ids": [attempt.run_id for attempt in outcome.attempts],
         "attempts": len(outcome.attempts),
         "nodes-total": None if is_incomplete else len(outcome.ledger.outcomes),
@@ -59,6 +64,8 @@ def output_values(data: Report) -> dict[str, Any]:
         "nodes-failed": None if is_incomplete else facts.counts[Kind.FAILED],
         "nodes-skipped": None if is_incomplete else facts.counts[Kind.SKIPPED],
         "counts": _counts(facts),
+        "sources-warned": None if is_freshness_unread else len(facts.sources_warned),
+        "sources-failed": None if is_freshness_unread else len(facts.sources_failed),
         "failed-nodes": [found.unique_id for found in facts.failed],
         "recovered-nodes": [found.unique_id for found in facts.recovered],
         "failed-owners": sorted({owner for found in facts.failed for owner in facts.owners(found.unique_id)}),

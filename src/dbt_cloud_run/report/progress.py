@@ -6,11 +6,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dbt_cloud_run.dbt.statuses import Kind
+from dbt_cloud_run.dbt.statuses import Kind, kind
 from dbt_cloud_run.model import StepAction
+from dbt_cloud_run.planned import saving
 from dbt_cloud_run.report.facts import Facts
+from dbt_cloud_run.report.gates import quiet_line, source_name
 from dbt_cloud_run.report.markdown.escape import one_line, plain
-from dbt_cloud_run.report.wording import duration, ending_words, listed, plural, saves, sentence
+from dbt_cloud_run.report.sections.costs import cost_words
+from dbt_cloud_run.report.wording import again, duration, ending_words, listed, plural, saves, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,14 +67,18 @@ def read_progress(log: str) -> Progress | None:
     return Progress(last - len(running), total, tuple(running.values()))
 
 
-def progress_line(step: int, name: str, elapsed: float, progress: Progress | None) -> str:
-    """One line for the log: `step 4 “dbt build”: 5 of 21 nodes done, running orders, customers (1m 20s)`."""
+def progress_line(step: int, name: str, elapsed: float | None, progress: Progress | None) -> str:
+    """One line for the log: `step 4 “dbt build”: 5 of 21 nodes done, running orders, customers (1m 20s)`.
+
+    Without `elapsed` it does not end with the time.
+    """
     where = f"step {step} “{one_line(name, 100)}”"
+    took = f" ({duration(elapsed)})" if elapsed is not None else ""
     if progress is None:
-        return f"{where}: running ({duration(elapsed)})"
+        return f"{where}: running{took}"
     names = [one_line(running, 60) for running in progress.running]
     now = f", running {listed(names, _RUNNING_SHOWN)}" if names else ""
-    return f"{where}: {progress.done:,} of {plural(progress.total, 'node')} done{now} ({duration(elapsed)})"
+    return f"{where}: {progress.done:,} of {plural(progress.total, 'node')} done{now}{took}"
 
 
 def plan_lines(plan: RetryPlan) -> list[str]:
@@ -84,7 +91,7 @@ def plan_lines(plan: RetryPlan) -> list[str]:
             str(step.index) if step.index is not None else "-",
             step.action.value,
             one_line(_command(step), 160),
-            saves(step.saved_nodes, step.saved_seconds),
+            saves(saving(step.saved)),
             one_line(sentence(step.reason), 160),
         )
         for step in plan.steps
@@ -95,10 +102,10 @@ def plan_lines(plan: RetryPlan) -> list[str]:
         lines += [
             f"  left out:  {one_line(node.unique_id, 200)} ({one_line(node.reason, 200)})" for node in step.left_out
         ]
-    saved = sum(step.saved_nodes for step in plan.steps)
-    seconds = sum(step.saved_seconds for step in plan.steps)
-    if saved:
-        lines.append(f"  not repeated: {plural(saved, 'node')} that took {duration(seconds)}")
+    if words := again(plan):
+        lines.append(f"  in all {words} run{'s' if words == '1 node' else ''} again")
+    if plan.saved.nodes:
+        lines.append(f"  not repeated: {saves(plan.saved)} (added up over all threads)")
     return lines + _notes(plan)
 
 
@@ -120,14 +127,35 @@ def result_lines(data: Report, *, with_reason: bool = True) -> list[str]:
         lines.append(
             f"{plural(facts.counts.total(), 'node')}: {counts}; {plural(len(data.assets), 'asset')} materialized"
         )
-    if facts.emptiness:
-        lines.append(facts.emptiness)
+    if words := cost_words(facts):
+        lines.append(f"cost: {words}")
+    lines += _source_lines(facts)
+    lines += [one_line(words, 1_000) for words in (quiet_line(outcome), facts.emptiness) if words]
     for title, nodes in (("failed", facts.ranked), ("recovered", facts.recovered)):
         lines += [f"  {title}: {one_line(found.unique_id, 200)}" for found in nodes[:20]]
         if len(nodes) > 20:
             lines.append(f"  … and {len(nodes) - 20:,} more {title}")
     if with_reason:
         lines += [one_line(words, 1_000) for words in facts.reason if words]
+    return lines
+
+
+def _source_lines(facts: Facts) -> list[str]:
+    """How many sources were checked, and which of them are not fresh; no line where none were checked."""
+    checked = facts.data.outcome.ledger.freshness
+    runs = facts.data.outcome.gates.unread_freshness
+    lines = [f"the freshness of sources in run {', '.join(map(str, runs))} could not be read"] if runs else []
+    if not checked:
+        return lines
+    failed, warned = facts.sources_failed, facts.sources_warned
+    fresh = sum(kind(row.status) is Kind.SUCCEEDED for row in checked)
+    words = ((fresh, "fresh"), (len(warned), "past warn_after"), (len(failed), "stale"))
+    counts = ", ".join(f"{count:,} {word}" for count, word in words if count)
+    lines.append(f"{plural(len(checked), 'source')} checked: {counts}")
+    for title, rows in (("stale", failed), ("past warn_after", warned)):
+        lines += [f"  {title}: {one_line(source_name(row.unique_id), 200)}" for row in rows[:20]]
+        if len(rows) > 20:
+            lines.append(f"  … and {len(rows) - 20:,} more {title}")
     return lines
 
 

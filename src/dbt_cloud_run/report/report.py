@@ -9,6 +9,7 @@ from dbt_cloud_run.assets.asset import Asset
 from dbt_cloud_run.github.checkout import Checkout
 from dbt_cloud_run.github.events import Nothing, Subject
 from dbt_cloud_run.model import Outcome
+from dbt_cloud_run.start.request import DryRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,10 @@ class Report:
     artifacts_path: str | None = None  # workspace-relative folder; None when nothing was written
     has_dbt_files: bool = True  # whether dbt's own files are there, too
     assets_path: str | None = None  # workspace-relative path of assets.json; None when it was not written
+    account_id: int | None = None
+    project_name: str | None = None
+    adapter: str | None = None  # dbt's name of the warehouse
+    dbt_version: str | None = None  # as dbt's files say
     job_id: int | None = None
     job_name: str | None = None
     job_url: str | None = None
@@ -58,5 +63,6 @@ class Report:
     workflow_url: str | None = None  # of the workflow run, if the job summary is on its page
     checkout: Checkout | None = None  # the repository of the dbt project, as it lies in the workspace
     subject: Subject = field(default_factory=Nothing)  # what the event is about
+    dry_run: DryRun | None = None  # what the step would do
     notices: tuple[str, ...] = ()  # what is worth an annotation and a line, and is nothing wrong
     warnings: tuple[str, ...] = ()  # what went wrong in publishing, shown with the attempts' own warnings

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dbt_cloud_run.report.detail import COMMENT, FULL, SUMMARY, Detail
+from dbt_cloud_run.report.dry_run import dry_run_section
 from dbt_cloud_run.report.facts import Facts
 from dbt_cloud_run.report.markdown.layout import Section, fit, size
+from dbt_cloud_run.report.sections.costs import cost_line
 from dbt_cloud_run.report.sections.failures import failures
 from dbt_cloud_run.report.sections.headline import headline
 from dbt_cloud_run.report.sections.lineage import lineage
@@ -68,10 +70,13 @@ def _render(facts: Facts, detail: Detail, budget: int) -> str:
 
 
 def _sections(facts: Facts, detail: Detail) -> list[Section]:
+    if facts.data.dry_run is not None:
+        return [headline(facts), dry_run_section(facts.data.dry_run)]
     found = [headline(facts), failures(facts, detail), plans(facts, detail)]
     if detail is not COMMENT:
         found += [
             recovered(facts, detail),
+            cost_line(facts),
             materialized(facts, detail),
             lineage(facts),
             timeline(facts),

@@ -12,6 +12,8 @@ _NUMBER_AS_FLOAT = re.compile(r"[0-9](\.[0-9]+)?[eE]\+?[0-9]+")
 _DECIMAL = re.compile(r"[0-9]{1,15}(\.[0-9]{0,15})?|\.[0-9]{1,15}")
 _HOST_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?)*")
 _QUOTES = ('""', "''", "``", "\u201c\u201d", "\u2018\u2019", "\u201e\u201c")  # the last ones are typographic
+# A list as YAML and JSON write it has brackets and quotes, too.
+_BETWEEN_WORDS = re.compile(r"[\s,\[\]\"']+")
 _ARTIFACT_NAME_REFUSED = '":<>|*?\r\n\\/'
 
 
@@ -87,6 +89,18 @@ def choice(*words: str) -> Callable[[str], str]:
         if text.lower() in words:
             return text.lower()
         raise BadValueError(f"must be one of {', '.join(words)}")
+
+    return parse
+
+
+def words(*known: str) -> Callable[[str], tuple[str, ...]]:
+    """Any of these words, in any case, separated by commas, blanks or line ends; each once, in the order of `known`."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        given = {word.lower() for word in _BETWEEN_WORDS.split(text) if word and word != "-"}
+        if not given <= set(known):
+            raise BadValueError(f"must be a list of {', '.join(known)}")
+        return tuple(word for word in known if word in given)
 
     return parse
 

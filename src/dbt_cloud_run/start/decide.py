@@ -18,11 +18,12 @@ from dbt_cloud_run.github.events import MergeGroup, Nothing, PullRequest, Subjec
 from dbt_cloud_run.model import TriggerOverrides
 from dbt_cloud_run.settings.settings import Settings
 from dbt_cloud_run.start.attached import check_overrides
+from dbt_cloud_run.start.busy import busy_with, busy_words
 from dbt_cloud_run.start.chain import Chain, chain_of
 from dbt_cloud_run.start.heads import head_of
 from dbt_cloud_run.start.jobs import resolve_job
 from dbt_cloud_run.start.once import NewRun
-from dbt_cloud_run.start.overrides import fill, needs_head
+from dbt_cloud_run.start.overrides import CI, fill, needs_head, pull_request_of
 from dbt_cloud_run.start.resume import ResumeAction, decide_resume, find_reusable
 from dbt_cloud_run.start.tag import RunKey, Tag, cause_text, run_key
 from dbt_cloud_run.waiting.polling import usual_durations
@@ -60,6 +61,10 @@ class Decision:
     # What the event is about, with the head of a pull request as far as it was looked up.
     subject: Subject = field(default_factory=Nothing)
     notes: tuple[str, ...] = ()
+    # The job's definition, where it was read.
+    job: Job | None = None
+    # That the job is busy, where `when-busy` lets nothing be started then.
+    busy: str = ""
 
     @property
     def is_new(self) -> bool:
@@ -101,8 +106,10 @@ async def decide(settings: Settings, client: CloudClient, reader: Reader, *, dea
         baseline_id=None if listed is None else max((run.id for run in recent), default=0),
         history=usual_durations(recent, overrides),
         subject=subject,
+        job=job,
     )
-    return _resumed(settings, decision, recent) or _reused(settings, decision, recent) or decision
+    taken = _resumed(settings, decision, recent) or _reused(settings, decision, recent)
+    return taken or _unless_busy(settings, decision, recent)
 
 
 async def _recent_runs(
@@ -142,7 +149,9 @@ def _input_that_needs_the_list(settings: Settings) -> str | None:
     """The input for which the runs that exist already decide what this step does; None if there is none."""
     if settings.reuse != "never":
         return "reuse"
-    return "resume" if settings.github.run_attempt > 1 and settings.resume != "off" else None
+    if settings.github.run_attempt > 1 and settings.resume != "off":
+        return "resume"
+    return "when-busy" if settings.when_busy != "queue" else None
 
 
 def _resumed(settings: Settings, decision: Decision, recent: tuple[Run, ...]) -> Decision | None:
@@ -184,6 +193,17 @@ def _reused(settings: Settings, decision: Decision, recent: tuple[Run, ...]) -> 
     return replace(decision, run=run, is_ours=False, overrides=run.overrides, notes=(note,))
 
 
+def _unless_busy(settings: Settings, decision: Decision, recent: tuple[Run, ...]) -> Decision:
+    """The new run, with the sentence that the job is busy where that keeps the step from starting one."""
+    if settings.when_busy == "queue":
+        return decision
+    job, overrides = decision.job, decision.overrides
+    # Without its type, a job that is asked to build a pull request counts as one for that.
+    is_ci = job.job_type == CI if job is not None else pull_request_of(overrides) is not None
+    run = busy_with(recent, overrides, is_ci=is_ci, step_key=decision.tag.key.step)
+    return decision if run is None else replace(decision, busy=busy_words(decision.job_id, run, overrides, is_ci=is_ci))
+
+
 async def _attach_by_id(
     settings: Settings, client: CloudClient, reader: Reader, run_id: int, deadline: float | None
 ) -> Decision:
@@ -210,6 +230,7 @@ async def _attach_by_id(
         baseline_id=run_id,
         subject=await _subject(settings, reader, None),
         notes=(note,),
+        job=run.job,
     )
     if settings.github.run_attempt <= 1 or settings.resume == "off":
         return decision
@@ -253,7 +274,7 @@ async def _job(
     settings: Settings, client: CloudClient, reader: Reader, job_id: int, deadline: float | None
 ) -> Job | None:
     """The job's definition. None where nothing depends on it: either it is not needed, or it could not be read."""
-    if _may_fill(settings):
+    if settings.dry_run or _may_fill(settings):
         return await reader.read(lambda: client.get_job(job_id), deadline=reader.within(READ_BUDGET, deadline))
     if settings.overrides.git_sha or settings.overrides.git_branch:
         return None

@@ -8,22 +8,22 @@ import logging
 import os
 import re
 import stat
+import tempfile
 import threading
 import time
-import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, cast
 
-from dbt_cloud_run.github.artifacts.packed import Stopped, write_packed
+from dbt_cloud_run.deflating import CHUNK, Deflated, Deflating, Stopped, checksum_of, deflate
+from dbt_cloud_run.github.artifacts.zip_format import Entry, Moment, ZipWriter
 
 __all__ = ["Archive", "ArtifactFile", "Stopped", "write_archive"]
 
 _logger = logging.getLogger(__name__)
 
-_CHUNK: Final = 1024 * 1024
-_LEVEL: Final = 6  # what the official client uses
+_IN_MEMORY: Final = 8 * 1024 * 1024  # bytes of a compressed file; what is larger goes to disk first
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f":<>|*?\\]')  # in paths within an artifact, after the official client
 
 
@@ -31,13 +31,13 @@ _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f":<>|*?\\]')  # in paths within an artif
 class ArtifactFile:
     """A file on disk, and its path in the artifact, relative and with `/`.
 
-    `packed` is the same content as one gzip member, if there is that: its data is taken as it is, since zip files and
-    gzip share their compression. A file of another size or checksum is not what it was, and is compressed itself.
+    `packed` is the same content, compressed while it came. A file that has another size or checksum by now is
+    compressed itself.
     """
 
     path: Path
     arcname: str
-    packed: Path | None = None
+    packed: Deflating | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +60,16 @@ def write_archive(files: Iterable[ArtifactFile], target: BinaryIO, *, stop: thre
     """
     sink = _HashingSink(target)
     names: set[str] = set()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
-        for file in sorted(files, key=_by_name) if isinstance(files, Sequence) else files:
-            name = _entry_name(file.arcname)
-            if name in names or ".." in name.split("/"):
-                _logger.info("%s is not in the artifact: its name is taken or not allowed there.", file.arcname)
-            elif _write_entry(archive, file, name, stop):
-                names.add(name)
-            else:
-                _logger.info("%s is not in the artifact: it cannot be read as a regular file.", file.arcname)
+    archive = ZipWriter(sink.write)
+    for file in sorted(files, key=_by_name) if isinstance(files, Sequence) else files:
+        name = _entry_name(file.arcname)
+        if name in names or ".." in name.split("/"):
+            _logger.info("%s is not in the artifact: its name is taken or not allowed there.", file.arcname)
+        elif _write_entry(archive, file, name, stop):
+            names.add(name)
+        else:
+            _logger.info("%s is not in the artifact: it cannot be read as a regular file.", file.arcname)
+    archive.finish()
     return Archive(size=sink.size, sha256=sink.digest.hexdigest(), files=len(names))
 
 
@@ -85,7 +86,7 @@ def _by_name(file: ArtifactFile) -> str:
     return file.arcname
 
 
-def _write_entry(archive: zipfile.ZipFile, file: ArtifactFile, name: str, stop: threading.Event) -> bool:
+def _write_entry(archive: ZipWriter, file: ArtifactFile, name: str, stop: threading.Event) -> bool:
     try:
         descriptor = os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -96,22 +97,66 @@ def _write_entry(archive: zipfile.ZipFile, file: ArtifactFile, name: str, stop: 
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             return False
-        info = zipfile.ZipInfo(name, _zip_time(status.st_mtime))
-        info.compress_type = zipfile.ZIP_DEFLATED
-        info.external_attr = (status.st_mode & 0xFFFF) << 16
-        info.file_size = status.st_size
-        if file.packed is not None and write_packed(archive, info, file.packed, source, stop):
-            return True
-        # The size is not known for certain before the end, and a stream cannot go back to correct its header.
-        with archive.open(info, "w", force_zip64=info.file_size > zipfile.ZIP64_LIMIT // 2) as entry:
-            while chunk := source.read(_CHUNK):
-                if stop.is_set():
-                    raise Stopped
-                entry.write(chunk)
+        moment = _zip_time(status.st_mtime)
+        ready = _packed(file.packed, source, status.st_size, stop) or _compressed(source, stop)
+        with ready[0] as data:
+            found = ready[1]
+            archive.begin(
+                Entry(
+                    name=name,
+                    moment=moment,
+                    mode=status.st_mode,
+                    size=found.size,
+                    compressed_size=found.compressed_size,
+                    checksum=found.checksum,
+                )
+            )
+            _copy(data, found.compressed_size, archive, stop)
     return True
 
 
-def _zip_time(seconds: float) -> tuple[int, int, int, int, int, int]:
+def _packed(
+    packed: Deflating | None, source: BinaryIO, size: int, stop: threading.Event
+) -> tuple[BinaryIO, Deflated] | None:
+    """The compressed form of what is in `source`, which then stands where it stood; None where there is none."""
+    found = packed.result(stop) if packed is not None else None
+    if packed is None or found is None or found.size != size:
+        return None
+    is_same = checksum_of(_chunks(source, stop)) == found.checksum
+    source.seek(0)
+    try:
+        return (packed.target.open("rb"), found) if is_same else None
+    except OSError:
+        return None
+
+
+def _compressed(source: BinaryIO, stop: threading.Event) -> tuple[BinaryIO, Deflated]:
+    data = cast("BinaryIO", tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY))  # noqa: SIM115 - the caller closes it
+    try:
+        found = deflate(_chunks(source, stop), data.write)
+        data.seek(0)
+    except BaseException:
+        data.close()
+        raise
+    return data, found
+
+
+def _chunks(source: BinaryIO, stop: threading.Event) -> Iterator[bytes]:
+    while chunk := source.read(CHUNK):
+        if stop.is_set():
+            raise Stopped
+        yield chunk
+
+
+def _copy(data: BinaryIO, size: int, archive: ZipWriter, stop: threading.Event) -> None:
+    for chunk in _chunks(data, stop):
+        size -= len(chunk)
+        archive.write(chunk)
+    if size:
+        raise OSError("a compressed file changed while it was read")
+
+
+def _zip_time(seconds: float) -> Moment:
     moment = time.localtime(seconds)
     if not 1980 <= moment.tm_year <= 2107:  # what the format can say
         return 1980, 1, 1, 0, 0, 0
@@ -119,7 +164,7 @@ def _zip_time(seconds: float) -> tuple[int, int, int, int, int, int]:
 
 
 class _HashingSink:
-    """A stream that cannot seek, so `zipfile` never goes back to what was hashed already."""
+    """A stream that is hashed as it is written."""
 
     def __init__(self, target: BinaryIO) -> None:
         self._target = target
@@ -131,9 +176,3 @@ class _HashingSink:
         self.digest.update(data)
         self.size += len(data)
         return len(data)
-
-    def flush(self) -> None:
-        self._target.flush()
-
-    def close(self) -> None:
-        """Leave the target open: it is read next."""

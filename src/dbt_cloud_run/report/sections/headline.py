@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from dbt_cloud_run.dbt.statuses import Kind
+from dbt_cloud_run.report.gates import cautions, quiet_line
 from dbt_cloud_run.report.markdown import escape
 from dbt_cloud_run.report.markdown.layout import Block, Section
 from dbt_cloud_run.report.wording import RECOVERED_ICON, duration, ending_words, plural
@@ -21,8 +22,8 @@ _SHA = re.compile(r"[0-9a-f]{40,64}\Z")
 def headline(facts: Facts) -> Section:
     """One line of facts, one of counts, then why it ended so and what to do."""
     parts = [f"### {_facts_line(facts)}\n"]
-    if facts.counts:
-        parts.append(f"{_counts_line(facts)}\n")
+    if counts := " · ".join(part for part in (_counts_line(facts), _sources_line(facts)) if part):
+        parts.append(f"{counts}\n")
     outcome = facts.data.outcome
     if outcome.unknown_runs:
         parts.append(_incomplete(outcome.unknown_runs))
@@ -31,7 +32,8 @@ def headline(facts: Facts) -> Section:
     said = [_lines(words) for words in facts.reason if words]
     if said:
         parts.append(" ".join(said) + "\n")
-    notes = (*facts.data.notices, *outcome.notes)
+    parts.extend(f"⚠️ {escape.text(caution, 500)}\n" for caution in cautions(outcome))
+    notes = tuple(note for note in (quiet_line(outcome), *facts.data.notices, *outcome.notes) if note)
     parts.extend(f"ℹ️ {escape.text(note, 500)}\n" for note in notes)  # noqa: RUF001 - an icon, not a letter
     return Section("headline", [Block(["\n".join(parts) + "\n"])], importance=0)
 
@@ -67,6 +69,8 @@ def _job(facts: Facts) -> str:
 
 def _counts_line(facts: Facts) -> str:
     counts = facts.counts
+    if not counts:
+        return ""
     shown = [
         f"**{counts[Kind.FAILED]:,} failed**" if counts[Kind.FAILED] else "",
         f"{counts[Kind.SKIPPED]:,} skipped" if counts[Kind.SKIPPED] else "",
@@ -81,6 +85,17 @@ def _counts_line(facts: Facts) -> str:
     # Without a manifest, or without all results, it is not known.
     is_known = bool(facts.data.nodes) and not facts.data.outcome.unknown_runs
     return f"{line} · nothing was materialized" if is_known else line
+
+
+def _sources_line(facts: Facts) -> str:
+    """The sources that are not fresh, or that this is not known; empty where all are fresh or none were checked."""
+    failed, warned = len(facts.sources_failed), len(facts.sources_warned)
+    shown = [
+        f"**{plural(failed, 'source')} stale**" if failed else "",
+        f"{plural(warned, 'source')} past `warn_after`" if warned else "",
+        "freshness of sources not known" if facts.data.outcome.gates.unread_freshness else "",
+    ]
+    return " · ".join(part for part in shown if part)
 
 
 def _incomplete(runs: Sequence[int]) -> str:
