@@ -50,12 +50,8 @@ def test_action_yml_declares_the_inputs_of_the_contract() -> None:
 
 def test_the_readme_names_inputs_and_outputs_of_the_contract() -> None:
     assert {row[0].strip("`") for row in rows(section("Inputs"), 3)} <= set(INPUTS)
-    named = {
-        name
-        for line in section("Outputs").splitlines()
-        for name in re.findall(r"`([a-z-]+)`", line.split("|")[1])
-        if line.startswith("| `")
-    }
+    lines = [line for line in section("Outputs").splitlines() if line.startswith("| `")]
+    named = {name for line in lines for name in re.findall(r"`([a-z-]+)`", line.split("|")[1])}
     assert named
     assert named <= set(OUTPUTS)
 
