@@ -25,6 +25,8 @@ def main(folder: Path) -> None:
     scenarios = load_scenarios()
     pages = {
         "green": scenarios.green(),
+        "gated": scenarios.gated(),
+        "nothing": scenarios.nothing_selected(),
         "recovered": scenarios.recovered(),
         "failed": scenarios.failed(),
         "cancelled": scenarios.cancelled(),
