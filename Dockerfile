@@ -14,7 +14,7 @@ RUN python3 -m venv --without-pip /opt/dbt-cloud-run/venv \
     && /opt/dbt-cloud-run/venv/bin/python -Im compileall -q --invalidation-mode unchecked-hash "$site"
 
 FROM dependencies AS package
-COPY entrypoint.py post_entrypoint.py /opt/dbt-cloud-run/app/
+COPY entrypoint.py post_entrypoint.py command_entrypoint.py /opt/dbt-cloud-run/app/
 COPY src/dbt_cloud_run /opt/dbt-cloud-run/app/dbt_cloud_run
 COPY tools/bytecode.py /tmp/bytecode.py
 # Each folder of /layers becomes a layer. One time for all files: what has not changed is the same layer in every
@@ -27,6 +27,8 @@ RUN chmod 0755 /opt/dbt-cloud-run/app/*.py \
     && cp -a --parents /opt/dbt-cloud-run/venv /layers/dependencies \
     && xargs cp -a --parents -t /layers/library < /tmp/bytecode \
     && cp -a --parents /opt/dbt-cloud-run/app /layers/action \
+    && mkdir -p /layers/action/usr/local/bin \
+    && ln -s /opt/dbt-cloud-run/app/command_entrypoint.py /layers/action/usr/local/bin/dbt-cloud-run \
     && find /layers -exec touch --no-create --no-dereference --date=1980-01-01T00:00Z {} +
 
 FROM ${BASE}
@@ -46,4 +48,6 @@ LABEL org.opencontainers.image.title="dbt-cloud-run" \
 # It runs as root, as GitHub demands of container actions: the files through which a step talks to the runner belong
 # to a user whose id the image cannot know. What the action writes into the workspace is given to the workspace's owner.
 # The runner sets the working directory and both entry points (see action.yml); this is the same for `docker run`.
+# `docker run IMAGE dbt-cloud-run …` is the command: the entry point becomes it, as the first process of the container.
+# A shell in the container finds it in PATH.
 ENTRYPOINT ["/opt/dbt-cloud-run/app/entrypoint.py"]

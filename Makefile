@@ -1,15 +1,15 @@
-# `make demo` and `make test` do all of their own set-up, in this folder alone.
+# `make demo` and `make test` do all of their own set-up, in this folder alone: .venv-demo and .venv.
 PY := .venv/bin/python
 # Most tests wait for processes and servers, so there may be more workers than cores; a file's tests stay together.
 TESTS := $(PY) -m pytest -q -n 4 --dist loadfile
-SOURCES := src tests benchmarks demo standins tools entrypoint.py post_entrypoint.py
+SOURCES := src tests benchmarks demo standins tools entrypoint.py post_entrypoint.py command_entrypoint.py
 FILES := git ls-files -z --cached --others --exclude-standard --
 WORKFLOWS := .github/workflows/*.yml
 SCRIPTS := .ci/run tools/setup tools/lock tools/e2e/run tools/e2e/engine tools/e2e/contents tools/preview/run
 
 MUTANTS ?=
 
-.PHONY: help setup demo test test-slow test-all mutants check format e2e bench preview lock clients clean
+.PHONY: help setup demo demo-account test test-slow test-all mutants check format e2e bench preview lock clients clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -17,8 +17,13 @@ help: ## what can be made
 setup: ## the virtual environment .venv
 	@tools/setup
 
-demo: setup ## a job of the emulator (or of a real account) is triggered, fails, is retried and published
-	@$(PY) -m demo
+demo: ## a job of the emulator is triggered, fails, is retried and published; touches no account
+	@tools/setup .venv-demo requirements/demo.txt
+	@.venv-demo/bin/python -m demo
+
+demo-account: ## the same with a job of your account, which it names before it starts it (DBT_CLOUD_API_TOKEN, …)
+	@tools/setup .venv-demo requirements/demo.txt
+	@.venv-demo/bin/python -m demo --account
 
 test: setup ## the tests that take less than five minutes
 	$(TESTS) -m "not slow and not container"
@@ -35,7 +40,7 @@ mutants: setup ## change what decides, and see whether tests notice: three hours
 check: setup ## linters, types, workflow schemas, spelling; licences and known vulnerabilities of the image's packages
 	$(PY) -m ruff check $(SOURCES)
 	$(PY) -m ruff format --check $(SOURCES)
-	$(PY) -m mypy src demo standins tools benchmarks entrypoint.py post_entrypoint.py --exclude '^benchmarks/clients/'
+	$(PY) -m mypy src demo standins tools benchmarks entrypoint.py post_entrypoint.py command_entrypoint.py --exclude '^benchmarks/clients/'
 	.venv/bin/hadolint Dockerfile
 	.venv/bin/zizmor --offline --quiet --no-progress .github action.yml
 	$(PY) -m check_jsonschema -q --builtin-schema vendor.github-actions action.yml

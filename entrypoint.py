@@ -22,6 +22,13 @@ for _signum in _SIGNALS:
     signal.signal(_signum, _stop)
 signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
+if sys.argv[1:2] == ["dbt-cloud-run"]:
+    # `docker run IMAGE dbt-cloud-run …`: the command, in this very process, so that no signal is lost on the way.
+    from dbt_cloud_run.__main__ import main as command
+
+    del sys.argv[1]
+    command()
+
 # Hundreds of thousands of small values are made and kept: looking through the old ones again finds nothing.
 gc.set_threshold(500_000, 50, 1_000)
 # Pydantic would look through every package for plugins.

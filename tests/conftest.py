@@ -17,9 +17,11 @@ _BEGAN = time.time()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the fault matrix, which a worker process has played and written down, if it was played in this run."""
+    """Print the fault matrices, which worker processes have played and written down, if they were in this run."""
     cache = getattr(config, "cache", None)
-    table = cache.mkdir("fault-matrix") / "table.txt" if cache is not None else None
-    if table is not None and table.is_file() and table.stat().st_mtime >= _BEGAN:
-        terminalreporter.section("faults: each request of the loop, each fault")
+    tables = sorted(cache.mkdir("fault-matrix").glob("*.txt")) if cache is not None else []
+    played = [table for table in tables if table.stat().st_mtime >= _BEGAN]
+    if played:
+        terminalreporter.section("faults: each request of the loop, each fault; and what is wrong with run_steps")
+    for table in played:
         terminalreporter.write_line(table.read_text(encoding="utf-8"))

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
+
+# dbt Cloud cancels a run whose set-up failed; the wording is of public reports, and documented nowhere.
+_SET_UP_FAILED = re.compile(
+    r"\bfailed to (?:generate|create|set ?up|load) (?:\w+ ){0,3}profiles?\b|\bfailed to clone\b"
+    r"|\b(?:incorrect|invalid) credentials\b",
+    re.IGNORECASE,
+)
 
 
 class CancelledBy(StrEnum):
@@ -15,6 +23,7 @@ class CancelledBy(StrEnum):
     CAPACITY = "by dbt Cloud, for want of capacity"
     HEARTBEAT = "by dbt Cloud, which had lost contact with it"
     TIME_LIMIT = "by dbt Cloud at its own time limit"
+    SET_UP = "by dbt Cloud, because its set-up failed"
     UNKNOWN = "in dbt Cloud, which does not say by whom"
 
 
@@ -31,3 +40,8 @@ class Cancellation:
     def is_by_another(self) -> bool:
         """Whether an actor cancelled it who did not start it."""
         return self.by is CancelledBy.ACTOR
+
+
+def says_set_up_failed(text: str) -> bool:
+    """Whether dbt Cloud's words, in a status message or a log, name a set-up that failed."""
+    return _SET_UP_FAILED.search(text) is not None

@@ -14,8 +14,8 @@ from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.models import Job
 from dbt_cloud_run.cloud.retrying import READ_BUDGET, Reader
 from dbt_cloud_run.collect.collect import Keeping
+from dbt_cloud_run.console import BaseConsole
 from dbt_cloud_run.errors import ActionError, Interrupted
-from dbt_cloud_run.github.console import Console
 from dbt_cloud_run.loop import Means, attempts_of
 from dbt_cloud_run.model import Ending, FailureKind, Interruption, Outcome, StepError
 from dbt_cloud_run.process import report_fault
@@ -34,7 +34,7 @@ MakeClient = Callable[..., CloudClient]
 
 
 async def run_dry(
-    settings: Settings, console: Console, clock: SystemClock, scratch: Path, make_client: MakeClient = CloudClient
+    settings: Settings, console: BaseConsole, clock: SystemClock, scratch: Path, make_client: MakeClient = CloudClient
 ) -> int:
     """Say what the step would do; returns the exit status: 1 where that cannot be found out."""
     console.annotates = False
@@ -62,7 +62,7 @@ async def run_dry(
 
 
 async def _report(
-    settings: Settings, console: Console, clock: SystemClock, scratch: Path, make_client: MakeClient
+    settings: Settings, console: BaseConsole, clock: SystemClock, scratch: Path, make_client: MakeClient
 ) -> Report:
     assert settings.api_token is not None  # noqa: S101 - `main` has checked it
     reader = Reader(clock)

@@ -32,9 +32,8 @@ from dbt_cloud_run.model import (
     LimitReached,
     RetryPlan,
     TriggerOverrides,
-    Unknown,
-    UnknownKind,
 )
+from dbt_cloud_run.retry.alignment import has_started
 from dbt_cloud_run.retry.plan import commands_from_failure, plan_retry
 from dbt_cloud_run.settings.settings import Settings
 from dbt_cloud_run.start.chain import is_partial_after
@@ -42,9 +41,11 @@ from dbt_cloud_run.start.decide import Decision
 from dbt_cloud_run.start.native import native_refusal
 from dbt_cloud_run.start.once import NativeRetry, NewRun, start_once
 from dbt_cloud_run.story import Story
+from dbt_cloud_run.unknown import Unknown, UnknownKind
 from dbt_cloud_run.waiting.cancel import cancel_with_fate
+from dbt_cloud_run.waiting.listed import late_steps
 from dbt_cloud_run.waiting.polling import PollSchedule
-from dbt_cloud_run.waiting.steps import late_steps, read_whole
+from dbt_cloud_run.waiting.steps import read_whole
 from dbt_cloud_run.waiting.wait import Limits, looks
 
 _logger = logging.getLogger(__name__)
@@ -91,7 +92,8 @@ async def attempts_of(story: Story, decision: Decision, means: Means) -> AsyncGe
 def _attached(story: Story, run: Run, *, is_of_earlier_attempt: bool) -> Story:
     """The story with a run as its current one that exists already."""
     is_partial = is_partial_after(run, bool(story.attempts) and story.attempts[-1].is_partial)
-    return replace(story, current=run, is_of_earlier_attempt=is_of_earlier_attempt, is_partial=is_partial)
+    story = replace(story, current=run, had_ended=run.state.is_terminal)
+    return replace(story, is_of_earlier_attempt=is_of_earlier_attempt, is_partial=is_partial)
 
 
 # -- waiting
@@ -141,14 +143,15 @@ async def _read(story: Story, means: Means, *, is_whole: bool = False) -> Story:
     assert story.current is not None  # noqa: S101 - the caller reads only a run
     run, unread = story.current, None
     if not is_whole or story.limit is not None or late_steps(run) is not None:
-        run, unread = await read_whole(run, means.client, means.reader)
+        run, unread = await read_whole(run, means.client, means.reader, is_whole=is_whole)
     ending = _ending(run, story.limit)
-    collected = await _collected(run, story, ending, means)
+    collected = await _collected(run, story, ending, means, unread)
     if collected.attempt.is_unread and _may_be_retried(story, ending, means):
-        collected = await _collected_again(run, story, ending, means) or collected
+        collected = await _collected_again(run, story, ending, means, unread) or collected
     attempt = replace(
         collected.attempt,
         from_earlier_workflow_run=story.is_of_earlier_attempt,
+        had_ended=story.had_ended,
         is_partial=story.is_partial,
         asked=_asked(collected.attempt, run, story),
     )
@@ -161,6 +164,7 @@ async def _read(story: Story, means: Means, *, is_whole: bool = False) -> Story:
         attempts=(*story.attempts, attempt),
         current=None,
         is_of_earlier_attempt=False,
+        had_ended=False,
         manifests=_manifests(story, collected),
         files={**story.files, **collected.files},
     )
@@ -179,10 +183,12 @@ def _ending(run: Run, limit: LimitReached | None) -> Ending:
     return Ending.TIMED_OUT if limit is not None and ending is Ending.CANCELLED else ending
 
 
-async def _collected(run: Run, story: Story, ending: Ending, means: Means) -> Collected:
+async def _collected(run: Run, story: Story, ending: Ending, means: Means, unread: str | None) -> Collected:
     number = len(story.attempts) + 1
     try:
-        return await collect(run, number, ending, client=means.client, reader=means.reader, keeping=means.keeping)
+        return await collect(
+            run, number, ending, client=means.client, reader=means.reader, keeping=means.keeping, unread=unread
+        )
     except Interrupted:
         raise
     except Exception as error:
@@ -197,14 +203,16 @@ def _may_be_retried(story: Story, ending: Ending, means: Means) -> bool:
     return has_failed and story.retries < means.settings.targeted_retries
 
 
-async def _collected_again(run: Run, story: Story, ending: Ending, means: Means) -> Collected | None:
+async def _collected_again(
+    run: Run, story: Story, ending: Ending, means: Means, unread: str | None
+) -> Collected | None:
     """A second look before a retry is planned: without its results, all of the run would have to be repeated."""
     pause = means.reader.rate_limit.pause()
     if _is_time_over(means, pause):
         return None
     _logger.info("What run %s left is read once more%s.", run.id, f" in {pause:.0f} s" if pause else "")
     await means.reader.clock.sleep(pause)
-    return await _collected(run, story, ending, means)
+    return await _collected(run, story, ending, means, unread)
 
 
 def _asked(attempt: Attempt, run: Run, story: Story) -> tuple[str, ...]:
@@ -300,7 +308,7 @@ def _lacked_capacity(attempt: Attempt) -> bool:
     """Whether dbt Cloud says that it cancelled the run for want of capacity, before any step began."""
     cancellation = attempt.cancellation
     is_cancelled = cancellation is not None and cancellation.by is CancelledBy.CAPACITY
-    return is_cancelled and attempt.started_at is None and not attempt.steps
+    return is_cancelled and attempt.started_at is None and not any(has_started(step) for step in attempt.steps)
 
 
 async def _plan_after_lack_of_capacity(story: Story, means: Means) -> tuple[Story, RetryPlan]:

@@ -8,17 +8,18 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 
 from dbt_cloud_run.clock import SystemClock
+from dbt_cloud_run.console import BaseConsole
 from dbt_cloud_run.errors import ConfigError, InvalidInputsError
-from dbt_cloud_run.github.console import Console
 from dbt_cloud_run.github.runner_files import require_runner_files
 from dbt_cloud_run.model import Ending, FailureKind, Outcome, StepError
 from dbt_cloud_run.process import handle_signals, own_workspace, run_process
-from dbt_cloud_run.settings.settings import WHY_MISSING, Settings
+from dbt_cloud_run.settings.settings import Settings
+from dbt_cloud_run.settings.words import IN_WORKFLOW, Words
 from dbt_cloud_run.step import EXIT_FAILURE, run_step
 
 _logger = logging.getLogger(__name__)
@@ -30,16 +31,30 @@ def main(environ: Mapping[str, str]) -> int:
     return run_process(environ, partial(_run, environ), status_of_fault=EXIT_FAILURE)
 
 
-def _run(environ: Mapping[str, str], console: Console) -> int:
+def _run(environ: Mapping[str, str], console: BaseConsole) -> int:
     try:
         settings = Settings.from_environ(environ)
     except InvalidInputsError as error:
-        return _refuse(console, error, environ)
+        return refuse(console, error, environ)
+    return run(settings, environ, console, IN_WORKFLOW)
+
+
+def run(
+    settings: Settings,
+    environ: Mapping[str, str],
+    console: BaseConsole,
+    words: Words,
+    clean_up: Callable[[], Awaitable[None]] | None = None,
+) -> int:
+    """Run the step with these settings; returns the exit status.
+
+    `clean_up` follows it, also after a signal, where no post step does.
+    """
     console.annotates = not settings.dry_run
     for warning in settings.warnings:
         _logger.warning("%s", warning)
     if settings.api_token is None:
-        return _skip(console, settings)
+        return _skip(console, settings, words)
     try:
         require_runner_files(environ)
     except ConfigError as error:
@@ -48,12 +63,12 @@ def _run(environ: Mapping[str, str], console: Console) -> int:
         return EXIT_FAILURE
     if not settings.dry_run:
         own_workspace(settings, environ)
-    return asyncio.run(_run_step(settings, console))
+    return asyncio.run(_run_step(settings, console, clean_up))
 
 
-async def _run_step(settings: Settings, console: Console) -> int:
+async def _run_step(settings: Settings, console: BaseConsole, clean_up: Callable[[], Awaitable[None]] | None) -> int:
     clock = SystemClock()
-    handle_signals(clock)
+    handle_signals(clock, console)
     try:
         folder = _temporary_folder(settings)
     except OSError as error:
@@ -62,6 +77,8 @@ async def _run_step(settings: Settings, console: Console) -> int:
         return _end_early(console, StepError(kind=FailureKind.CONFIG, message=message), with_summary=settings.summary)
     with folder as scratch:
         status = await run_step(settings, console, clock, Path(scratch))
+    if clean_up is not None:
+        await clean_up()
     if status > EXIT_FAILURE:
         # After a signal, no thread that is still decoding, zipping or sending is waited for.
         sys.stdout.flush()
@@ -78,26 +95,27 @@ def _temporary_folder(settings: Settings) -> tempfile.TemporaryDirectory[str]:
         return tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True)
 
 
-def _refuse(console: Console, error: InvalidInputsError, environ: Mapping[str, str]) -> int:
+def refuse(console: BaseConsole, error: InvalidInputsError, environ: Mapping[str, str]) -> int:
+    """Say what is wrong with the inputs, in the log and in the outputs; returns the exit status."""
     _logger.error("%s", error, extra={"title": "dbt Cloud: inputs"})
     with_summary = environ.get("INPUT_SUMMARY", "").strip().lower() != "false"
     return _end_early(console, StepError(kind=error.kind, message=error.message), with_summary=with_summary)
 
 
-def _skip(console: Console, settings: Settings) -> int:
-    why = f"api-token {WHY_MISSING}"
+def _skip(console: BaseConsole, settings: Settings, words: Words) -> int:
+    why = f"api-token {words.missing['api-token']}"
     console.notice(f"Skipped: {why}", title="dbt Cloud: skipped")
     _publish_early(console, Outcome(ending=Ending.SKIPPED, notes=(why,)), with_summary=settings.summary)
     return 0
 
 
-def _end_early(console: Console, error: StepError, *, with_summary: bool) -> int:
+def _end_early(console: BaseConsole, error: StepError, *, with_summary: bool) -> int:
     outcome = Outcome(ending=Ending.ERROR, failure_kind=error.kind, error=error)
     _publish_early(console, outcome, with_summary=with_summary)
     return EXIT_FAILURE
 
 
-def _publish_early(console: Console, outcome: Outcome, *, with_summary: bool) -> None:
+def _publish_early(console: BaseConsole, outcome: Outcome, *, with_summary: bool) -> None:
     """Every output of a step that sent no request to dbt Cloud, and the reason in the job summary."""
     # The report is imported only where there is one to write before the step.
     from dbt_cloud_run.report.outputs import build_outputs

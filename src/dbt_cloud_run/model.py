@@ -1,4 +1,6 @@
-"""The values that travel between the rooms: runs as attempts, steps, node results, the plan of a retry, the outcome.
+"""The values that travel between the rooms: runs as attempts, steps, node results, the outcome.
+
+The plan of a retry has a module of its own, and its names are found here, too.
 
 All are immutable. Times are timezone-aware UTC, durations are seconds.
 """
@@ -17,6 +19,13 @@ from dbt_cloud_run.endings import Ending as Ending
 from dbt_cloud_run.endings import FailureKind as FailureKind
 from dbt_cloud_run.gates import GateFindings
 from dbt_cloud_run.invariants import Contradiction
+from dbt_cloud_run.planned import PlannedNode as PlannedNode
+from dbt_cloud_run.planned import PlannedStep as PlannedStep
+from dbt_cloud_run.planned import Retryability as Retryability
+from dbt_cloud_run.planned import RetryPlan as RetryPlan
+from dbt_cloud_run.planned import StepAction as StepAction
+from dbt_cloud_run.planned import Window as Window
+from dbt_cloud_run.unknown import Unknown, UnknownKind
 
 
 class RunState(StrEnum):
@@ -91,6 +100,7 @@ class Interruption:
 
     signum: int
     fate: Fate | None = None
+    continued_by: str = "the post step"  # who looks after the run when the step has ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,23 +110,6 @@ class StepError:
     kind: FailureKind
     message: str
     advice: str = ""
-
-
-class UnknownKind(StrEnum):
-    """What could not be read of a run that has ended."""
-
-    STEPS = "its steps"
-    RESULTS = "the results of a step"
-    FRESHNESS = "the freshness of its sources"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unknown:
-    """One thing that is not known of an attempt; never taken for nothing, and never for a success."""
-
-    kind: UnknownKind
-    why: str
-    step: int | None = None  # the step's index, with `RESULTS` and `FRESHNESS`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,16 +130,6 @@ class TriggerOverrides:
     gitlab_merge_request_id: int | None = None
     non_native_pull_request_id: int | None = None
 
-    @property
-    def pull_request_ids(self) -> tuple[int | None, ...]:
-        """The number of the pull request, by forge: GitHub, Azure DevOps, GitLab, any other."""
-        return (
-            self.github_pull_request_id,
-            self.azure_pull_request_id,
-            self.gitlab_merge_request_id,
-            self.non_native_pull_request_id,
-        )
-
     def body(self) -> dict[str, Any]:
         """The overrides as fields of the trigger's JSON body, only those that are given."""
         given = {name: getattr(self, name) for name in self.__slots__}
@@ -155,14 +138,6 @@ class TriggerOverrides:
             for name, value in given.items()
             if value is not None and value != ()
         }
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Window:
-    """A span of event time of a microbatch model, from `start` up to and without `end`; both aware and in UTC."""
-
-    start: datetime
-    end: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +157,7 @@ class NodeResult:
     row: int = 0  # position in the file's `results`, by which the file's own row is found again
     batches_done: tuple[Window, ...] = ()  # of a microbatch model
     batches_failed: tuple[Window, ...] = ()
+    are_batches_unread: bool = False  # some failed, and which is not known of all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,6 +225,8 @@ class Attempt:
     status_message: str | None = None
     job_name: str | None = None
     project_id: int | None = None
+    project_name: str | None = None
+    environment_id: int | None = None
     environment_name: str | None = None
     git_sha: str | None = None
     git_branch: str | None = None
@@ -264,6 +242,7 @@ class Attempt:
     queued_seconds: float | None = None
     retried_natively: bool = False
     from_earlier_workflow_run: bool = False
+    had_ended: bool = False  # before this step looked at it for the first time
     is_partial: bool = False  # a retry that was not asked for everything that had failed before it
     plan: RetryPlan | None = None  # the plan made from this attempt, if it was followed by a decision about a retry
     warnings: tuple[str, ...] = ()  # artifacts that are missing, late or not trusted
@@ -271,64 +250,11 @@ class Attempt:
     is_unread: bool = False  # some artifact could not be read for a reason that may pass
     cancellation: Cancellation | None = None  # of a run that dbt Cloud calls cancelled
 
-
-class StepAction(StrEnum):
-    """What a retry does with a step of the attempt before."""
-
-    SKIP = "skip"
-    WHOLE = "rerun whole"
-    NODES = "rerun these nodes"
-    DROP = "left out"  # it would have to run, but a failure before it is not retried, or it must not be repeated
-
-
-class Retryability(StrEnum):
-    """The judgement about one failure."""
-
-    DETERMINISTIC = "deterministic"
-    TRANSIENT = "transient"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedNode:
-    """A node that did not succeed, and what the plan does with it."""
-
-    unique_id: str
-    status: str
-    reason: str  # for people: `failed: connection reset (transient)`, `skipped because of model.shop.orders`
-    retryability: Retryability = Retryability.UNKNOWN
-    seconds_before: float = 0.0
-    windows: tuple[Window, ...] = ()  # of a microbatch model: only these are run again; empty: all of the node
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedStep:
-    """One step of a `RetryPlan`, in the order of the attempt's steps."""
-
-    index: int | None  # of the attempt's step; None where the step never started and was not listed
-    command: str  # as it was
-    action: StepAction
-    reason: str
-    new_command: str | None = None  # what is sent: the old command for `WHOLE`, the rewritten one for `NODES`
-    more_commands: tuple[str, ...] = ()  # sent after it, where one command would be too long
-    nodes: tuple[PlannedNode, ...] = ()  # what is rerun
-    left_out: tuple[PlannedNode, ...] = ()  # what did not succeed and is not rerun
-    runs_again: int = 0  # nodes of the attempt before that run again: all of a whole step, as far as they are known
-    saved_nodes: int = 0  # nodes that succeeded in the attempt before and are not run again
-    saved_seconds: float = 0.0  # their execution time in the attempt before
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPlan:
-    """What the next attempt does. Nothing is sent when `commands` is empty; `stop_reason` then says why."""
-
-    steps: tuple[PlannedStep, ...] = ()
-    commands: tuple[str, ...] = ()  # the `steps_override` of the next run, in order
-    is_whole: bool = False  # every asked command runs again as it was
-    is_partial: bool = False  # some failure is not retried: the verdict stays a failure
-    stop_reason: str | None = None
-    strategy: str = "nodes"  # `nodes` or `native`, as it was carried out
-    notes: tuple[str, ...] = ()  # for people, such as why `native` was refused
+    @property
+    def hides_failure(self) -> bool:
+        """Whether its steps could not be read, and what could be read of them shows no failure."""
+        is_unread = any(one.kind is UnknownKind.STEPS for one in self.unknown)
+        return is_unread and not any(step.command and step.state is RunState.ERROR for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

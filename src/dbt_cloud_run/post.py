@@ -18,8 +18,8 @@ from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.errors import CloudError
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import NEW_RUN_GRACE, Reader
+from dbt_cloud_run.console import BaseConsole
 from dbt_cloud_run.errors import ActionError, Interrupted, InvalidInputsError
-from dbt_cloud_run.github.console import Console
 from dbt_cloud_run.process import handle_signals, own_workspace, run_process
 from dbt_cloud_run.settings.inputs import missing_inputs
 from dbt_cloud_run.settings.settings import Settings
@@ -33,6 +33,8 @@ _logger = logging.getLogger(__name__)
 LOOK_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Seconds between the looks for the run of a request that was not answered: a minute for it to appear."""
 
+TOKEN_VARIABLES = ("INPUT_API-TOKEN", "INPUT_API_TOKEN", "DBT_CLOUD_API_TOKEN")
+NEEDED_INPUTS = (*TOKEN_VARIABLES, "INPUT_ACCOUNT-ID", "INPUT_ACCOUNT_ID", "INPUT_HOST")
 BUDGET = 60.0
 COMMENT_BUDGET = 30.0
 LAST_WORD = 2.0
@@ -44,9 +46,9 @@ def main(environ: Mapping[str, str]) -> int:
     return run_process(environ, partial(_run, environ), status_of_fault=0)
 
 
-def _run(environ: Mapping[str, str], console: Console) -> int:
+def _run(environ: Mapping[str, str], console: BaseConsole) -> int:
     saved = SavedState.from_environ(environ)
-    is_over = bool(saved.ended) or (saved.run_id is None and saved.request is None)
+    is_over = saved.is_over
     # A step that was not published has left its comment as it was.
     may_be_stale = bool(saved.target) and not saved.is_published
     if is_over and saved.is_published:
@@ -58,7 +60,7 @@ def _run(environ: Mapping[str, str], console: Console) -> int:
         own_workspace(settings, environ)
     if settings is None or settings.api_token is None:
         if not is_over and saved.may_cancel:
-            _warn_of_missing_token(saved)
+            _warn_of_what_is_missing(saved, environ)
         return 0
     if saved.target != f"{settings.base_url} {settings.account_id}":
         return 0
@@ -69,32 +71,51 @@ def _run(environ: Mapping[str, str], console: Console) -> int:
     return 0
 
 
-def _settings(environ: Mapping[str, str], saved: SavedState) -> Settings | None:
-    """The inputs. Those of a nested composite action can be empty here: then the state says what they were."""
-    missing = missing_inputs(saved.inputs, environ)
+async def clean_up(settings: Settings, console: BaseConsole, saved: SavedState) -> None:
+    """Do in the process of the step itself what the post step would do: leave no run behind that nothing waits for."""
+    if saved.is_over:
+        return
     try:
-        return Settings.from_environ(ChainMap(missing, cast("MutableMapping[str, str]", environ)))
-    except InvalidInputsError as error:
-        _logger.debug("The inputs of the post step are not valid: %s", error)
-        return None
+        await _clean_up(settings, console, saved, is_over=False, may_be_stale=False)
+    except Interrupted:
+        _logger.warning("Another signal came before it was known that the run has ended: look for it in dbt Cloud.")
 
 
-def _warn_of_missing_token(saved: SavedState) -> None:
+def _settings(environ: Mapping[str, str], saved: SavedState) -> Settings | None:
+    """The inputs. Those of a nested composite action can be empty here: then the state says what they were.
+
+    An input can also have become invalid, such as a folder in whose place a later step has put a link. So where they
+    are not valid, only those count that say where the run is and who may cancel it.
+    """
+    missing = missing_inputs(saved.inputs, environ)
+    needed = {name: text for name, text in environ.items() if not name.startswith("INPUT_") or name in NEEDED_INPUTS}
+    for given in (cast("MutableMapping[str, str]", environ), needed | {"INPUT_JOB-ID": saved.inputs.get("job-id", "")}):
+        try:
+            return Settings.from_environ(ChainMap(missing, given))
+        except InvalidInputsError as error:
+            _logger.debug("The inputs of the post step are not valid: %s", error)
+    return None
+
+
+def _warn_of_what_is_missing(saved: SavedState, environ: Mapping[str, str]) -> None:
+    is_token_there = any(environ.get(name, "").strip() for name in TOKEN_VARIABLES)
+    missing = "account-id, host or api-token is not valid" if is_token_there else "api-token is missing"
     run = f"run {saved.run_id}" if saved.run_id is not None else "a run that was about to be started"
     where = f": {saved.address}" if saved.address else "."
     _logger.warning(
-        "Whether %s is still active in dbt Cloud is not known, because api-token is missing in the post step. Look for "
-        "it there, and cancel it if nothing waits for it%s",
+        "Whether %s is still active in dbt Cloud is not known, because %s in the post step. Look for it there, and "
+        "cancel it if nothing waits for it%s",
         run,
+        missing,
         where,
     )
 
 
 async def _clean_up(
-    settings: Settings, console: Console, saved: SavedState, *, is_over: bool, may_be_stale: bool
+    settings: Settings, console: BaseConsole, saved: SavedState, *, is_over: bool, may_be_stale: bool
 ) -> None:
     clock = SystemClock()
-    handle_signals(clock)
+    handle_signals(clock, console)
     if not is_over and saved.may_cancel and settings.cancel_run and settings.wait:
         await _leave_no_run(settings, clock, saved)
     if may_be_stale and settings.pr_comment != "false":
@@ -172,7 +193,7 @@ async def _appeared(client: CloudClient, reader: Reader, request: StartRequest) 
     return None
 
 
-async def _upload(settings: Settings, console: Console, clock: SystemClock, files: SavedFiles) -> None:
+async def _upload(settings: Settings, console: BaseConsole, clock: SystemClock, files: SavedFiles) -> None:
     from dbt_cloud_run.github.artifacts.limits import POST_STEP_LIMITS
     from dbt_cloud_run.github.artifacts.upload import ArtifactUploadError
     from dbt_cloud_run.github.files import UnsafePathError, inside_workspace

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import signal
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 
 from dbt_cloud_run.clock import SystemClock
+from dbt_cloud_run.console import BaseConsole
 from dbt_cloud_run.github.console import Console
 from dbt_cloud_run.github.files import inside_workspace
 from dbt_cloud_run.github.leftovers import DEFAULT_FOLDER
@@ -30,15 +32,27 @@ SECRETS = (
     "INPUT_GITHUB-TOKEN",
     "INPUT_GITHUB_TOKEN",
     "ACTIONS_RUNTIME_TOKEN",
+    "PREFECT_API_KEY",
+    "PREFECT_API_AUTH_STRING",
+    "OPENLINEAGE_API_KEY",
 )
 
+_SECRET_KEYS = ("apikey", "token", "secret", "password", "authorization")
 
-def run_process(environ: Mapping[str, str], work: Callable[[Console], int], *, status_of_fault: int) -> int:
+
+def run_process(
+    environ: Mapping[str, str],
+    work: Callable[[BaseConsole], int],
+    *,
+    status_of_fault: int,
+    console: BaseConsole | None = None,
+) -> int:
     """Run `work` with the secrets masked and the log connected; returns its exit status.
 
     A fault of this program that reaches this point is one error in the log, with its traceback, and `status_of_fault`.
+    Without a `console` it is that of GitHub's runner.
     """
-    console = Console(environ=environ)
+    console = console or Console(environ=environ)
     mask_secrets(console, environ)
     with log_to(console), one_stream(console):
         try:
@@ -48,17 +62,43 @@ def run_process(environ: Mapping[str, str], work: Callable[[Console], int], *, s
             return status_of_fault
 
 
-def mask_secrets(console: Console, environ: Mapping[str, str]) -> None:
+def mask_secrets(console: BaseConsole, environ: Mapping[str, str]) -> None:
     """Mask the secrets at once, before anything else could print them."""
     for name in SECRETS:
         console.mask(environ.get(name, ""))
+    for secret in _lineage_secrets(environ):
+        console.mask(secret)
 
 
-def report_fault(console: Console, error: Exception) -> str:
+def _lineage_secrets(environ: Mapping[str, str]) -> Iterator[str]:
+    """The secrets in OpenLineage's own variables, whose names are the paths of its configuration.
+
+    Such as `OPENLINEAGE__TRANSPORT__AUTH__APIKEY`, or `OPENLINEAGE__TRANSPORT__AUTH` with an object as JSON.
+    """
+    for name, text in environ.items():
+        if not name.startswith("OPENLINEAGE__"):
+            continue
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        # A number is a secret as it was written.
+        yield from _secrets_of(name.rpartition("__")[2], text if isinstance(value, int | float) else value)
+
+
+def _secrets_of(key: str, value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        for inner, more in value.items():
+            yield from _secrets_of(str(inner), more)
+    elif isinstance(value, str) and key.lower().replace("_", "").endswith(_SECRET_KEYS):
+        yield value
+
+
+def report_fault(console: BaseConsole, error: Exception) -> str:
     """Write the traceback of a fault of this program to the log, folded; returns the sentence for the error."""
     with console.group("Traceback of an internal error"):
         console.relay("".join(traceback.format_exception(error)))
-    return f"Internal error in this action ({type(error).__name__}: {error})."
+    return f"Internal error in this program ({type(error).__name__}: {error})."
 
 
 def own_workspace(settings: Settings, environ: Mapping[str, str]) -> None:
@@ -85,8 +125,8 @@ def own_workspace(settings: Settings, environ: Mapping[str, str]) -> None:
     _logger.debug("Files are written as %s", "the owner of the workspace" if is_owner else "the user of the container")
 
 
-def handle_signals(clock: SystemClock) -> None:
-    """Let SIGINT and SIGTERM end every wait on `clock`; a second signal ends the process at once.
+def handle_signals(clock: SystemClock, console: BaseConsole) -> None:
+    """Let the signals of `console` end every wait on `clock`; a second signal ends the process at once.
 
     The event loop's own handlers would go with the loop, and a signal after it would be lost, or a traceback.
     """
@@ -94,8 +134,9 @@ def handle_signals(clock: SystemClock) -> None:
 
     def received(signum: int, _: FrameType | None) -> None:
         if clock.signum or loop.is_closed():
+            console.abandon()
             os._exit(128 + signum)
         loop.call_soon_threadsafe(clock.interrupt, signum)
 
-    for signum in (signal.SIGINT, signal.SIGTERM):
+    for signum in console.signals:
         signal.signal(signum, received)

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from dbt_cloud_run.clock import Clock
 from dbt_cloud_run.cloud.models import Run, RunStep
-from dbt_cloud_run.github.console import Console
+from dbt_cloud_run.console import BaseConsole
 from dbt_cloud_run.model import LONGEST_LOG, Attempt, RetryPlan, RunState, Step
+from dbt_cloud_run.unknown import step_words
 
 if TYPE_CHECKING:
     from dbt_cloud_run.report.progress import Progress
@@ -27,7 +28,7 @@ SIGN_OF_LIFE = 60.0  # seconds after which a running step has a line although no
 class RunLog:
     """Writes to the runner's log."""
 
-    console: Console
+    console: BaseConsole
     clock: Clock
     _state: RunState | None = None
     _steps: dict[int, RunState] = field(default_factory=dict)
@@ -66,6 +67,8 @@ class RunLog:
             self._blocked_by = blocked_by
             runs = ", ".join(str(other) for other in blocked_by[:5])
             self.console.info(f"{_since(elapsed)}  it waits for run {runs} of the same job")
+        if self.console.shows_live and not run.state.is_terminal:
+            self.console.live(f"run {run.id} is {run.state.value}", elapsed)
         for step in run.steps:
             self._seen_step(step, elapsed)
 
@@ -77,12 +80,15 @@ class RunLog:
         self._lengths[step.index] = max(len(step.log), self._lengths.get(step.index, 0))
         if step.state is RunState.RUNNING:
             progress = read_progress(step.log[-LOG_TAIL:])
+            taken = (self.clock.utcnow() - step.started_at).total_seconds() if step.started_at else elapsed
+            if self.console.shows_live:
+                self.console.live(progress_line(step.index, _name(step), None, progress), max(taken, 0.0))
+                return
             shown, shown_at = self._shown.get(step.index, (None, -SIGN_OF_LIFE))
             if progress == shown and elapsed - shown_at < SIGN_OF_LIFE:
                 return
             self._shown[step.index] = progress, elapsed
             self._open(step)
-            taken = (self.clock.utcnow() - step.started_at).total_seconds() if step.started_at else elapsed
             line = progress_line(step.index, _name(step), max(taken, 0.0), progress)
             self.console.info(f"{_since(elapsed)}  {line}")
         elif step.state is not before and step.state not in (RunState.QUEUED, RunState.STARTING):
@@ -102,7 +108,7 @@ class RunLog:
         for step in attempt.steps:
             if self._steps.get(step.index) is not step.state:
                 took = f" after {step.duration_seconds:.0f} s" if step.duration_seconds else ""
-                self.console.info(f"step {step.index} “{_name(step)}”: {step.state.value}{took}")
+                self.console.info(f"{step_words(step.index)} “{_name(step)}”: {step.state.value}{took}")
         said = f": {attempt.status_message}" if attempt.status_message and not attempt.steps else ""
         self.console.info(f"Attempt {attempt.number}: run {attempt.run_id} ended: {attempt.ending.value}{said}")
         if attempt.warnings:  # one annotation for all: there is room for ten
@@ -143,7 +149,8 @@ class RunLog:
                 self.console.info(line)
 
     def close(self) -> None:
-        """Leave no group open."""
+        """Leave no group open, and no line that changes."""
+        self.console.end_live()
         self._open_step = None
         self._group.close()
 

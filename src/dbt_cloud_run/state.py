@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dbt_cloud_run.cloud.models import Run
-from dbt_cloud_run.github.console import Console
+from dbt_cloud_run.console import BaseConsole
 from dbt_cloud_run.start.chain import tag_of
 from dbt_cloud_run.start.once import StartRequest, load_request, save_request
 
@@ -23,7 +23,7 @@ _RETRY_OF = "retry of "
 class State:
     """Writes the state. The runner keeps the last value of each name."""
 
-    console: Console
+    console: BaseConsole
 
     def target(self, base_url: str, account_id: int) -> None:
         """Which dbt Cloud account this is about; the post step sends requests to no other."""
@@ -92,9 +92,15 @@ class SavedState:
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> SavedState:
         """Read `STATE_*`."""
+        prefix = "STATE_"
+        return cls.of({name.removeprefix(prefix): text for name, text in environ.items() if name.startswith(prefix)})
+
+    @classmethod
+    def of(cls, values: Mapping[str, str]) -> SavedState:
+        """Read the values by their names."""
 
         def text(name: str) -> str:
-            return environ.get(f"STATE_{name}", "").strip()
+            return values.get(name, "").strip()
 
         return cls(
             target=text(TARGET),
@@ -108,6 +114,11 @@ class SavedState:
             files=_files(text(FILES)),
             is_published=text(PUBLISHED) == "true",
         )
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no run can have been left behind: the step ended by its own decision, or asked for none."""
+        return bool(self.ended) or (self.run_id is None and self.request is None)
 
     @property
     def inputs(self) -> dict[str, str]:

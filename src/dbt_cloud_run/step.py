@@ -20,8 +20,8 @@ from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.errors import CloudError, Unconfirmed
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import Reader
+from dbt_cloud_run.console import BaseConsole
 from dbt_cloud_run.errors import ActionError, Interrupted
-from dbt_cloud_run.github.console import ANNOTATION_LIMIT, Console
 from dbt_cloud_run.github.events import Nothing
 from dbt_cloud_run.github.log import TITLE
 from dbt_cloud_run.model import Ending, Fate, FateKind, Interruption, LeftAlone, Outcome, RunState, StepError
@@ -60,7 +60,7 @@ class Step:
     """
 
     settings: Settings
-    console: Console
+    console: BaseConsole
     clock: SystemClock
     scratch: Path
     story: Story
@@ -90,7 +90,7 @@ class Step:
 
 async def run_step(
     settings: Settings,
-    console: Console,
+    console: BaseConsole,
     clock: SystemClock,
     scratch: Path,
     make_client: Callable[..., CloudClient] = CloudClient,
@@ -290,7 +290,16 @@ def _publication(step: Step, outcome: Outcome) -> Publication:
         folder=folder,
         files=story.files,
     )
-    return Publication(report, step.settings, step.console, step.clock, folder, dict(story.files))
+    return Publication(
+        report,
+        step.settings,
+        step.console,
+        step.clock,
+        folder,
+        dict(story.files),
+        manifests=story.manifests,
+        scratch=step.scratch,
+    )
 
 
 def _status(step: Step, publication: Publication) -> int:
@@ -300,7 +309,7 @@ def _status(step: Step, publication: Publication) -> int:
 
     outcome = publication.report.outcome
     # Failed nodes have errors of their own; what ended the step, and what contradicts a success, is said besides.
-    is_said = step.console.annotations_left("error") < ANNOTATION_LIMIT
+    is_said = step.console.has_annotated("error")
     is_special = step.error is not None or outcome.ending is Ending.TIMED_OUT or bool(outcome.contradictions)
     has_failed = outcome.ending not in _GREEN
     is_error = has_failed and (is_special or not is_said)
@@ -335,7 +344,7 @@ async def _interrupted(step: Step, client: CloudClient, work: asyncio.Task[int])
     with contextlib.suppress(asyncio.CancelledError, Exception):
         await work
     step.log.close()
-    interruption = Interruption(signum=step.clock.signum)
+    interruption = Interruption(signum=step.clock.signum, continued_by=step.console.continued_by)
     if step.publication is None:
         interruption = replace(interruption, fate=await _fate(step, client))
         outcome = step.outcome(interruption)

@@ -41,6 +41,9 @@ class Story:
     is_of_earlier_attempt: bool = False
     """Whether an earlier attempt of the workflow run started the current run."""
 
+    had_ended: bool = False
+    """Whether the current run had ended before this step looked at it for the first time."""
+
     request: StartRequest | None = None
     """The request for a run that is about to be sent, or was sent and is not answered yet."""
 

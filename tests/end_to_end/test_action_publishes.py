@@ -100,7 +100,9 @@ def test_what_ends_the_step_early_is_an_error_beside_those_of_ten_nodes(
 
 def test_what_an_earlier_step_left_is_neither_uploaded_nor_taken_for_ours(step: FinishedStep) -> None:
     files = {path.name for path in step.folder.iterdir() if path.is_file()}
-    assert files == {"assets.json", "manifest.json", "result.json", "run_results.json", "summary.md", "notes.txt"}
+    assert files == {
+        *("assets.json", "junit.xml", "manifest.json", "result.json", "run_results.json", "summary.md", "notes.txt")
+    }
     assert len(step.merged) == NODES + 1
     assert not {"sources.json", "catalog.json", "notes.txt"} & step.uploaded().keys()
     assert {name for name in step.uploaded() if "/" not in name} == files - {"notes.txt"}

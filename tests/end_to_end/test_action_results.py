@@ -72,8 +72,9 @@ def assert_consistent(step: FinishedStep) -> None:
     assert len(assets) == int(outputs["assets-count"])
     result = step.json("result.json")
     assert {
-        name: str(value) for name, value in result.items() if isinstance(value, str | int)
+        name: str(value) for name, value in result.items() if name in outputs and isinstance(value, str | int)
     }.items() <= outputs.items()
+    assert outputs.keys() <= result.keys()
     uploaded = step.uploaded()
     on_disk = {
         path.relative_to(step.folder).as_posix(): path.read_bytes() for path in step.folder.rglob("*") if path.is_file()
@@ -125,7 +126,7 @@ def test_its_files_artifact_and_outputs_agree(green: FinishedStep) -> None:
     assert_consistent(green)
     names = green.uploaded().keys()
     run_id = green.outputs["run-id"]
-    own = {"manifest.json", "run_results.json", "assets.json", "result.json", "summary.md"}
+    own = {"manifest.json", "run_results.json", "assets.json", "junit.xml", "result.json", "summary.md"}
     assert names == own | {f"runs/{run_id}/step-4/run_results.json"}
 
 

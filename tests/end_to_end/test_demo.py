@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 import sys
 import zipfile
@@ -17,8 +19,19 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_the_demo_shows_a_recovered_run(tmp_path: Path) -> None:
     folder = tmp_path / "made by the demo"
     command = [sys.executable, "-m", "demo", str(folder)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=280)  # noqa: S603
+    with socket.create_server(("127.0.0.1", 0)) as account:
+        # Whatever the environment says of an account, it is not touched.
+        account.setblocking(False)
+        host = f"http://127.0.0.1:{account.getsockname()[1]}"
+        names = {"API_TOKEN": "a-real-token", "ACCOUNT_ID": "5", "JOB_ID": "6", "HOST": host, "RUN_JOB_ID": "6"}
+        environment = os.environ | {f"DBT_CLOUD_{name}": text for name, text in names.items()}
+        done = subprocess.run(  # noqa: S603
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=280
+        )
+        with pytest.raises(BlockingIOError):
+            account.accept()
     print(done.stdout, done.stderr)
+    assert "a-real-token" not in "".join(path.read_text(errors="replace") for path in folder.rglob("*.json"))
     assert done.returncode == 0
     assert 'recovered-nodes   ["model.shop.orders"]' in done.stdout
     assert "(none)" not in done.stdout

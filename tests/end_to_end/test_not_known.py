@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -73,6 +74,25 @@ def without_logs(run: Mapping[str, Any]) -> dict[str, Any]:
     return {**run, "run_steps": [{**step, "logs": None} for step in run["run_steps"]]}
 
 
+def without_the_last(run: Mapping[str, Any]) -> dict[str, Any]:
+    return {**run, "run_steps": run["run_steps"][:-1]}
+
+
+def with_the_last_in_the_queue(run: Mapping[str, Any]) -> dict[str, Any]:
+    *others, last = run["run_steps"]
+    return {**run, "run_steps": [*others, {**last, "status": 1, "started_at": None, "finished_at": None}]}
+
+
+def with_the_last_of_no_status(run: Mapping[str, Any]) -> dict[str, Any]:
+    *others, last = run["run_steps"]
+    unknown = {"status": None, "started_at": None, "finished_at": None, "logs": ""}
+    return {**run, "run_steps": [*others, {**last, **unknown}]}
+
+
+def of_the_set_up_alone(run: Mapping[str, Any]) -> dict[str, Any]:
+    return {**run, "run_steps": run["run_steps"][:2]}
+
+
 def gateway_timeout(_: Mapping[str, Any]) -> tuple[int, bytes]:
     return 504, b""
 
@@ -108,12 +128,54 @@ def test_an_operation_is_never_sent_again_for_want_of_steps(odd: str, times: int
     assert asked(server) == [[ONLY_B]], step.log
 
 
+CUT_SHORT = {
+    "without the last": without_the_last,
+    "the last in the queue": with_the_last_in_the_queue,
+    "the last of no status": with_the_last_of_no_status,
+    "the set-up alone": of_the_set_up_alone,
+}
+
+
+def build_then_charged(status: int) -> Told:
+    charge = command(CHARGE, status=20, logs="charged, then: Connection timed out")
+    return told(status, build([row(A), row(B)], NODES), charge)
+
+
+@pytest.mark.parametrize("odd", CUT_SHORT)
+@pytest.mark.parametrize("cancelled", [False, True], ids=["failed", "lost its heartbeat"])
+def test_a_command_whose_step_is_not_listed_has_not_failed_to_start(odd: str, cancelled: bool, tmp_path: Path) -> None:
+    heartbeat = {"status": 30, "status_message": "The run was cancelled after 10 minutes of inactivity"}
+    first = {**build_then_charged(20), **(heartbeat if cancelled else {})}
+    step, server = play(tmp_path, [first, green()], CUT_SHORT[odd], FOREVER, ("dbt build", CHARGE))
+    assert asked(server) == [], step.log
+    assert (step.status, step.outputs["failure-kind"]) == (1, "cancelled" if cancelled else "api")
+    assert "No retry: its steps could not be read, so it is not known which command failed\n" in step.log
+    said = "its steps could not be read, so it is not known which command failed"
+    assert said in step.summary
+    assert cancelled or f"failed: {said}." in step.log
+
+
+@pytest.mark.parametrize("odd", CUT_SHORT)
+@pytest.mark.parametrize("times", [2, FOREVER], ids=["late", "for ever"])
+def test_what_the_last_step_left_counts_where_it_is_not_listed(odd: str, times: int, tmp_path: Path) -> None:
+    step, server = play(tmp_path, [charged_then_red(), green()], CUT_SHORT[odd], times, (CHARGE, "dbt build"))
+    assert asked(server) == [[ONLY_B]], step.log
+    assert step.outputs["recovered-nodes"] == json.dumps([B])
+
+
+@pytest.mark.parametrize("odd", CUT_SHORT)
+def test_a_green_run_has_the_nodes_of_a_step_that_is_not_listed(odd: str, tmp_path: Path) -> None:
+    step, _ = play(tmp_path, [green()], CUT_SHORT[odd], FOREVER)
+    assert (step.outputs["status"], step.outputs["nodes-total"], step.outputs["assets-count"]) == ("success", "2", "2")
+    assert "step 0" not in step.log + step.summary
+
+
 def test_where_the_results_do_not_say_whose_they_are_nothing_is_retried_and_the_reason_is_said(tmp_path: Path) -> None:
     steps = ("dbt build --select a", "dbt build --select b")
     step, server = play(tmp_path, [red(), green()], no_steps, FOREVER, steps)
     assert len(server.runs) == 1
     assert (step.status, step.outputs["status"]) == (1, "error")
-    reason = "it is not known what failed"
+    reason = "it is not known which command failed"
     assert reason in step.log
     assert reason in step.summary
     assert "succeeded: there is nothing to retry" not in step.log + step.summary
@@ -222,13 +284,27 @@ def test_who_cancelled_is_named_and_such_a_run_is_not_retried(
     assert words in step.summary
 
 
-def test_a_run_that_lacked_capacity_is_run_whole_once(tmp_path: Path) -> None:
-    lacking = cancelled(status_message=CAPACITY)
+NEVER_BEGAN = {"status": 1, "started_at": None, "finished_at": None}
+NOT_BEGUN = ({"name": "Clone git repository", **NEVER_BEGAN}, {**command("dbt build"), **NEVER_BEGAN})
+
+
+@pytest.mark.parametrize("steps", [(), NOT_BEGUN], ids=["no steps", "steps that never began"])
+def test_a_run_that_lacked_capacity_is_run_whole_once(steps: tuple[Told, ...], tmp_path: Path) -> None:
+    lacking = cancelled(status_message=CAPACITY, steps=steps)
     step, server = play(tmp_path / "1", [lacking, green()], dict, 0)
     assert (step.status, step.outputs["status"], asked(server)) == (0, "success", [["dbt build"]]), step.log
     step, server = play(tmp_path / "2", [lacking, lacking, green()], dict, 0)
     assert (step.status, step.outputs["status"], len(server.runs)) == (1, "cancelled", 2), step.log
     assert "for want of capacity" in step.summary
+    assert "Reading it again" not in step.log
+
+
+def test_a_set_up_that_failed_is_why_a_run_that_counts_as_cancelled_is_not_retried(tmp_path: Path) -> None:
+    message = "Failed to generate profile due to incorrect credentials"
+    step, server = play(tmp_path, [cancelled(status_message=message), green()], dict, 0)
+    assert (step.outputs["status"], step.outputs["failure-kind"], len(server.runs)) == ("cancelled", "setup", 1)
+    assert "No retry: the run was cancelled by dbt Cloud, because its set-up failed" in step.log
+    assert "does not say by whom" not in step.log + step.summary
 
 
 def test_a_run_that_lacked_capacity_and_has_a_newer_one_is_superseded(tmp_path: Path) -> None:

@@ -113,6 +113,21 @@ def test_the_comments_of_a_workflow_over_three_pushes(pull: PullRequest) -> None
     assert len(pull.comments.comments) == 2
 
 
+def test_two_steps_with_the_same_key_leave_the_red_of_the_one(pull: PullRequest) -> None:
+    """A reusable workflow that is called twice with the same inputs: only comment-key could tell its calls apart."""
+    pull.push(FIRST)
+    # The job fails every second time.
+    if pull.run(TESTS).outputs["status"] == "success":
+        pull.comments.comments.clear()
+        assert pull.run(TESTS).outputs["status"] == "error"
+    green = pull.run(TESTS)
+    assert green.outputs["status"] == "success"
+    (body,) = pull.bodies
+    assert "❌" in body
+    (warning,) = [text for text in green.warnings if "comment-key" in text]
+    assert "has reported a failure there" in warning
+
+
 def test_a_commit_that_is_not_the_heads_is_not_reported(pull: PullRequest) -> None:
     pull.push(FIRST)
     step = pull.run(MODELS, git_sha=THIRD)
@@ -121,6 +136,33 @@ def test_a_commit_that_is_not_the_heads_is_not_reported(pull: PullRequest) -> No
     (warning,) = [text for text in step.warnings if "No comment" in text]
     assert THIRD[:10] in warning
     assert FIRST[:10] in warning
+
+
+@pytest.mark.parametrize(("built", "why"), [(THIRD, "has built another commit"), (None, "does not say which commit")])
+def test_a_green_comment_is_marked_where_the_next_push_is_not_what_was_built(
+    built: str | None, why: str, pull: PullRequest
+) -> None:
+    pull.push(FIRST)
+    pull.run(NIGHTLY, git_sha=FIRST)
+    pull.push(SECOND)
+    pull.emulator.add_fault(method="GET", path=r"/runs/\d+/$", effect="patch", patch={"git_sha": built}, times=None)
+    step = pull.run(NIGHTLY, pull_request="off")
+    (body,) = pull.bodies
+    assert step.outputs["status"] == "success"
+    assert body.startswith("> ⚠️ **This report is of an earlier commit** (`a1a1a1a1a1`).")
+    assert f"There is no report of commit `{SECOND[:10]}`, since " in body
+    assert why in body
+
+
+def test_the_report_of_a_merge_commit_is_not_taken_for_one_of_an_earlier_push(pull: PullRequest) -> None:
+    pull.push(FIRST)
+    merge = dict(pull.variables(STEPS[MODELS])) | {"GITHUB_SHA": THIRD, "GITHUB_REF": "refs/pull/5/merge"}
+    inputs = {"job-id": str(MODELS), "git-sha": THIRD, "pr-comment": "true", "github-token": TOKEN}
+    pull.workflow.run(inputs, event=pull.event(), variables=merge)
+    pull.emulator.add_fault(method="POST", path=rf"/jobs/{MODELS}/run/$", status=403, times=1)
+    pull.workflow.run(inputs, event=pull.event(), variables=merge | {"GITHUB_RUN_ATTEMPT": "2"})
+    (body,) = pull.bodies
+    assert "earlier commit" not in body
 
 
 def test_the_merge_commit_of_the_event_is_reported_as_such(pull: PullRequest) -> None:

@@ -259,7 +259,15 @@ def test_what_dbt_reports_may_quote_the_token_and_we_do_not(tmp_path: Path) -> N
     written |= {str(path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     ours = {where: content for where, content in written.items() if not any(part in where for part in DBTS_OWN)}
     names = {Path(where).name for where in ours}
-    assert {"assets.json", "result.json", "summary.md", "run_results.json", "output", "step_summary"} <= names
+    assert {
+        "assets.json",
+        "junit.xml",
+        "result.json",
+        "summary.md",
+        "run_results.json",
+        "output",
+        "step_summary",
+    } <= names
     assert {where: found for where, content in ours.items() if (found := leaks(content, {"it": TOKEN}))} == {}
 
 

@@ -88,7 +88,9 @@ def test_a_link_in_the_checkout_leads_nowhere(where: str, emulator: RunningEmula
     assert "symbolic link" in step.log
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "run_results.json", "assets.json", "result.json", "summary.md"])
+@pytest.mark.parametrize(
+    "name", ["manifest.json", "run_results.json", "assets.json", "junit.xml", "result.json", "summary.md"]
+)
 def test_a_link_in_the_place_of_a_file_is_replaced(name: str, emulator: RunningEmulator, tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.write_text("kept")
@@ -105,7 +107,15 @@ def test_a_link_in_the_place_of_a_file_is_replaced(name: str, emulator: RunningE
 
 def test_a_folder_in_the_place_of_a_file_changes_no_verdict(emulator: RunningEmulator, tmp_path: Path) -> None:
     job = LoopJob(tmp_path / "job", inputs=inputs(emulator))
-    for name in ("manifest.json", "run_results.json", "assets.json", "result.json", "summary.md", "sources.json"):
+    for name in (
+        "manifest.json",
+        "run_results.json",
+        "assets.json",
+        "junit.xml",
+        "result.json",
+        "summary.md",
+        "sources.json",
+    ):
         (job.workspace / "dbt-cloud" / "11" / name / "inner").mkdir(parents=True)
     step = asyncio.run(job.play())
     assert (step.status, step.outputs["status"]) == (0, "success"), step.log

@@ -77,6 +77,43 @@ def test_each_step_has_its_own(service: CommentsService) -> None:
     assert bodies(service) == ["red again", "green", "other"]
 
 
+RED = replace(ABOUT, is_good=False, attempt=1)
+GREEN = replace(ABOUT, attempt=1)
+
+
+def test_a_green_never_covers_the_red_of_another_step_with_the_same_key(service: CommentsService) -> None:
+    """Such as a reusable workflow that is called twice with the same inputs."""
+    post(service, body="red of the one", about=RED)
+    kept = post(service, body="green of the other", about=GREEN)
+    assert kept is not None
+    assert kept.is_anothers
+    post(service, body="green of the other, with its artifact", about=GREEN)
+    assert bodies(service) == ["red of the one"]
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (RED, replace(GREEN, attempt=2)),  # a re-run of the failed job
+        (RED, replace(GREEN, workflow_run=101)),  # the next push
+        (GREEN, RED),
+        (RED, RED),
+        (GREEN, GREEN),
+        (replace(RED, attempt=0), GREEN),  # of a release that did not say which attempt
+    ],
+)
+def test_everything_else_is_written_over(first: Marker, then: Marker, service: CommentsService) -> None:
+    post(service, body="first", about=first)
+    post(service, body="then", about=then)
+    assert bodies(service) == ["then"]
+
+
+def test_a_comment_whose_account_is_gone_is_passed_over(service: CommentsService) -> None:
+    service.add(f"{ABOUT.line(KEY)}\nof a ghost", login="")
+    post(service, body="mine")
+    assert bodies(service) == ["of a ghost", "mine"]
+
+
 def test_it_is_not_created_unless_told(service: CommentsService) -> None:
     assert post(service, create=False) is None
     assert service.comments == []
@@ -148,6 +185,7 @@ def test_without_permission_the_error_says_what_to_do(
         (403, "Resource protected by organization SAML enforcement.", {}, "single sign-on"),
         (403, "The organization has an IP allow list enabled, and 192.0.2.1 is not permitted", {}, "allow list of"),
         (403, "Repository was archived so is read-only.", {}, "archived"),
+        (403, "You have been blocked by the owner of this repository.", {}, "blocked the account"),
         (401, "Bad credentials", {}, "renew"),
         (401, "Requires authentication", {}, "renew"),
         (403, "something else", {}, "job summary"),
@@ -271,7 +309,7 @@ def test_a_comment_of_the_first_release_is_marked_without_a_commit() -> None:
     body = stale_body(f"{former_marker('x')}\n✅ Succeeded", replace(NEXT, commit=""), "it failed early")
     assert body is not None
     assert body.splitlines()[1].endswith(
-        "an earlier commit**. There is no report of the newest commit, since it failed early."
+        "a commit, which may not be the newest**. There is no report of a later one, since it failed early."
     )
     assert body.endswith("✅ Succeeded")
 

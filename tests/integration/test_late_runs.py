@@ -115,13 +115,29 @@ def test_a_retry_that_is_refused_because_a_lost_one_took_effect_is_found_however
     in_scene(play)
 
 
-def test_a_retry_that_does_not_say_what_it_retries_is_no_reason_to_send_another() -> None:
+@pytest.mark.parametrize(
+    "trigger",
+    [{"cause": "Retry", "cause_category": "rerun"}, {"cause": "Retry", "cause_category": None}, {}, None],
+    ids=["a re-run", "no category", "no fields", "no trigger"],
+)
+def test_a_retry_that_does_not_say_what_it_retries_is_no_reason_to_send_another(trigger: object) -> None:
     async def play(scene: Scene) -> None:
         scene.server.fault("POST", RETRY_PATH, Fault("reset"))
-        scene.server.add_run(trigger={"cause": "Retry", "cause_category": "rerun"})
+        scene.server.add_run(trigger=trigger)
         with pytest.raises(Unconfirmed, match="does not say"):
             await scene.retry()
         assert scene.server.count("POST", RETRY_PATH) == 1
+
+    in_scene(play)
+
+
+def test_a_run_that_says_why_it_began_is_not_taken_for_a_retry() -> None:
+    async def play(scene: Scene) -> None:
+        scene.server.fault("POST", RETRY_PATH, Fault("reset"))
+        scene.server.add_run(trigger={"cause": "Nightly", "cause_category": "scheduled"})
+        run = await scene.retry()
+        assert run.retrying_run_id == scene.failed
+        assert scene.server.count("POST", RETRY_PATH) == 2
 
     in_scene(play)
 

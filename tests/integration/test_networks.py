@@ -141,6 +141,19 @@ def test_everything_goes_through_the_proxy_and_trusts_the_private_authority(
 
 
 @pytest.mark.parametrize("way", WAYS)
+def test_a_proxy_that_is_reached_by_tls_is_verified_by_the_same_authorities(
+    way: str, network: Network, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "proxy.pem"
+    with tls_front(f"http://{proxy.address}", other) as front:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("http:", "https:").replace(proxy.address, front[8:]))
+        monkeypatch.setenv("SSL_CERT_FILE", str(other))
+        monkeypatch.setenv("CURL_CA_BUNDLE", str(network.authority))
+        WAYS[way](network.front, tmp_path)
+    assert set(proxy.stop()) == {f"200 CONNECT {network.fronts[0].removeprefix('https://')}"}
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_no_proxy_goes_round_it(
     way: str, network: Network, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

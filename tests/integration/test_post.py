@@ -148,11 +148,46 @@ def test_without_a_run_there_is_nothing_to_do(job: Job, server: CloudServer, sta
     assert server.requests == []
 
 
-@pytest.mark.parametrize("inputs", [{"api-token": ""}, {"account-id": "x"}], ids=str)
-def test_with_inputs_that_are_not_valid_there_is_nothing_to_do(
+@pytest.mark.parametrize(
+    ("inputs", "why"),
+    [({"api-token": ""}, "api-token is missing"), ({"account-id": "x"}, "account-id, host or api-token is not valid")],
+)
+def test_without_what_it_needs_a_warning_names_the_run(
+    job: Job,
+    server: CloudServer,
+    run: dict[str, Any],
+    inputs: dict[str, str],
+    why: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert job.post(inputs=inputs, run_id=run["id"], address="https://dbt.example/runs/5/") == 0
+    assert server.requests == []
+    out = capsys.readouterr().out
+    assert f"because {why} in the post step" in out
+    assert "https://dbt.example/runs/5/" in out
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [{"poll-interval": "soon"}, {"job-id": "x"}, {"artifacts-path": "linked"}, {"artifacts-path": "", "job-name": "a"}],
+    ids=str,
+)
+def test_another_input_that_is_not_valid_any_more_is_no_reason_to_leave_a_run_behind(
     job: Job, server: CloudServer, run: dict[str, Any], inputs: dict[str, str]
 ) -> None:
+    """Such as a folder in whose place a later step of the job has put a link."""
+    job.job.workspace.mkdir(exist_ok=True)
+    (job.job.workspace / "linked").symlink_to("/tmp")
     assert job.post(inputs=inputs, run_id=run["id"]) == 0
+    assert run["status"] == 30
+
+
+def test_an_input_that_is_not_valid_any_more_does_not_cancel_what_is_left_alone(
+    job: Job, server: CloudServer, run: dict[str, Any]
+) -> None:
+    inputs = {"poll-interval": "soon", "cancel-run": "false"}
+    assert job.post(inputs=inputs, run_id=run["id"], cancel="false") == 0
+    assert run["status"] == 3
     assert server.requests == []
 
 

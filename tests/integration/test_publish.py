@@ -43,7 +43,12 @@ def test_a_signal_in_the_second_attempt_leaves_the_path_of_the_assets_too(tmp_pa
 
 @pytest.mark.parametrize(
     ("sink", "missing"),
-    [("write_merged", "run_results.json"), ("write_assets_file", "assets.json"), ("write_summary_file", "summary.md")],
+    [
+        ("write_merged", "run_results.json"),
+        ("write_assets_file", "assets.json"),
+        ("write_junit_file", "junit.xml"),
+        ("write_summary_file", "summary.md"),
+    ],
 )
 def test_a_place_that_fails_is_a_warning_and_the_others_are_served(
     sink: str, missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -54,7 +59,7 @@ def test_a_place_that_fails_is_a_warning_and_the_others_are_served(
     monkeypatch.setattr(sinks, sink, fails)
     step = play(tmp_path, [GREEN])
     folder = step.workspace / "dbt-cloud/7"
-    made = {"run_results.json", "assets.json", "summary.md", "result.json"}
+    made = {"run_results.json", "assets.json", "junit.xml", "summary.md", "result.json"}
     assert {name for name in made if (folder / name).is_file()} == made - {missing}
     assert (step.status, step.outputs["status"]) == (0, "success")
     assert step.log.count("the disk is full") == 1

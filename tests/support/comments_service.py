@@ -51,7 +51,8 @@ class CommentsService:
         self._server.server_close()
 
     def add(self, body: str, *, login: str | None = None, kind: str | None = None) -> Comment:
-        comment = Comment(501 + len(self.comments), login or self.login, kind or self.kind, body)
+        """An empty `login`: of an account that is gone."""
+        comment = Comment(501 + len(self.comments), self.login if login is None else login, kind or self.kind, body)
         self.comments.append(comment)
         return comment
 
@@ -91,7 +92,7 @@ class CommentsService:
             "url": f"{self.url}/repos/org/repo/issues/comments/{comment.id}",
             "html_url": f"https://github.example.com/org/repo/pull/5#issuecomment-{comment.id}",
             "body": comment.body,
-            "user": {"login": comment.login, "type": comment.kind},
+            "user": {"login": comment.login, "type": comment.kind} if comment.login else None,
         }
 
 

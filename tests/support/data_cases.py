@@ -107,6 +107,19 @@ CASES: dict[str, Case] = {
         at=today() - HOUR / 2,
         again_at=today() + 3 * HOUR,
     ),
+    "microbatch, hourly, skipped, after the full hour": Case(
+        "dbt build -s others+ --exclude orders+ journal",
+        (Fault("others"),),
+        before=(("dbt build -s others+ --exclude orders+ journal", today() - 5 * HOUR),),
+        at=today() - HOUR / 2,
+        again_at=today() + 3 * HOUR,
+    ),
+    "microbatch, hourly, skipped on a first build, after the full hour": Case(
+        "dbt build -s others+ --exclude orders+ journal",
+        (Fault("others"),),
+        at=today() - HOUR / 2,
+        again_at=today() + 3 * HOUR,
+    ),
     "microbatch, with other nodes": Case(
         "dbt build -s daily+ report orders others",
         (Fault("daily", batch=f"{day(-1):%Y%m%d}"), Fault("orders")),
@@ -174,7 +187,7 @@ CASES: dict[str, Case] = {
     "an end hook, and retries of what passes": Case(
         "dbt build -s orders others journal --vars 'hooks: true'", (Fault("on_run_end"),), is_partial=True
     ),
-    "an ordinary failure": Case("dbt build --exclude daily+ hourly+", (Fault("orders"),)),
+    "an ordinary failure": Case("dbt build --exclude daily+ hourly+ hourly_late+", (Fault("orders"),)),
     "a keyed model beside it": Case("dbt build -s orders keyed others", (Fault("others"),)),
 }
 
@@ -221,7 +234,7 @@ class Data:
 
     def plan(self, case: Case, ran: Ran) -> RetryPlan:
         state = RunState.CANCELLED if case.cut_off_at else RunState.ERROR
-        return plan_retry(ended(ran, state=state), self.warehouse.manifest(), retry_on=case.retry_on)  # type: ignore[arg-type]
+        return plan_retry(ended(ran, state=state, now=case.at), self.warehouse.manifest(), retry_on=case.retry_on)  # type: ignore[arg-type]
 
     def retried(self, case: Case, plan: RetryPlan) -> list[Ran]:
         """The plan's commands, as dbt Cloud runs them: up to the first that fails."""

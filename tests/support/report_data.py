@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dbt_cloud_run.assets.asset import Asset
+from dbt_cloud_run.dbt.costs import cost_of
 from dbt_cloud_run.dbt.statuses import Kind, kind, was_built
 from dbt_cloud_run.model import (
     Attempt,
@@ -246,6 +247,7 @@ def assets_of(nodes: dict[str, NodeInfo], edges: dict[str, tuple[str, ...]], mad
             execution_seconds=outcome.built.result.execution_seconds,
             rows_affected=outcome.built.result.adapter_response.get("rows_affected"),
             adapter_response=outcome.built.result.adapter_response,
+            cost=cost_of(outcome.built.result.adapter_response) or None,
             tests=tests.get(uid, {}),
             file=nodes[uid].file,
             url=nodes[uid].url,

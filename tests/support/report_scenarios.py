@@ -7,6 +7,9 @@ from datetime import timedelta
 
 from tests.support.report_data import BLOB, START, attempt, data_of, ledger, shop, shop_results, step, unique_id
 
+from dbt_cloud_run.cost import Cost
+from dbt_cloud_run.dbt.costs import cost_of
+from dbt_cloud_run.dbt.statuses import Kind, kind
 from dbt_cloud_run.gates import Gate
 from dbt_cloud_run.ledger.outcome import build_outcome
 from dbt_cloud_run.model import (
@@ -25,6 +28,7 @@ from dbt_cloud_run.model import (
     StepAction,
     StepError,
 )
+from dbt_cloud_run.planned import SavedNode
 from dbt_cloud_run.report.report import NodeInfo, Report
 
 FRESH = (
@@ -54,6 +58,16 @@ DEPS_LOG = """06:00:03  Running with dbt=1.11.0
 HTTPSConnectionPool: Max retries exceeded
 """
 BROKEN_CONTRACT = "Got 3 results, configured to fail if != 0"
+
+
+def saved_of(rows: tuple[NodeResult, ...], again: tuple[str, ...]) -> tuple[SavedNode, ...]:
+    """The rows that succeeded and are not repeated, as a plan has them."""
+    names = {unique_id(name) for name in again}
+    return tuple(
+        SavedNode(row.unique_id, row.execution_seconds, cost_of(row.adapter_response))
+        for row in rows
+        if row.unique_id not in names and kind(row.status) is Kind.SUCCEEDED
+    )
 
 
 def green() -> Report:
@@ -101,6 +115,7 @@ def recovered() -> Report:
         "assert_revenue_is_positive",
     )
     again = ("fct_orders", *skipped)
+    first = shop_results(failing={"fct_orders": ("error", LOST_CONNECTION)}, skipping=skipped)
     plan = RetryPlan(
         steps=(
             PlannedStep(
@@ -122,19 +137,58 @@ def recovered() -> Report:
                         for name in skipped
                     ),
                 ),
-                saved_nodes=9,
-                saved_seconds=66.4,
+                again=frozenset(unique_id(name) for name in again),
+                saved=saved_of(first, again),
             ),
         ),
         commands=("dbt build --select fct_orders fct_revenue",),
     )
-    first = shop_results(failing={"fct_orders": ("error", LOST_CONNECTION)}, skipping=skipped)
     second = shop_results(only=again, start=START + timedelta(minutes=4))
     return shop(
         attempt(1, step(4, "dbt build", first), plan=plan),
         attempt(2, step(4, "dbt build --select fct_orders fct_revenue", second, run_id=70404)),
         ending=Ending.SUCCESS,
     )
+
+
+def billed() -> Report:
+    """`recovered`, on BigQuery: every node reports its bytes and its slots; what failed and what is a seed does not."""
+    base = recovered()
+    first, second = (_billed_attempt(run) for run in base.outcome.attempts)
+    plan = first.plan
+    assert plan is not None
+    assert first.steps[0].results is not None
+    steps = tuple(
+        replace(planned, saved=saved_of(first.steps[0].results.nodes, tuple(_names(planned)))) for planned in plan.steps
+    )
+    first = replace(first, plan=replace(plan, steps=steps))
+    outcome = replace(base.outcome, attempts=(first, second), ledger=ledger((first, second)))
+    return data_of(outcome, dict(base.nodes), dict(base.edges))
+
+
+def _names(planned: PlannedStep) -> list[str]:
+    return [found.split(".")[2] for found in planned.again]
+
+
+def _billed_attempt(run: Attempt) -> Attempt:
+    def billed_row(row: NodeResult) -> NodeResult:
+        if row.status not in ("success", "pass") or row.unique_id.startswith("seed."):
+            return row
+        read = int(row.execution_seconds * 61_000_000)
+        response = {
+            "bytes_processed": read,
+            # BigQuery bills ten mebibytes at least.
+            "bytes_billed": max(read, 10 * 2**20),
+            "slot_ms": int(row.execution_seconds * 9_400),
+            "job_id": "f00d",
+        }
+        return replace(row, adapter_response={**row.adapter_response, **response})
+
+    steps = tuple(
+        replace(one, results=one.results and replace(one.results, nodes=tuple(map(billed_row, one.results.nodes))))
+        for one in run.steps
+    )
+    return replace(run, steps=steps)
 
 
 def failed() -> Report:
@@ -178,8 +232,8 @@ def failed() -> Report:
                     ),
                 ),
                 left_out=(left_out,),
-                saved_nodes=7,
-                saved_seconds=66.4,
+                again=frozenset(unique_id(name) for name in ("fct_orders", *tests)),
+                saved=saved_of(first, ("fct_orders", *tests)),
             ),
             PlannedStep(
                 index=5,
@@ -366,6 +420,7 @@ def wide() -> Report:
             key=f"snowflake://analytics_production/{'finance_reporting_daily' if number % 3 else 'core'}/{asset.name}",
             materialization="materialized_view" if number % 2 else "incremental",
             rows_affected=1_204_338_112,
+            cost=Cost(bytes_processed=3 * 10**15, bytes_billed=3 * 10**15, slot_ms=4_000_000_000),
             execution_seconds=12_408.3,
             owners=("analytics-engineering-finance@example.com", "someone.else@example.com"),
             tests={"pass": 112, "warn": 3, "fail": 12},

@@ -154,8 +154,10 @@ class Warehouse:
             }
 
 
-def ended(*ran: Ran, asked: Sequence[str] = (), state: RunState = RunState.ERROR) -> Attempt:
-    """The run of these steps, the last of which failed."""
+def ended(
+    *ran: Ran, asked: Sequence[str] = (), state: RunState = RunState.ERROR, now: datetime | None = None
+) -> Attempt:
+    """The run of these steps, the last of which failed; at the time `now`, where dbt was made to believe in one."""
     steps = [
         Step(
             index=number + 4,
@@ -164,6 +166,8 @@ def ended(*ran: Ran, asked: Sequence[str] = (), state: RunState = RunState.ERROR
             state=state if one is ran[-1] else RunState.SUCCESS,
             results=one.results,
             log=one.log,
+            started_at=now,
+            finished_at=now,
         )
         for number, one in enumerate(ran)
     ]

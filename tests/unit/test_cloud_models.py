@@ -190,6 +190,8 @@ def test_who_cancelled(trigger: object, cancellation: object, expected: Cancelle
             CancelledBy.CAPACITY,
         ),
         ("No available workers to run this job", CancelledBy.CAPACITY),
+        ("This run timed out after waiting 30 minutes in the queue: no capacity was available", CancelledBy.CAPACITY),
+        ("Failed to generate profile due to incorrect credentials", CancelledBy.SET_UP),
         ("This run was cancelled after 10 minutes of inactivity: its heartbeat was lost.", CancelledBy.HEARTBEAT),
         ("This run was cancelled because a more recent run of this job, run 77, was queued.", CancelledBy.NEWER_RUN),
         ("This run timed out after 5 minutes", CancelledBy.TIME_LIMIT),

@@ -106,10 +106,10 @@ def test_action_yml_runs_two_entry_points_and_the_second_one_always() -> None:
     assert ACTION["runs"]["post-if"] == "always()"
 
 
-@pytest.mark.parametrize("script", ["entrypoint.py", "post_entrypoint.py"])
+@pytest.mark.parametrize("script", ["entrypoint.py", "post_entrypoint.py", "command_entrypoint.py"])
 def test_entry_points_are_where_action_yml_and_the_image_have_them(script: str) -> None:
-    key = "entrypoint" if script == "entrypoint.py" else "post-entrypoint"
-    assert ACTION["runs"][key] == f"/opt/dbt-cloud-run/app/{script}"
+    key = {"entrypoint.py": "entrypoint", "post_entrypoint.py": "post-entrypoint"}.get(script)
+    assert key is None or ACTION["runs"][key] == f"/opt/dbt-cloud-run/app/{script}"
     dockerfile = (ROOT / "Dockerfile").read_text()
     assert re.search(rf"^COPY .*\b{re.escape(script)}\b.* /opt/dbt-cloud-run/app/$", dockerfile, flags=re.MULTILINE)
     first = (ROOT / script).read_text().splitlines()[0]

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from standins.runner_log import Reading, read_environment_file, read_stream
 from tests.support.hostile_text import hostile
 
-from dbt_cloud_run.github.console import ANNOTATION_LIMIT, SUMMARY_LIMIT, Annotation, Console
+from dbt_cloud_run.console import Annotation
+from dbt_cloud_run.github.console import ANNOTATION_LIMIT, SUMMARY_LIMIT, Console
 
 ON_RUNNER = {"GITHUB_ACTIONS": "true"}
 

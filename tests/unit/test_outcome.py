@@ -22,10 +22,9 @@ from dbt_cloud_run.model import (
     RetryPlan,
     RunState,
     StepError,
-    Unknown,
-    UnknownKind,
 )
 from dbt_cloud_run.report.reasons import reason
+from dbt_cloud_run.unknown import Unknown, UnknownKind
 
 GREEN = attempt(1, step(4, "dbt build", {"model.p.a": "success"}))
 RED = attempt(1, step(4, "dbt build", {"model.p.a": "error"}))
@@ -58,7 +57,7 @@ def test_a_success_needs_no_reason() -> None:
     [
         (Ending.ERROR, "failed"),
         (Ending.CANCELLED, "was cancelled"),
-        (Ending.SUPERSEDED, "newer run"),
+        (Ending.SUPERSEDED, "a newer one"),
         (Ending.TIMED_OUT, "time limit"),
     ],
 )

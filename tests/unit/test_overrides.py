@@ -130,6 +130,7 @@ def test_a_payload_that_cannot_be_read_is_refused_where_the_run_is_a_check() -> 
     [
         (NONE, "the schema of its environment"),
         (TriggerOverrides(github_pull_request_id=5), "the schema of pull request 5"),
+        (TriggerOverrides(gitlab_merge_request_id=6), "the schema of pull request 6"),
         (TriggerOverrides(schema_override="mine"), "into mine"),
     ],
 )

@@ -62,3 +62,24 @@ def test_every_secret_is_masked_before_anything_is_printed(capsys: pytest.Captur
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ["::add-mask::s3cret-token", "::add-mask::runtime-token"]
     assert lines[2] == "the token is ***, and ***"
+
+
+def test_secrets_in_the_variables_of_a_lineage_client_are_masked(capsys: pytest.CaptureFixture[str]) -> None:
+    variables = {
+        "GITHUB_ACTIONS": "true",
+        "OPENLINEAGE__TRANSPORT__AUTH__APIKEY": "key-of-its-own",
+        "OPENLINEAGE__TRANSPORT__TRANSPORTS__ONE": '{"auth": {"type": "api_key", "apiKey": "key-in-an-object"}}',
+        "OPENLINEAGE__TRANSPORT__AUTH__CLIENT_SECRET": "1234567890",
+        "OPENLINEAGE__TRANSPORT__AUTH__TYPE": "a-plain-word",
+    }
+
+    def work(console: Console) -> int:
+        console.info(" ".join(variables.values()))
+        return 0
+
+    run_process(variables, work, status_of_fault=1)
+    *commands, line = capsys.readouterr().out.splitlines()
+    masked = {one.partition("::add-mask::")[2] for one in commands}
+    assert masked == {"key-of-its-own", "key-in-an-object", "1234567890"}
+    assert not any(secret in line for secret in masked)
+    assert "a-plain-word" in line

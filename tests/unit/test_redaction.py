@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import time
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
@@ -38,12 +37,24 @@ def test_url_encoded_forms_are_found(encode: Callable[[str], str], lower: bool) 
     assert redact(f"a {text} b", forms(TOKEN)) == "a *** b"
 
 
-def test_what_holds_no_secret_stays_and_costs_little() -> None:
-    text = "Database Error in model orders " * 2_000_000
+class Searched(str):
+    """A text that counts how often it is gone through."""
+
+    __slots__ = ("searches",)
+
+    def __contains__(self, part: object) -> bool:
+        self.searches = getattr(self, "searches", 0) + 1
+        return super().__contains__(part)  # type: ignore[operator]
+
+    def replace(self, *_: object) -> str:
+        raise AssertionError("a text without a secret was copied")
+
+
+def test_what_holds_no_secret_is_searched_once_for_each_form_and_not_copied() -> None:
+    text = Searched("Database Error in model orders " * 20)
     hidden = forms(TOKEN)
-    began = time.process_time()
     assert redact(text, hidden) is text
-    assert time.process_time() - began < 1
+    assert text.searches == len(hidden)
     assert redact("short", hidden) == "short"
     assert forms("short") == ()
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
-from types import FrameType
-from typing import Any
 
 import networkx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support import report_scenarios as scenarios
+from tests.support.line_count import steps_of
 from tests.support.report_data import attempt, ledger, step
 
 from dbt_cloud_run.model import Ending, NodeResult, Outcome
@@ -25,8 +22,6 @@ from dbt_cloud_run.report.sections.lineage import BYTE_LIMIT, EDGE_LIMIT, NODE_L
 from dbt_cloud_run.report.sections.materialized import layer_depths
 from dbt_cloud_run.report.sections.timeline import BAR_LIMIT, CriticalPath, critical_path, timeline
 from dbt_cloud_run.report.sections.waits import waits
-
-TraceFunction = Callable[[FrameType, str, Any], Any]
 
 LABEL = r'"(?:[^\W]|[ /,.\-✖↻»✔]|#\d+;)+"'
 FLOWCHART = re.compile(
@@ -99,7 +94,10 @@ def test_failures_and_their_neighbours_come_first() -> None:
     assert ":::skipped" in chart
     section = lineage(Facts(scenarios.large(6_000, failing=20)))
     assert section is not None
-    assert re.search(r"Shown are \d+ of 6,000 nodes, nearest to what failed first", section.whole())
+    assert re.search(
+        r"Shown are \d+ of 6,000 nodes \(tests that passed and hooks are not drawn\), nearest to what failed first",
+        section.whole(),
+    )
 
 
 def with_a_recovered_node(data: Report) -> Report:
@@ -124,9 +122,18 @@ def without_an_edge_at(data: Report, name: str) -> Report:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (scenarios.large(6_000, failing=0), "of 6,000 nodes, around those that took longest"),
-        (scenarios.large(6_000, failing=9), "of 6,000 nodes, nearest to what failed first"),
-        (with_a_recovered_node(scenarios.large(6_000, failing=0)), "of 6,000 nodes, nearest to what recovered first"),
+        (
+            scenarios.large(6_000, failing=0),
+            "of 6,000 nodes (tests that passed and hooks are not drawn), around those that took longest",
+        ),
+        (
+            scenarios.large(6_000, failing=9),
+            "of 6,000 nodes (tests that passed and hooks are not drawn), nearest to what failed first",
+        ),
+        (
+            with_a_recovered_node(scenarios.large(6_000, failing=0)),
+            "of 6,000 nodes (tests that passed and hooks are not drawn), nearest to what recovered first",
+        ),
         (
             without_an_edge_at(scenarios.green(), "country_codes"),
             "(blue). 1 node without an edge to another one here is left out.",
@@ -229,24 +236,6 @@ def test_a_unit_test_runs_before_its_model_and_after_what_that_builds_on() -> No
     seconds = {A: 1.0, B: 2.0, UNIT: 30.0, C: 4.0}
     assert timed("build", seconds, edges) == CriticalPath((A, UNIT, B, C), 37.0)
     assert timed("test", seconds, edges) == CriticalPath((A, B, UNIT), 33.0)
-
-
-def steps_of(work: Callable[[], object]) -> int:
-    """The lines of Python that it executes: the same on every machine, whatever else runs there."""
-    count = 0
-
-    def trace(_frame: FrameType, event: str, _argument: object) -> TraceFunction:
-        nonlocal count
-        count += event == "line"
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        work()
-    finally:
-        sys.settrace(before)
-    return count
 
 
 def chain(half: int) -> tuple[dict[str, float], dict[str, tuple[str, ...]]]:

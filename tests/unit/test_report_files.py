@@ -17,8 +17,8 @@ from dbt_cloud_run.assets.asset import Asset
 from dbt_cloud_run.dbt.artifacts import decode_run_results
 from dbt_cloud_run.model import Attempt, Ending, Ledger, Outcome
 from dbt_cloud_run.report import files
-from dbt_cloud_run.report.outputs import output_values
 from dbt_cloud_run.report.report import Report
+from dbt_cloud_run.report.result import about, result_values
 
 SCHEMA = json.loads((Path(__file__).parents[1] / "schemas" / "run-results-v6.schema.json").read_text())
 
@@ -145,21 +145,21 @@ def test_no_results_at_all_in_the_files_is_still_a_file(tmp_path: Path) -> None:
 
 def test_assets_are_objects_with_iso_times(tmp_path: Path) -> None:
     assets = scenarios.green().assets
-    files.write_assets(tmp_path / "assets.json", assets)
+    files.write_assets(tmp_path / "assets.json", assets, about(scenarios.green()))
     written = json.loads((tmp_path / "assets.json").read_text())["assets"]
     assert [found["key"] for found in written] == [asset.key for asset in assets]
     assert set(written[0]) == set(type(assets[0]).__slots__)
     assert written[0]["started_at"] == "2026-11-20T06:00:02Z"
-    files.write_assets(tmp_path / "none.json", ())
-    assert json.loads((tmp_path / "none.json").read_text()) == {"assets": []}
+    files.write_assets(tmp_path / "none.json", (), about(scenarios.green()))
+    assert json.loads((tmp_path / "none.json").read_text())["assets"] == []
 
 
 def test_result_has_real_types(tmp_path: Path) -> None:
-    files.write_result(tmp_path / "result.json", output_values(scenarios.failed()))
+    files.write_result(tmp_path / "result.json", result_values(scenarios.failed()))
     written = json.loads((tmp_path / "result.json").read_text())
     assert written["run-ids"] == [70403, 70404]
     assert written["nodes-failed"] == 2
-    unknown = output_values(Report(outcome=Outcome(ending=Ending.ERROR)))
+    unknown = result_values(Report(outcome=Outcome(ending=Ending.ERROR)))
     files.write_result(tmp_path / "result.json", unknown)
     assert json.loads((tmp_path / "result.json").read_text())["run-id"] is None
 
@@ -174,7 +174,7 @@ def test_a_failure_while_writing_leaves_what_was_there(tmp_path: Path) -> None:
 
     endless: Any = broken()
     with pytest.raises(OSError, match="no space"):
-        files.write_assets(target, endless)
+        files.write_assets(target, endless, about(scenarios.green()))
     assert target.read_text() == "before"
     assert [path.name for path in tmp_path.iterdir()] == ["assets.json"]
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from tests.support.attempts import attempt, step
 
 from dbt_cloud_run.github.events import Built, Commit, Head, MergeGroup, Nothing, PullRequest, Subject, Unreadable
-from dbt_cloud_run.report.pull_request import comment_place, other_commit
+from dbt_cloud_run.model import Attempt, RunState
+from dbt_cloud_run.report.pull_request import built_commit, comment_place, other_commit
 
 HEAD, MERGE, OTHER = "f00d" * 10, "cafe" * 10, "beef" * 10
 PULL = PullRequest(number=42, head=Head(sha=HEAD, repository="a/b", is_fork=False), merge_sha=MERGE)
@@ -30,6 +32,33 @@ def test_anything_else_is_not_reported_and_said_once(sha: str | None, built: Bui
     place = comment_place(PULL, sha)
     assert (place.number, place.built, place.note) == (None, built, "")
     assert words in place.warning
+
+
+def built(number: int, sha: str | None, *, has_results: bool) -> Attempt:
+    ended = (
+        step(1, "dbt build", {"model.shop.a": "success"}) if has_results else step(1, "dbt build", state=RunState.ERROR)
+    )
+    return attempt(number, ended, git_sha=sha)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "commit"),
+    [
+        ([], None),
+        ([(HEAD, True)], HEAD),
+        ([(HEAD, True), (HEAD, True)], HEAD),
+        ([(None, True), (HEAD, True)], None),
+        # It failed before it had built anything.
+        ([(None, False), (HEAD, True)], HEAD),
+        ([(HEAD, True), (None, False)], None),
+        ([(OTHER, True), (HEAD, True)], HEAD),  # which is no success: `verdict` holds that
+    ],
+)
+def test_the_commit_is_that_of_every_attempt_with_results(
+    attempts: list[tuple[str | None, bool]], commit: str | None
+) -> None:
+    made = [built(number, sha, has_results=has) for number, (sha, has) in enumerate(attempts, start=1)]
+    assert built_commit(made) == commit
 
 
 @pytest.mark.parametrize(

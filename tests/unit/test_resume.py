@@ -144,6 +144,8 @@ def test_a_run_of_the_same_commit_is_attached_to_if_it_is_active_or_succeeded() 
         ({"azure_pull_request_id": 9}, {"gitlab_merge_request_id": 9}, False),
         ({"non_native_pull_request_id": 9}, {}, False),
         ({}, {"github_pull_request_id": 9}, False),
+        ({"gitlab_merge_request_id": 9}, {"gitlab_merge_request_id": 9, "schema_override": "dbt_cloud_pr_7_9"}, True),
+        ({"gitlab_merge_request_id": 9}, {"azure_pull_request_id": 9}, False),
         ({"schema_override": "a"}, {}, False),
         ({"steps_override": ["dbt test"]}, {}, False),
         ({"steps_override": ["dbt test"]}, {"steps_override": ("dbt test",)}, True),

@@ -80,7 +80,7 @@ def test_failed_and_skipped_nodes_are_run_again_and_nothing_else() -> None:
     )
     assert planned.action is StepAction.NODES
     assert names(planned.nodes) == {uid(body) for body in (ORDERS, REPORT, DASHBOARD, NOT_NULL)}
-    assert (planned.saved_nodes, planned.saved_seconds) == (1, 2.0)
+    assert [(node.unique_id, node.seconds) for node in planned.saved] == [(uid(STG), 2.0)]
     reasons = {node.unique_id: node.reason for node in planned.nodes}
     assert reasons[uid(ORDERS)] == f"error: {RESET} (transient)"
     assert reasons[uid(REPORT)] == f"skipped because of {uid(ORDERS)}"
@@ -130,7 +130,7 @@ def test_steps_keep_order_and_gate() -> None:
     )
     assert actions(made) == ["skip", "rerun these nodes", "rerun whole", "rerun whole"]
     assert made.commands == ("dbt run --select fqn:shop.marts.orders", "dbt test", "dbt run-operation grant")
-    assert made.steps[0].saved_nodes == 1
+    assert len(made.steps[0].saved) == 1
 
 
 def test_steps_that_never_started_may_be_listed_or_not() -> None:

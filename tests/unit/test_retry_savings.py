@@ -16,9 +16,11 @@ from tests.support.retry_attempts import (
     project,
     row,
     step,
+    uid,
 )
 
 from dbt_cloud_run.model import Attempt, NodeResult, PlannedStep, RetryPlan, RunState, StepAction
+from dbt_cloud_run.planned import Saving, saving
 from dbt_cloud_run.retry.plan import plan_retry
 
 OK, FAILED = RunState.SUCCESS, RunState.ERROR
@@ -39,21 +41,22 @@ def test_what_a_plan_saves_is_what_had_succeeded() -> None:
         *(row(RAW), row(STG, "error", NO_COLUMN), row(ORDERS, "skipped"), row(REPORT, "skipped")),
         row(OTHER, "error", RESET),
     )
-    assert (planned.runs_again, planned.saved_nodes, planned.saved_seconds) == (1, 1, 2.0)
+    assert (planned.again, saving(planned.saved)) == ({uid(OTHER)}, Saving(nodes=1, seconds=2.0))
     listed = attempt(
         ("dbt compile", "dbt build"),
         step(4, "dbt compile", OK, row(STG), row(ORDERS)),
         step(5, "dbt build", FAILED, row(ORDERS, "error", RESET)),
     )
-    assert plan(listed).steps[0].saved_nodes == 0
+    assert plan(listed).steps[0].saved == ()
 
 
 def test_a_whole_step_counts_every_node_that_it_is_known_to_run() -> None:
     command = "dbt build -Z"
     planned = one(command, row(RAW), row(STG), row(ORDERS, "error", RESET))
-    assert (planned.runs_again, len(planned.nodes), planned.saved_nodes) == (3, 1, 0)
+    assert (len(planned.again), len(planned.nodes), planned.saved) == (3, 1, ())
+    assert not planned.is_open
     never = plan(attempt(("dbt build", "dbt test"), step(4, "dbt build", FAILED, row(ORDERS, "error", RESET)))).steps[1]
-    assert (never.action, never.runs_again) == (StepAction.WHOLE, 0)
+    assert (never.action, never.again, never.is_open) == (StepAction.WHOLE, frozenset(), True)
 
 
 def test_a_step_that_is_left_out_saves_nothing() -> None:
@@ -66,4 +69,4 @@ def test_a_step_that_is_left_out_saves_nothing() -> None:
         )
     )
     assert [planned.action for planned in made.steps] == [StepAction.DROP, StepAction.DROP]
-    assert sum(planned.saved_nodes + planned.runs_again for planned in made.steps) == 0
+    assert (made.again, made.saved) == (frozenset(), Saving())

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.dbt_graphs import generic_test, manifest_of, node, ours
 from tests.support.retry_attempts import RESET, attempt, row, step, uid
 
+from dbt_cloud_run.dbt.artifacts import decode_run_results
 from dbt_cloud_run.model import Attempt, Ending, NodeResult, RetryPlan, RunState, StepAction, Window
 from dbt_cloud_run.retry.plan import plan_retry
 
@@ -78,6 +81,79 @@ def test_failed_batches_run_by_their_windows_before_what_depends_on_them() -> No
     (planned,) = (one for one in made.steps[0].nodes if one.unique_id == uid(DAILY))
     assert planned.windows == (days(2, 4), days(5, 6))
     assert "2026-01-03 00:00 to 2026-01-05 00:00, 2026-01-06 00:00 to 2026-01-07 00:00" in planned.reason
+
+
+def test_a_model_that_ran_no_batch_is_also_filled_for_the_time_of_its_step() -> None:
+    hourly = micro("hourly", SOURCE["unique_id"], batch_size="hour", lookback=2)
+    monthly = micro("monthly", SOURCE["unique_id"], batch_size="month", begin="2025-06-01", lookback="x")
+    manifest = ours(manifest_of((SOURCE, DAILY, WEEKLY, CHILD, hourly, monthly)))
+    skipped = [row(body, "skipped") for body in (DAILY, WEEKLY, CHILD, hourly, monthly)]
+    one = step(4, "dbt run", FAILED, row(SOURCE, "error", RESET), *skipped)
+    start = BEGIN + timedelta(days=9, hours=23, minutes=59)
+    one = replace(one, started_at=start, finished_at=start + timedelta(minutes=2))
+    made = plan(attempt(("dbt run",), one), manifest=manifest)
+    times = "dbt run --event-time-start {}T{}:00:00 --event-time-end {}T{}:00:00 --select fqn:shop.{}"
+    assert made.commands == (
+        "dbt run --select fqn:shop.events",
+        "dbt run --select fqn:shop.monthly",
+        times.format("2025-12-01", "00", "2026-02-01", "00", "monthly"),
+        "dbt run --select fqn:shop.daily",
+        times.format("2026-01-09", "00", "2026-01-12", "00", "daily"),
+        "dbt run --select fqn:shop.hourly",
+        times.format("2026-01-10", "21", "2026-01-11", "01", "hourly"),
+        "dbt run --select fqn:shop.child",
+        "dbt run --select fqn:shop.weekly",
+        times.format("2026-01-09", "00", "2026-01-12", "00", "weekly"),
+    )
+    (planned,) = (one for one in made.steps[0].nodes if one.unique_id == uid(DAILY))
+    assert planned.windows == ()
+    assert "the batches that it had run then are filled, too: 2026-01-09 00:00 to 2026-01-12 00:00" in planned.reason
+
+
+@pytest.mark.parametrize(
+    "command", ["dbt run --full-refresh", "dbt run --sample 2d", "dbt run --event-time-start 2026"]
+)
+def test_no_window_is_added_where_it_would_take_data_away_or_the_command_names_one(command: str) -> None:
+    one = step(4, command, FAILED, row(SOURCE, "error", RESET), row(DAILY, "skipped"))
+    one = replace(one, started_at=BEGIN + timedelta(days=9))
+    (line,) = plan(attempt((command,), one)).commands
+    assert line == f"{command} --select fqn:shop.daily fqn:shop.events"
+
+
+def test_no_window_is_longer_than_the_model_reaches_back() -> None:
+    one = step(4, "dbt run", FAILED, row(SOURCE, "error", RESET), row(DAILY, "skipped"))
+    one = replace(one, started_at=BEGIN)
+    assert "--event-time-start 2026-01-01T00:00:00" in plan(attempt(("dbt run",), one)).commands[-1]
+    before = replace(one, started_at=BEGIN - timedelta(days=3))
+    assert len(plan(attempt(("dbt run",), before)).commands) == 1
+
+
+@pytest.mark.parametrize(
+    "batches",
+    [
+        None,
+        {},
+        {"successful": [["2026-01-01T00:00:00", "2026-01-02T00:00:00"]], "failed": []},
+        {"successful": [["2026-01-01T00:00:00", "2026-01-02T00:00:00"]], "failed": None},
+        {"successful": None, "failed": [None]},
+        {"successful": [], "failed": [["2026-01-02T00:00:00", "2026-01-03T00:00:00"], ["2026-01-03T00:00:00", None]]},
+        {"failed": "2026-01-02"},
+        "2 of 3",
+        [],
+    ],
+)
+def test_failed_batches_that_cannot_be_read_are_not_taken_for_none(tmp_path: Path, batches: object) -> None:
+    row = {"unique_id": uid(DAILY), "status": "partial success", "batch_results": batches}
+    file = tmp_path / "run_results.json"
+    file.write_text(json.dumps({"metadata": {}, "args": {"which": "run"}, "results": [row]}), encoding="utf-8")
+    one = replace(step(4, "dbt run", FAILED), results=decode_run_results(file)[1], finished_at=BEGIN + timedelta(2))
+    run = attempt(("dbt run",), one)
+    assert (plan(run).commands, plan(run).is_partial) == ((), True)
+    (line,) = plan(run, retry_on="any").commands
+    assert "--event-time-start 2026-01-01T00:00:00 --event-time-end 2026-01-04T00:00:00" in line
+    told = replace(run, steps=(replace(one, log=LOG),))
+    (line,) = plan(told).commands
+    assert "--event-time-start 2026-01-02T00:00:00 --event-time-end 2026-01-04T00:00:00" in line
 
 
 def test_a_chain_of_microbatch_models_is_filled_in_its_order() -> None:

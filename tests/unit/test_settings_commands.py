@@ -27,6 +27,8 @@ TWO = ("dbt seed", "dbt build -s 'a b'")
         '["dbt seed", "dbt build -s \'a b\'"]',
         "['dbt seed', 'dbt build -s ''a b''']",
         "[\n  dbt seed,\n  \"dbt build -s 'a b'\",\n]",
+        "- dbt seed # first\n- dbt build -s 'a b'  # then",
+        "- 'dbt seed' # first\n- \"dbt build -s 'a b'\" # then 'that'",
     ],
 )
 def test_lines_and_lists_mean_the_same(text: str) -> None:
@@ -50,6 +52,12 @@ def test_lines_and_lists_mean_the_same(text: str) -> None:
         ('["dbt build", ["dbt seed"]]', "must be a list such as"),
         ('["dbt build", "a\\q"]', "means nothing in JSON"),
         ('["dbt build\\nrm -rf"]', "single line"),
+        ("- dbt seed\n# then\n- dbt build", "holds a comment, which dbt Cloud would run as a command; leave it out"),
+        ('["dbt seed", # then\n "dbt build"]', "holds a comment, which dbt Cloud would run as a command; leave it out"),
+        ("- >-\n  dbt build\n  --select a", "an entry of several lines"),
+        ("- dbt build\n  --select a", "an entry of several lines"),
+        ("- dbt seed\n-dbt build", "without a blank after its -"),
+        ("[dbt build --select a,b]", "with every command in quotes"),
         ("dbtx build", "each beginning with dbt"),
     ],
 )
@@ -86,3 +94,21 @@ def test_the_joints_of_a_shell(joint: str) -> None:
     (sentence,) = odd_commands([f"dbt seed {joint} dbt run"])
     assert f"`{joint}`" in sentence
     assert list(odd_commands([f"dbt run --vars 'a {joint} b'", f'dbt run -s "a{joint}b"', "dbt run 'open"])) == []
+
+
+def test_a_comment_after_a_command_is_warned_of() -> None:
+    (sentence,) = odd_commands(["dbt build # nightly"])
+    assert "# that begins a comment in a shell" in sentence
+    assert (
+        list(odd_commands(["dbt run --vars 'a # b'", 'dbt run -s "a #b"', "dbt run -s a#b", "dbt run 'open #"])) == []
+    )
+
+
+@given(st.lists(st.sampled_from(["dbt build", "-s a", "'b # c'", "#d", "e#f", '"g"', "  "]), min_size=1, max_size=6))
+def test_an_entry_is_read_as_yaml_reads_it(words: list[str]) -> None:
+    """Except for a # within the quotes of a shell, where YAML would cut the command in two."""
+    entry = " ".join(["dbt", *words]).rstrip()
+    if "'b # c'" in words and "#d" not in words:
+        assert commands(f"- {entry}") == (entry,)
+    elif "'b # c'" not in words:
+        assert commands(f"- {entry}") == tuple(yaml.safe_load(f"- {entry}"))

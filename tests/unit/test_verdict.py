@@ -22,9 +22,8 @@ from dbt_cloud_run.model import (
     Step,
     StepAction,
     TriggerOverrides,
-    Unknown,
-    UnknownKind,
 )
+from dbt_cloud_run.unknown import Unknown, UnknownKind
 
 COMPILATION = "Encountered an error:\nCompilation Error in model a (models/a.sql)\n  no such thing\n"
 NETWORK = "Database Error\n  could not connect to server: Connection timed out\n"

@@ -26,10 +26,9 @@ from dbt_cloud_run.model import (
     StepAction,
     StepError,
     TriggerOverrides,
-    Unknown,
-    UnknownKind,
 )
 from dbt_cloud_run.report.reasons import reason
+from dbt_cloud_run.unknown import Unknown, UnknownKind
 
 NODES = [f"model.p.{name}" for name in "abcd"]
 FAILURES = {"error", "fail", "runtime error", "partial success"}

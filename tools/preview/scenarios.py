@@ -12,22 +12,23 @@ from dbt_cloud_run.report.summary import render_comment, render_summary, summary
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def load_scenarios() -> types.ModuleType:
-    """The scenarios of the tests. An installed package may be called `tests` too, so ours is named by its folder."""
-    for name, folder in (("tests", ROOT / "tests"), ("tests.support", ROOT / "tests" / "support")):
-        package = types.ModuleType(name)
+def load(name: str) -> types.ModuleType:
+    """A module of what the tests share. An installed package may be called `tests`, so ours is named by its folder."""
+    for package_name, folder in (("tests", ROOT / "tests"), ("tests.support", ROOT / "tests" / "support")):
+        package = types.ModuleType(package_name)
         package.__path__ = [str(folder)]
-        sys.modules[name] = package
-    return importlib.import_module("tests.support.report_scenarios")
+        sys.modules[package_name] = package
+    return importlib.import_module(f"tests.support.{name}")
 
 
 def main(folder: Path) -> None:
-    scenarios = load_scenarios()
+    scenarios = load("report_scenarios")
     pages = {
         "green": scenarios.green(),
         "gated": scenarios.gated(),
         "nothing": scenarios.nothing_selected(),
         "recovered": scenarios.recovered(),
+        "billed": scenarios.billed(),
         "failed": scenarios.failed(),
         "cancelled": scenarios.cancelled(),
         "setup": scenarios.setup_failed(),

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from dbt_cloud_run.cost import Cost
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asset:
@@ -32,6 +34,7 @@ class Asset:
     execution_seconds: float
     rows_affected: int | None
     adapter_response: Mapping[str, Any]
+    cost: Cost | None  # of the execution that built it; None where the adapter reports none
     tests: Mapping[str, int]
     file: str | None
     url: str | None

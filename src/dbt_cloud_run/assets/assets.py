@@ -11,9 +11,10 @@ from typing import Any
 from dbt_cloud_run.assets.asset import Asset
 from dbt_cloud_run.assets.nodes import Repository, display_name, owners_of, tested_nodes
 from dbt_cloud_run.dbt.artifacts import Manifest, ManifestNode
+from dbt_cloud_run.dbt.costs import cost_of
 from dbt_cloud_run.dbt.manifests import Manifests
-from dbt_cloud_run.dbt.statuses import BUILDABLE, normalise
-from dbt_cloud_run.model import BuiltResult, Ledger
+from dbt_cloud_run.dbt.statuses import BUILDABLE, is_failure, normalise
+from dbt_cloud_run.model import BuiltResult, Ledger, NodeOutcome
 
 _NOT_IN_A_KEY = str.maketrans("", "", "\n\r\t\0 #?&%\"'<>[]{}|\\^`")
 _LONGEST_KEY = 512
@@ -33,11 +34,34 @@ def materializations(
     The manifest of the step that built a node describes it. Without one nothing is known of relations or kinds, so
     there are none. Order: as the ledger's.
     """
+    return _assets(ledger, manifest, repository, lambda outcome: outcome.built)
+
+
+def failed_materializations(
+    ledger: Ledger, manifest: Manifest | Manifests | None, repository: Repository
+) -> tuple[Asset, ...]:
+    """The same for each model, seed and snapshot whose last result is a failure: what would have been built."""
+    return _assets(ledger, manifest, repository, _failed)
+
+
+def _failed(outcome: NodeOutcome) -> BuiltResult | None:
+    if not is_failure(outcome.result.status):
+        return None
+    where = {"attempt": outcome.attempt, "run_id": outcome.run_id, "step_index": outcome.step_index}
+    return BuiltResult(result=outcome.result, **where)
+
+
+def _assets(
+    ledger: Ledger,
+    manifest: Manifest | Manifests | None,
+    repository: Repository,
+    result_of: Callable[[NodeOutcome], BuiltResult | None],
+) -> tuple[Asset, ...]:
     known = manifest if isinstance(manifest, Manifests) else Manifests(manifest)
     projects: dict[int, _Project | None] = {}
     assets: list[Asset] = []
     for outcome in ledger.outcomes.values():
-        built = outcome.built
+        built = result_of(outcome)
         own = known.of(built.run_id, built.step_index) if built is not None else None
         if built is None or own is None:
             continue
@@ -109,15 +133,17 @@ def _asset(
         started_at=result.started_at,
         completed_at=result.completed_at,
         execution_seconds=result.execution_seconds,
-        rows_affected=_rows_affected(result.adapter_response),
+        rows_affected=rows_affected(result.adapter_response),
         adapter_response=result.adapter_response,
+        cost=cost_of(result.adapter_response) or None,
         tests=tests,
         file=file,
         url=repository.url_of(file),
     )
 
 
-def _rows_affected(response: Mapping[str, Any]) -> int | None:
+def rows_affected(response: Mapping[str, Any]) -> int | None:
+    """The rows that a result has written, as the adapter says; None where it does not."""
     rows = response.get("rows_affected")
     if isinstance(rows, bool) or not isinstance(rows, int | float | str):
         return None

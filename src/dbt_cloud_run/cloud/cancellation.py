@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from dbt_cloud_run.cancellation import Cancellation, CancelledBy
+from dbt_cloud_run.cancellation import Cancellation, CancelledBy, says_set_up_failed
 
 _CAPACITY = re.compile(
     r"\bcapacity\b|\bno (?:available )?(?:workers?|run slots?|resources?)\b|\bunable to (?:start|schedule|provision)\b",
@@ -38,8 +38,6 @@ def cancellation_of(message: str | None, actor: str | None, *, is_starter: bool 
     text = message or ""
     if _HEARTBEAT.search(text):
         return Cancellation(by=CancelledBy.HEARTBEAT)
-    if _TIMED_OUT.search(text):
-        return Cancellation(by=CancelledBy.TIME_LIMIT)
     if _SUPERSEDED.search(text):
         newer = _NEWER_RUN.search(text)
         is_for_commit = _COMMIT.search(text) is not None
@@ -47,7 +45,12 @@ def cancellation_of(message: str | None, actor: str | None, *, is_starter: bool 
             by=CancelledBy.NEWER_RUN, newer_run_id=int(newer[1]) if newer else None, is_for_commit=is_for_commit
         )
     if _CAPACITY.search(text):
+        # It may say that the run timed out in the queue.
         return Cancellation(by=CancelledBy.CAPACITY)
+    if _TIMED_OUT.search(text):
+        return Cancellation(by=CancelledBy.TIME_LIMIT)
+    if says_set_up_failed(text):
+        return Cancellation(by=CancelledBy.SET_UP)
     if actor is not None:
         return Cancellation(by=CancelledBy.STARTER if is_starter else CancelledBy.ACTOR, actor=actor)
     return Cancellation(by=CancelledBy.UNKNOWN)

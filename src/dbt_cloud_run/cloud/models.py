@@ -174,6 +174,14 @@ class RunStep(CloudModel):
         return self.run_step_command.dbt_command if self.run_step_command else None
 
     @property
+    def has_begun(self) -> bool:
+        """Whether the step shows that it began; those that never had their turn may be listed, too."""
+        if self.state in (RunState.QUEUED, RunState.SKIPPED):
+            return False
+        is_shown = self.state not in (RunState.CANCELLED, RunState.UNKNOWN)
+        return is_shown or self.started_at is not None or bool(self.log.strip())
+
+    @property
     def log(self) -> str:
         """The console output; the debug log where there is none."""
         return self.logs or self.debug_logs or self.truncated_debug_logs or ""
@@ -341,8 +349,8 @@ class Run(CloudModel):
 
     @property
     def has_begun_steps(self) -> bool:
-        """Whether any step can have begun: the run has a start, or a step that is listed."""
-        return self.started_at is not None or bool(self.run_steps)
+        """Whether any step can have begun: the run has a start, or a step that shows one."""
+        return self.started_at is not None or any(step.has_begun for step in self.run_steps or ())
 
     @property
     def has_ended_after_steps(self) -> bool:

@@ -32,6 +32,8 @@ def attempt_of(
         status_message=run.status_message,
         job_name=run.job.name if run.job else None,
         project_id=run.project_id,
+        project_name=run.job.project.name if run.job and run.job.project else None,
+        environment_id=run.environment_id,
         environment_name=run.environment.name if run.environment else None,
         git_sha=run.git_sha,
         git_branch=run.git_branch,

@@ -20,8 +20,15 @@ from dbt_cloud_run.collect.artifact_paths import is_plain, matches
 from dbt_cloud_run.collect.attempts import attempt_of, step_of
 from dbt_cloud_run.collect.downloads import Downloads
 from dbt_cloud_run.collect.projects import steps_with_own_project
+from dbt_cloud_run.collect.steps import has_results, steps_with_artifacts
 from dbt_cloud_run.collect.trust import foreign, without_left_behind
-from dbt_cloud_run.collect.unlisted import is_all_there_was, named_step, unlisted_steps
+from dbt_cloud_run.collect.unlisted import (
+    is_all_there_was,
+    named_step,
+    same_invocation,
+    unlisted_commands,
+    unlisted_step,
+)
 from dbt_cloud_run.dbt.artifacts import (
     Manifest,
     NotJsonError,
@@ -34,13 +41,14 @@ from dbt_cloud_run.dbt.manifests import share
 from dbt_cloud_run.dbt.verbs import Verb, verb_of
 from dbt_cloud_run.dbt.versions import NEW_ENGINE, version_of
 from dbt_cloud_run.github.files import UnsafePathError, require_inside
-from dbt_cloud_run.model import Attempt, Ending, RunState, Step, Unknown, UnknownKind
+from dbt_cloud_run.model import Attempt, Ending, RunState, Step
+from dbt_cloud_run.unknown import Unknown, UnknownKind, step_words
+from dbt_cloud_run.waiting.listed import missing_steps
 
 RUN_RESULTS, SOURCES, MANIFEST, CATALOG = "run_results.json", "sources.json", "manifest.json", "catalog.json"
 LARGEST_DECODED = 1024**3  # bytes; a larger file is kept and uploaded, but not decoded
 
 _SPECIAL = (RUN_RESULTS, SOURCES, MANIFEST, CATALOG)
-_NEVER_RAN = (RunState.SKIPPED, RunState.QUEUED)
 
 T = TypeVar("T")
 
@@ -85,17 +93,27 @@ class Collected:
 
 
 async def collect(
-    run: Run, number: int, ending: Ending, *, client: CloudClient, reader: Reader, keeping: Keeping
+    run: Run,
+    number: int,
+    ending: Ending,
+    *,
+    client: CloudClient,
+    reader: Reader,
+    keeping: Keeping,
+    unread: str | None = None,
 ) -> Collected:
     """Everything that is needed of a run that has ended. `run` carries its steps, job and trigger.
 
-    What is missing, late or not to be trusted is a warning, and an `Unknown` where results are concerned.
+    `unread`: why the steps that it carries are not all, where that is known. What is missing, late or not to be trusted
+    is a warning, and an `Unknown` where results are concerned.
     """
     packing = keeping.scratch / "packed" if keeping.keeps_packed else None
     if packing is not None:
         packing.mkdir(parents=True, exist_ok=True)
     downloads = Downloads(client, reader, run, keeping.kept, packing)
-    return await _Collection(downloads, keeping).collected(number, ending)
+    why = unread or missing_steps(run) or ""
+    unlisted = unlisted_step(run) if why else None
+    return await _Collection(downloads, keeping, unlisted, why).collected(number, ending)
 
 
 @dataclass(slots=True)
@@ -104,6 +122,8 @@ class _Collection:
 
     downloads: Downloads
     keeping: Keeping
+    unlisted: RunStep | None  # the last step, where the run's steps are not all listed
+    why_unlisted: str
     manifest: Manifest | None = None
     manifest_step: int | None = None  # whose manifest that is
     step_manifests: dict[int, Manifest] = field(default_factory=dict)
@@ -114,8 +134,7 @@ class _Collection:
 
     async def collected(self, number: int, ending: Ending) -> Collected:
         downloads = self.downloads
-        steps_with_artifacts = [*_dbt_steps(downloads.run), *unlisted_steps(downloads.run)]
-        await downloads.until_saved(are_expected=bool(steps_with_artifacts))
+        await downloads.until_saved(are_expected=bool(self._with_artifacts()))
         steps, *_ = await asyncio.gather(self._steps(), self._newest_manifest(), self._newest_catalog())
         self._keep_sources()
         await self._others()
@@ -133,13 +152,17 @@ class _Collection:
         found = {path: packed.get(path) for path in self.downloads.found.values() if path.is_relative_to(kept)}
         return found | self.copies
 
+    def _with_artifacts(self) -> list[RunStep]:
+        """The steps that may have left artifacts, in their order."""
+        return [*steps_with_artifacts(self.downloads.run), *([self.unlisted] if self.unlisted else ())]
+
     async def _steps(self) -> tuple[Step, ...]:
         """Every step, with its own and trusted results."""
         run = self.downloads.run
-        if unlisted := unlisted_steps(run):
-            return await self._unlisted(unlisted[0])
-        ran = {step.index for step in _dbt_steps(run)}
+        ran = {step.index for step in steps_with_artifacts(run)}
         steps = await asyncio.gather(*(self._step(step, step.index in ran) for step in run.steps))
+        if self.unlisted is not None:
+            steps = [*steps, *await self._last_step(self.unlisted, steps)]
         own = without_left_behind(steps)
         for before, step in zip(steps, own, strict=True):
             is_expected = step.state is RunState.SUCCESS and verb_of(step.command).executes
@@ -147,17 +170,18 @@ class _Collection:
                 self._not_used(step.index, step.distrusted)
         return own
 
-    async def _unlisted(self, step: RunStep) -> tuple[Step, ...]:
-        """The results of the last step, where no step is listed; what they leave open is not known."""
-        run = self.downloads.run
-        made = step_of(step)
+    async def _last_step(self, step: RunStep, listed: Sequence[Step]) -> tuple[Step, ...]:
+        """The last step with its results, where it is not listed; what they leave open is not known."""
+        run, made = self.downloads.run, step_of(step)
+        asked = unlisted_commands(run)
         if await self._step_file(step, RUN_RESULTS, is_expected=run.state is RunState.SUCCESS):
             with_results, _ = await self._decoded_step(step, made, RUN_RESULTS, verb_of(None))
-            made = named_step(with_results or made, run.asked, run.state)
-        if is_all_there_was(made, run.asked):
-            return (made,)
-        self.unknown.append(Unknown(kind=UnknownKind.STEPS, why="dbt Cloud lists no steps of it"))
-        return (made,) if made.results is not None else ()
+            made = named_step(with_results or made, asked, run.state)
+        owner = same_invocation(made, listed)
+        if is_all_there_was(made, asked, run.state) or (run.state is RunState.SUCCESS and owner is not None):
+            return (made,) if owner is None else ()
+        self.unknown.append(Unknown(kind=UnknownKind.STEPS, why=self.why_unlisted))
+        return (made,) if made.results is not None and owner is None else ()
 
     async def _step(self, step: RunStep, has_run: bool) -> Step:
         made = step_of(step)
@@ -166,7 +190,7 @@ class _Collection:
         verb = verb_of(step.command)
         is_freshness = verb.name == "source freshness"
         name = SOURCES if is_freshness else RUN_RESULTS
-        is_expected = _has_results(step) and (is_freshness or verb.writes_results)
+        is_expected = has_results(step) and (is_freshness or verb.writes_results)
         if not await self._step_file(step, name, is_expected=is_expected):
             if is_freshness or is_expected:
                 why = self.downloads.reasons.get((name, step.index), f"{name} is missing")
@@ -212,7 +236,7 @@ class _Collection:
 
     def _not_used(self, index: int, reason: str, kind: UnknownKind = UnknownKind.RESULTS) -> None:
         self.downloads.warnings.append(
-            f"The results of step {index} of run {self.downloads.run.id} are not used: {reason}."
+            f"The results of {step_words(index)} of run {self.downloads.run.id} are not used: {reason}."
         )
         self.unknown.append(Unknown(kind=kind, step=index, why=f"they are not used: {reason}"))
 
@@ -232,9 +256,9 @@ class _Collection:
 
     async def _manifest(self, fresh: Path, target: Path) -> None:
         downloads = self.downloads
-        for step in reversed([*_dbt_steps(downloads.run), *unlisted_steps(downloads.run)]):
+        for step in reversed(self._with_artifacts()):
             spare, index = self.keeping.scratch / f".{MANIFEST}.spare", step.index or None
-            if not await downloads.file(MANIFEST, fresh, index, expected=_has_results(step), spare=spare):
+            if not await downloads.file(MANIFEST, fresh, index, expected=has_results(step), spare=spare):
                 continue
             got = downloads.found[MANIFEST, index]
             try:
@@ -257,12 +281,12 @@ class _Collection:
     async def _step_manifests(self) -> None:
         """The manifest of each step, where not all of them parse the project alike; equal parts are kept once."""
         downloads = self.downloads
-        for step in steps_with_own_project(_dbt_steps(downloads.run)):
+        for step in steps_with_own_project(steps_with_artifacts(downloads.run)):
             if step.index == self.manifest_step and self.manifest is not None:
                 self.step_manifests[step.index] = self.manifest
                 continue
             target = self.keeping.scratch / f".{MANIFEST}.step-{step.index}"
-            if not await downloads.file(MANIFEST, target, step.index, expected=_has_results(step)):
+            if not await downloads.file(MANIFEST, target, step.index, expected=has_results(step)):
                 continue
             try:
                 found = await _decoded(decode_manifest, target)
@@ -289,7 +313,7 @@ class _Collection:
         run = self.downloads.run
         engine = version_of(self.manifest.metadata.dbt_version if self.manifest else None, run.dbt_version)
         is_new_engine = engine is not None and engine >= NEW_ENGINE
-        for step in reversed(_dbt_steps(run)):
+        for step in reversed(steps_with_artifacts(run)):
             is_docs = verb_of(step.command).name == "docs generate"
             # The new engine writes a catalog with any step, and none with `docs generate`.
             may_have_one = is_docs or is_new_engine or "--write-catalog" in (step.command or "")
@@ -320,7 +344,7 @@ class _Collection:
             there = downloads.found.keys() | await asyncio.to_thread(self._copied)
             jobs += [
                 downloads.file(path, keeping.step_folder(downloads.run.id, step.index) / path, step.index)
-                for step in _dbt_steps(downloads.run)
+                for step in steps_with_artifacts(downloads.run)
                 for path in dict.fromkeys((*_SPECIAL, *listed))
                 if (path, step.index) not in there
             ]
@@ -366,15 +390,6 @@ class _Collection:
         self.downloads.warnings.append(text)
 
 
-def _dbt_steps(run: Run) -> list[RunStep]:
-    """The steps that ran a dbt command which may leave artifacts."""
-    return [
-        step
-        for step in run.steps
-        if step.command and verb_of(step.command).leaves_artifacts and step.state not in _NEVER_RAN
-    ]
-
-
 async def _decoded(decode: Callable[[Path], T], path: Path) -> T:
     def within_the_limit() -> T:
         size = path.stat().st_size
@@ -383,8 +398,3 @@ async def _decoded(decode: Callable[[Path], T], path: Path) -> T:
         return decode(path)
 
     return await asyncio.to_thread(within_the_limit)
-
-
-def _has_results(step: RunStep) -> bool:
-    """Whether it came as far as running nodes, and so has left results: it succeeded, or its log shows it."""
-    return step.state is RunState.SUCCESS or "Done. PASS=" in step.log or "Finished running" in step.log

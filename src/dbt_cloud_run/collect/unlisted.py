@@ -1,4 +1,4 @@
-"""The last step of a run whose steps could not be read: its artifacts need no step number. Pure."""
+"""The last step of a run whose steps are not all known: its artifacts need no step number. Pure."""
 
 from __future__ import annotations
 
@@ -6,21 +6,33 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dbt_cloud_run.cloud.models import Run, RunStep
+from dbt_cloud_run.dbt.commands import same_command
 from dbt_cloud_run.dbt.statuses import is_failure
 from dbt_cloud_run.dbt.verbs import verb_named, verb_of
 from dbt_cloud_run.model import RunState, Step
-
-INDEX = 0
-"""Stands for the index of a step that is not listed; listed ones count from 1."""
+from dbt_cloud_run.unknown import UNLISTED
 
 
-def unlisted_steps(run: Run) -> tuple[RunStep, ...]:
-    """A stand-in for the last step, where a run has ended that began steps and lists none."""
-    return (RunStep(index=INDEX, name="The last step"),) if not run.steps and run.has_ended_after_steps else ()
+def unlisted_step(run: Run) -> RunStep | None:
+    """A stand-in for the last step of a run that has ended after steps; None for any other run."""
+    return RunStep(index=UNLISTED, name="not listed") if run.has_ended_after_steps else None
+
+
+def unlisted_commands(run: Run) -> tuple[str, ...]:
+    """The commands that the run was asked for and that no listed step is, in order."""
+    left = list(run.asked)
+    for step in run.steps:
+        found = next((command for command in left if same_command(command, step.command or "")), None)
+        if found is not None:
+            left.remove(found)
+    return tuple(left)
 
 
 def named_step(step: Step, asked: Sequence[str], run_state: RunState) -> Step:
-    """The step with the command that its results belong to, where only one of those asked for can be it."""
+    """The step with the command that its results belong to, where only one of those asked for can be it.
+
+    `asked`: the commands that no listed step is.
+    """
     which = verb_named(step.results.which if step.results else None)
     commands = [command for command in asked if verb_of(command).name == which.name]
     command = commands[0] if which.name and len(commands) == 1 else None
@@ -29,7 +41,14 @@ def named_step(step: Step, asked: Sequence[str], run_state: RunState) -> Step:
     return replace(step, command=command, name=command or step.name, state=state)
 
 
-def is_all_there_was(step: Step, asked: Sequence[str]) -> bool:
-    """Whether no other command that was asked for executes nodes: then its results are those of the whole run."""
+def same_invocation(step: Step, listed: Sequence[Step]) -> Step | None:
+    """The listed step that wrote the results of this one: it is the last, or later ones wrote none."""
+    made_by = step.results.invocation_id if step.results else None
+    return next((one for one in listed if made_by and one.results and one.results.invocation_id == made_by), None)
+
+
+def is_all_there_was(step: Step, asked: Sequence[str], run_state: RunState) -> bool:
+    """Whether no other of the commands executes nodes, and the step shows why a run failed: then nothing is missing."""
     executing = [command for command in asked if verb_of(command).executes]
-    return step.results is not None and step.command is not None and executing == [step.command]
+    is_explained = run_state is not RunState.ERROR or step.state is RunState.ERROR
+    return step.results is not None and step.command is not None and executing == [step.command] and is_explained

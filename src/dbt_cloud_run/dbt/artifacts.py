@@ -17,7 +17,7 @@ import msgspec
 from dbt_cloud_run.dbt.decoding import NotJsonError as NotJsonError
 from dbt_cloud_run.dbt.decoding import UnreadableArtifactError as UnreadableArtifactError
 from dbt_cloud_run.dbt.decoding import decode
-from dbt_cloud_run.dbt.statuses import normalise
+from dbt_cloud_run.dbt.statuses import PARTIAL_SUCCESS, normalise
 from dbt_cloud_run.model import FreshnessResult, NodeResult, StepResults, Window
 
 _LONGEST = 1e12  # seconds; a source that never was loaded may be dated to the year 1
@@ -41,6 +41,7 @@ class NodeConfig(_Lenient):
     full_refresh: Any = None
     begin: Any = None
     batch_size: Any = None
+    lookback: Any = None
     on_error: Any = None
 
 
@@ -334,7 +335,20 @@ def _node_result(row: _ResultRow, position: int) -> NodeResult:
         row=position,
         batches_done=_windows(row.batch_results, "successful"),
         batches_failed=_windows(row.batch_results, "failed"),
+        are_batches_unread=_is_unread(row),
     )
+
+
+def _is_unread(row: _ResultRow) -> bool:
+    """Whether batches failed and the row does not tell which, or not of all of them."""
+    batches = row.batch_results
+    if batches is None:
+        return normalise(row.status or "") == PARTIAL_SUCCESS
+    failed = batches.get("failed") if isinstance(batches, dict) else batches
+    if not isinstance(failed, list):
+        return failed is not None or normalise(row.status or "") == PARTIAL_SUCCESS
+    is_known = len(_windows(batches, "failed")) == len(failed)
+    return not is_known or (not failed and normalise(row.status or "") == PARTIAL_SUCCESS)
 
 
 def _windows(batches: Any, which: str) -> tuple[Window, ...]:

@@ -20,6 +20,7 @@ _LINE = re.compile(
     r"Batch (?P<number>\d+) of (?P<count>\d+) (?P<what>START|OK created|ERROR creating|SKIP) "
     r"batch (?P<start>\d{4}(?:-\d\d(?:-\d\d(?:T\d\d)?)?)?) of (?P<name>\S+)"
 )
+_MOST_LOOKBACK = 10_000
 _COLOURS = re.compile(r"\x1b\[[\d;]*m")
 _FORMATS = {4: "%Y", 7: "%Y-%m", 10: "%Y-%m-%d", 13: "%Y-%m-%dT%H"}
 
@@ -92,6 +93,24 @@ def whole_span(node: ManifestNode, until: datetime) -> Window | None:
     begin = begin_of(node)
     end = _next(_truncated(until, str(node.config.batch_size)), str(node.config.batch_size))
     return Window(begin, end) if begin is not None and begin < end else None
+
+
+def plain_span(node: ManifestNode, start: datetime, end: datetime) -> Window | None:
+    """The batches that a plain run of an existing table fills, begun at some time from `start` to `end`.
+
+    They are the one of that time, and `lookback` before it (one, where the model does not say).
+    """
+    size, lookback = str(node.config.batch_size), node.config.lookback
+    if size not in _SIZES:
+        return None
+    first = _truncated(start, size)
+    count = lookback if isinstance(lookback, int) and lookback >= 0 else 1
+    for _ in range(min(count, _MOST_LOOKBACK)):
+        first = _truncated(first - timedelta(hours=1), size)
+    begin = begin_of(node)
+    first = max(first, begin) if begin is not None else first
+    last = _next(_truncated(end, size), size)
+    return Window(first, last) if first < last else None
 
 
 def batches_in_log(log: str, node: ManifestNode) -> Batches | None:

@@ -9,9 +9,9 @@ import re
 from enum import StrEnum
 from functools import lru_cache
 
-FAILURES = frozenset(
-    {"error", "fail", "runtime error", "partial success", "failed", "cancelled", "canceled", "timeout"}
-)
+PARTIAL_SUCCESS = "partial success"
+"""Of a microbatch model of which some batches failed."""
+FAILURES = frozenset({"error", "fail", "runtime error", PARTIAL_SUCCESS, "failed", "cancelled", "canceled", "timeout"})
 SKIPPED = frozenset({"skipped", "skip"})
 SUCCESSES = frozenset({"success", "pass", "no-op", "reused"})
 WARNINGS = frozenset({"warn", "warning", "success with warning"})

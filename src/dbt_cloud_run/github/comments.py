@@ -55,12 +55,17 @@ class CommentTarget:
 
 @dataclass(frozen=True, slots=True)
 class PostedComment:
-    """A comment as it is now. `created`: it was not there before; `kept`: a newer report was there, and stays."""
+    """A comment as it is now.
+
+    `created`: it was not there before; `kept`: a newer report was there, and stays; `is_anothers`: the failure of
+    another step with the same key was there, and stays.
+    """
 
     id: int
     url: str
     created: bool
     kept: bool = False
+    is_anothers: bool = False
 
 
 def upsert_comment(
@@ -69,8 +74,8 @@ def upsert_comment(
     """Update the comment of the step `key`, or create it if it is not there and `create`.
 
     Comments of other authors are never touched, whatever they contain, and neither is a report that a later workflow
-    run has written. A body over `BODY_LIMIT` is cut bluntly: cut it sensibly before. None: there is no comment, and
-    none was asked for.
+    run has written, nor a failure that another step of this attempt has reported under the same key. A body over
+    `BODY_LIMIT` is cut bluntly: cut it sensibly before. None: there is no comment, and none was asked for.
 
     Raises:
         CommentForbiddenError: the token lacks the permission.
@@ -87,6 +92,8 @@ def upsert_comment(
         there = read_marker(comment.body or "")
         if there is not None and there.workflow_run > about.workflow_run:
             return PostedComment(comment.id, comment.html_url, created=False, kept=True)
+        if there is not None and about.hides(there):
+            return PostedComment(comment.id, comment.html_url, created=False, is_anothers=True)
         comment.edit(text)
         return PostedComment(comment.id, comment.html_url, created=False)
 
@@ -119,9 +126,14 @@ def stale_body(body: str, about: Marker, why: str) -> str | None:
             return None
     if rest.startswith(_STALE):
         rest = rest.partition(f"{_STALE_END}\n")[2]
-    earlier = f"an earlier commit** (`{there.commit[:10]}`)" if there else "an earlier commit**"
-    commit = f"commit `{about.commit[:10]}`" if about.commit else "the newest commit"
-    note = f"{_STALE}{earlier}. There is no report of {commit}, since {why}.\n\n{_STALE_END}\n"
+    if not about.commit:
+        # The head could not be looked up: it may still be the commit of the report.
+        shown = f"commit `{there.commit[:10]}`" if there else "a commit"
+        said = f"{shown}, which may not be the newest**. There is no report of a later one, since {why}."
+    else:
+        earlier = f"an earlier commit** (`{there.commit[:10]}`)" if there else "an earlier commit**"
+        said = f"{earlier}. There is no report of commit `{about.commit[:10]}`, since {why}."
+    note = f"{_STALE}{said}\n\n{_STALE_END}\n"
     return cut(f"{first}\n{note}{rest}", BODY_LIMIT)
 
 
@@ -237,7 +249,9 @@ def _find(client: Github, issue: Issue, key: CommentKey) -> IssueComment | None:
             continue
         if not asked:
             login, asked = _login(client), True
-        if comment.user.login != login and not (login is None and comment.user.type == "Bot"):
+        # GitHub names no user of a comment whose account is gone.
+        author = comment.user
+        if author is None or (author.login != login and not (login is None and author.type == "Bot")):
             continue
         if there is None:
             former.append(comment)

@@ -10,20 +10,15 @@ import contextlib
 import os
 import re
 import secrets
-import sys
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final, Literal, TextIO, TypedDict, Unpack
+from typing import ClassVar, Final, TextIO
 
 from actions_toolkit.command import Command  # type: ignore[import-untyped]
 from actions_toolkit.file_command import prepare_key_value_message  # type: ignore[import-untyped]
 
+from dbt_cloud_run.console import LABELS, Annotation, AnnotationKind, BaseConsole
 from dbt_cloud_run.github.text import clean, harmless_lines, harmless_message, one_line
-from dbt_cloud_run.redaction import SHORTEST, forms, hide, redact
-
-AnnotationKind = Literal["error", "warning", "notice"]
 
 ANNOTATION_LIMIT: Final = 10
 """Annotations of one kind that the runner records for a step; it drops further ones."""
@@ -32,43 +27,18 @@ SUMMARY_LIMIT: Final = 1024 * 1024
 RELAY_GUARD_LINES: Final = 20
 """Relayed blocks longer than this are also wrapped in `stop-commands`."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-_LABELS: Final = {"error": "Error", "warning": "Warning", "notice": "Notice"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Annotation:
-    """One annotation; `file` is relative to the workspace, `line` and `col` are 1-based."""
-
-    message: str
-    file: str | None = None
-    line: int | None = None
-    col: int | None = None
-    title: str | None = None
-
-
-class Where(TypedDict, total=False):
-    """The optional fields of an `Annotation`."""
-
-    file: str | None
-    line: int | None
-    col: int | None
-    title: str | None
-
-
-class Console:
+class Console(BaseConsole):
     """Writes to the runner. Nothing here raises because the log, or a file of the runner, cannot be written."""
 
+    annotation_limit: ClassVar[int] = ANNOTATION_LIMIT
+    takes_outputs: ClassVar[bool] = True
+
     def __init__(self, stream: TextIO | None = None, environ: Mapping[str, str] | None = None) -> None:
-        self._stream = sys.stdout if stream is None else stream
+        super().__init__(stream)
         self._environ = os.environ if environ is None else environ
-        self._encoding = getattr(self._stream, "encoding", None) or "utf-8"
-        self._lock = threading.RLock()
         self._in_group = False
-        self._is_broken = False
-        self._secrets: list[str] = []
-        # A dry run leaves no annotation: what would be one is a line of the log.
-        self.annotates = True
-        self._annotated = dict.fromkeys(_LABELS, 0)
         # Where our part of the job summary begins and ends; 0 and 0 before it is written.
         self._summary = 0, 0
 
@@ -78,10 +48,6 @@ class Console:
         return self._environ.get("RUNNER_DEBUG") == "1"
 
     # -- the log
-
-    def info(self, text: str = "") -> None:
-        """Write text to the log, line by line; none of it can become a command."""
-        self._write(self._lines(text))
 
     def debug(self, text: str) -> None:
         """Write debug lines, if the runner asks for them."""
@@ -117,41 +83,19 @@ class Console:
             self._in_group = False
             self._write([_command("endgroup")])
 
-    def mask(self, value: str) -> None:
-        """Have the runner hide a secret from here on, and hide it ourselves; short or empty values are left alone."""
-        value = value.strip()
-        if len(value) < SHORTEST or value in self._secrets:
-            return
-        hide(value)
-        self._secrets = sorted({*self._secrets, *forms(value)}, key=len, reverse=True)
+    def _masked(self, value: str) -> None:
         # Anywhere else than on a runner the command would print what it is to hide.
         if self._environ.get("GITHUB_ACTIONS") == "true":
             self._write([_command("add-mask", value)])
 
     # -- annotations
 
-    def notice(self, message: str, **where: Unpack[Where]) -> None:
-        """Annotate with a notice; beyond the platform's limit it is a plain line of the log."""
-        self.annotate("notice", Annotation(message=message, **where))
-
-    def warning(self, message: str, **where: Unpack[Where]) -> None:
-        """Annotate with a warning; beyond the platform's limit it is a plain line of the log."""
-        self.annotate("warning", Annotation(message=message, **where))
-
-    def error(self, message: str, **where: Unpack[Where]) -> None:
-        """Annotate with an error; beyond the platform's limit it is a plain line of the log."""
-        self.annotate("error", Annotation(message=message, **where))
-
-    def annotations_left(self, kind: AnnotationKind) -> int:
-        """How many annotations of this kind the platform still takes from this step."""
-        return ANNOTATION_LIMIT - self._annotated[kind]
-
     def annotate(self, kind: AnnotationKind, annotation: Annotation) -> None:
-        """Write one annotation."""
+        """Write one annotation; beyond the platform's limit it is a plain line of the log."""
         message = harmless_message(self._redacted(annotation.message)) or "(no message)"
         title = one_line(self._redacted(annotation.title), 250) if annotation.title else ""
         if not self.annotates or self.annotations_left(kind) <= 0:
-            self.info(f"{_LABELS[kind]}: {f'{title}: ' if title else ''}{message}")
+            self.info(f"{LABELS[kind]}: {f'{title}: ' if title else ''}{message}")
             return
         self._annotated[kind] += 1
         properties = {
@@ -161,22 +105,6 @@ class Console:
             "title": title,
         }
         self._write([_command(kind, message, {name: value for name, value in properties.items() if value})])
-
-    def annotate_all(self, kind: AnnotationKind, annotations: Sequence[Annotation], *, reserve: int = 0) -> None:
-        """Write what the platform takes, but for `reserve`; the last annotation says how many more there are."""
-        room = max(self.annotations_left(kind) - reserve, 0)
-        if len(annotations) <= room:
-            for annotation in annotations:
-                self.annotate(kind, annotation)
-            return
-        for annotation in annotations[: room - 1] if room else ():
-            self.annotate(kind, annotation)
-        more = len(annotations) - max(room - 1, 0)
-        rest = Annotation(message=f"and {more} more: see the job summary.", title=f"{more} more of this kind")
-        if room:
-            self.annotate(kind, rest)
-        else:
-            self.info(f"{_LABELS[kind]}: {rest.message}")
 
     # -- the runner's files
 
@@ -271,29 +199,6 @@ class Console:
     def _lines(self, text: str) -> list[str]:
         # Twice: before, for secrets of several lines; after, for one that control characters had hidden.
         return [self._redacted(line) for line in harmless_lines(self._redacted(text))]
-
-    def _redacted(self, text: str) -> str:
-        return redact(text, self._secrets)
-
-    def _write(self, lines: Sequence[str]) -> None:
-        text = "".join(f"{line}\n" for line in lines)
-        text = text.encode(self._encoding, "replace").decode(self._encoding)
-        with self._lock:
-            if self._is_broken:
-                return
-            try:
-                self._stream.write(text)
-                self._stream.flush()
-            except (OSError, ValueError):  # ValueError: the stream is closed
-                self._is_broken = True
-                self._drop_stream()
-
-    def _drop_stream(self) -> None:
-        # The interpreter flushes standard output once more when it ends, and would end with status 120.
-        with contextlib.suppress(OSError, ValueError):
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, self._stream.fileno())
-            os.close(null)
 
 
 def _command(name: str, message: str = "", properties: Mapping[str, str | int] | None = None) -> str:

@@ -14,20 +14,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from dbt_cloud_run.github.console import Console
+from dbt_cloud_run.console import BaseConsole
 
 LOGGER = "dbt_cloud_run"
 TITLE = {"title": "dbt Cloud"}
 """`extra` of a record whose annotation is about dbt Cloud as a whole."""
 
 # Several steps may run in one process, as they do in tests: each console gets the records of its own step.
-_console: ContextVar[Console | None] = ContextVar("console", default=None)
+_console: ContextVar[BaseConsole | None] = ContextVar("console", default=None)
 
 
 class ConsoleHandler(logging.Handler):
     """Writes the records that are logged in the context of `console` to it."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: BaseConsole) -> None:
         super().__init__(logging.DEBUG if console.is_debug else logging.INFO)
         self._own = console
 
@@ -46,7 +46,7 @@ class ConsoleHandler(logging.Handler):
 
 
 @contextmanager
-def log_to(console: Console) -> Iterator[None]:
+def log_to(console: BaseConsole) -> Iterator[None]:
     """Write what this program logs to the console for as long as the context lasts."""
     logger, handler = logging.getLogger(LOGGER), ConsoleHandler(console)
     token = _console.set(console)

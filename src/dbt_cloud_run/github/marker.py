@@ -1,8 +1,8 @@
 """The hidden line by which a step finds its own comment again. Its format outlives a release.
 
 1.0 wrote `<!-- dbt-cloud-run: <account>/<job>/<workflow>/<job>/<index> -->`, which two steps of one job share. From 1.1
-on it is `<!-- dbt-cloud-run v2 key=… former=… run=… commit=… ended=… -->`: hashes of what the step is found by and of
-what 1.0 would have written, then what the report below it is about.
+on it is `<!-- dbt-cloud-run v2 key=… former=… run=… commit=… ended=… attempt=… -->`: hashes of what the step is found
+by and of what 1.0 would have written, then what the report below it is about.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from urllib.parse import quote
 _GOOD, _BAD = "good", "bad"
 _MARKER = re.compile(
     r"<!-- dbt-cloud-run v2 key=(?P<key>[0-9a-f]{20}) former=(?P<former>[0-9a-f]{10}) run=(?P<run>\d{1,19})"
-    r" commit=(?P<commit>[0-9a-f]{0,64}) ended=(?P<ended>[a-z]+)(?: [a-z]+=\S*)* -->"
+    r" commit=(?P<commit>[0-9a-f]{0,64}) ended=(?P<ended>[a-z]+)"
+    r"(?: attempt=(?P<attempt>\d{1,9}))?(?: [a-z]+=\S*)* -->"
 )
 _REPEATED: Final = re.compile(r".*_\d+")
 
@@ -58,11 +59,16 @@ class CommentKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marker:
-    """What a comment is about. `workflow_run` is GITHUB_RUN_ID, which grows; `commit` is empty if it is not known."""
+    """What a comment is about.
+
+    `workflow_run` is GITHUB_RUN_ID, which grows, and `attempt` GITHUB_RUN_ATTEMPT, 0 in a marker that does not say;
+    `commit` is empty if it is not known.
+    """
 
     workflow_run: int
     commit: str
     is_good: bool
+    attempt: int = 0
     key: str = ""
     former: str = ""
 
@@ -71,8 +77,16 @@ class Marker:
         commit = self.commit.lower() if re.fullmatch("[0-9a-fA-F]{1,64}", self.commit) else ""
         return (
             f"<!-- dbt-cloud-run v2 key={key.digest} former={key.former_digest} run={max(self.workflow_run, 0)} "
-            f"commit={commit} ended={_GOOD if self.is_good else _BAD} -->"
+            f"commit={commit} ended={_GOOD if self.is_good else _BAD} attempt={max(self.attempt, 0)} -->"
         )
+
+    def hides(self, there: Marker) -> bool:
+        """Whether this report would put a green over the red of another step that has the same key.
+
+        A step has one verdict in each attempt of a workflow run, so another one of the same attempt is another step's.
+        """
+        is_same_attempt = (there.workflow_run, there.attempt) == (self.workflow_run, self.attempt)
+        return self.is_good and not there.is_good and is_same_attempt and bool(self.workflow_run and self.attempt)
 
 
 def read_marker(body: str) -> Marker | None:
@@ -84,6 +98,7 @@ def read_marker(body: str) -> Marker | None:
         workflow_run=int(match["run"]),
         commit=match["commit"],
         is_good=match["ended"] == _GOOD,
+        attempt=int(match["attempt"] or 0),
         key=match["key"],
         former=match["former"],
     )

@@ -6,13 +6,13 @@ import contextlib
 import io
 from collections.abc import Iterator
 
-from dbt_cloud_run.github.console import Console
+from dbt_cloud_run.console import BaseConsole
 
 
 class _Harmless(io.TextIOBase):
     """What libraries and the interpreter write: their lines may hold anybody's text."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: BaseConsole) -> None:
         self._console, self._rest = console, ""
 
     def writable(self) -> bool:
@@ -30,7 +30,7 @@ class _Harmless(io.TextIOBase):
 
 
 @contextlib.contextmanager
-def one_stream(console: Console) -> Iterator[None]:
+def one_stream(console: BaseConsole) -> Iterator[None]:
     """While it lasts, what is written to standard error comes out of the console."""
     stream = _Harmless(console)
     with contextlib.redirect_stderr(stream):

@@ -26,7 +26,8 @@ _ESCAPE = re.compile(
 _SKIPPED = rf"(?:{_SGR}|[^\x00-\x7f])*"  # what may be weightless: more than that is broken up, never less
 # One set of characters: two that overlap would be tried in every combination, on a line of foreign blanks for ever.
 _COMMAND_START = re.compile(rf"(?:{_SGR}|[\s\x80-\U0010ffff])*:(?={_SKIPPED}:)")
-_COMMAND_ANYWHERE = re.compile(rf"#(?={_SKIPPED}#{_SKIPPED}\[)")
+# `##vso[…]` and the like are commands of other services, whose logs this program's lines may stand in.
+_COMMAND_ANYWHERE = re.compile(rf"#(?={_SKIPPED}#(?:{_SGR}|[A-Za-z\x80-\U0010ffff])*\[)")
 _COLOUR = re.compile(_SGR)
 
 

@@ -15,7 +15,8 @@ from dbt_cloud_run.gates import FailedGate, Gate, GateFindings, NothingSelected
 from dbt_cloud_run.ledger.judgement import judged
 from dbt_cloud_run.ledger.ledger import result_steps
 from dbt_cloud_run.ledger.verdict import is_hash, is_same_commit, unknown_runs
-from dbt_cloud_run.model import Attempt, Ending, Ledger, RunState, Step, UnknownKind
+from dbt_cloud_run.model import Attempt, Ending, Ledger, RunState, Step
+from dbt_cloud_run.unknown import UnknownKind
 
 _HOOK = re.compile(r"operation\..*-on-run-(?:start|end)-\d+\Z")
 _BY_STATE = ("state:", "source_status:", "result:")

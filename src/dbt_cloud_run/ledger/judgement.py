@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 
+from dbt_cloud_run.cancellation import CancelledBy, says_set_up_failed
 from dbt_cloud_run.dbt.commands import parse_command
 from dbt_cloud_run.dbt.statuses import FAILURES, Kind, is_failure, kind, normalise
 from dbt_cloud_run.dbt.verbs import verb_of
 from dbt_cloud_run.model import Attempt, Ending, NodeResult, RunState, Step
 
-# dbt Cloud cancels a run whose set-up failed; the wording is of public reports, and documented nowhere.
-_SET_UP_FAILED = re.compile(
-    r"\bfailed to (?:generate|create|set ?up|load) (?:\w+ ){0,3}profiles?\b|\bfailed to clone\b"
-    r"|\b(?:incorrect|invalid) credentials\b",
-    re.IGNORECASE,
-)
 _SAY_FAILURE = ("error", "fail", "partial", "abort", "kill", "timed out", "cancel")
 
 
@@ -64,10 +58,10 @@ def is_failed_set_up(attempt: Attempt) -> bool:
     """Whether a run that dbt Cloud calls cancelled failed while it was set up, by its steps or dbt Cloud's wording."""
     if attempt.ending is not Ending.CANCELLED:
         return False
-    if _SET_UP_FAILED.search(attempt.status_message or ""):
+    if attempt.cancellation is not None and attempt.cancellation.by is CancelledBy.SET_UP:
         return True
     return any(is_set_up(step) for step in failed_without_nodes(attempt))
 
 
 def _is_cancelled_set_up(step: Step) -> bool:
-    return step.state is RunState.CANCELLED and is_set_up(step) and bool(_SET_UP_FAILED.search(step.log[-20_000:]))
+    return step.state is RunState.CANCELLED and is_set_up(step) and says_set_up_failed(step.log[-20_000:])

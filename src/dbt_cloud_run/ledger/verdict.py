@@ -22,10 +22,9 @@ from dbt_cloud_run.model import (
     RunState,
     Step,
     StepAction,
-    Unknown,
-    UnknownKind,
 )
 from dbt_cloud_run.retry.alignment import is_lint
+from dbt_cloud_run.unknown import Unknown, UnknownKind
 
 _HASH = re.compile("[0-9a-f]{7,64}")
 _BY_ENDING = {
@@ -158,6 +157,8 @@ def failure_kind(attempt: Attempt) -> FailureKind:
         return FailureKind.SETUP
     if attempt.ending in _BY_ENDING:
         return _BY_ENDING[attempt.ending]
+    if attempt.hides_failure:
+        return FailureKind.NODES if _has_failed_nodes(attempt) else FailureKind.API
     failed = [step for step in attempt.steps if step.state is RunState.ERROR]
     if not failed:
         return FailureKind.NODES if _has_failed_nodes(attempt) else FailureKind.SETUP

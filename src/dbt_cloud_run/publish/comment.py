@@ -8,13 +8,17 @@ from dbt_cloud_run.github.comments import CommentError, CommentTarget, mark_stal
 from dbt_cloud_run.github.events import Built, PullRequest, Subject
 from dbt_cloud_run.github.marker import CommentKey, Marker
 from dbt_cloud_run.model import Ending
-from dbt_cloud_run.report.pull_request import CommentPlace, comment_place
+from dbt_cloud_run.report.pull_request import CommentPlace, built_commit, comment_place
 from dbt_cloud_run.report.report import Report
 from dbt_cloud_run.report.summary import render_comment
 from dbt_cloud_run.settings.settings import Settings
 
 _logger = logging.getLogger(__name__)
 
+_KEY_IS_SHARED = (
+    "No comment is written on pull request {number}: another step of this workflow run, with the same inputs, has "
+    "reported a failure there, which stays. Set comment-key to another text in each of the two: {url}"
+)
 _GOOD = (Ending.SUCCESS, Ending.QUEUED, Ending.SKIPPED)
 
 
@@ -23,8 +27,8 @@ def comment(report: Report, settings: Settings, *, is_update: bool = False) -> l
 
     `is_update`: it was written before, and there is more to say.
     """
-    last = report.outcome.last
-    place = comment_place(report.subject, last.git_sha if last else None)
+    commit = built_commit(report.outcome.attempts)
+    place = comment_place(report.subject, commit)
     # The settings have warned of the missing token.
     if settings.github_token is None or (is_update and place.number is None):
         return []
@@ -34,7 +38,8 @@ def comment(report: Report, settings: Settings, *, is_update: bool = False) -> l
     if target is None:
         return []
     is_good = report.outcome.ending in _GOOD
-    about = _about(settings, last.git_sha if last and last.git_sha else "", is_good=is_good)
+    # Whether its merge commit was built, or an abbreviated one is reported: the report is of this head.
+    about = _about(settings, _head_of(report.subject), is_good=is_good)
     try:
         posted = upsert_comment(
             target,
@@ -45,6 +50,8 @@ def comment(report: Report, settings: Settings, *, is_update: bool = False) -> l
         )
     except CommentError as error:
         return [f"The comment on pull request {place.number} was not written: {error}"]
+    if posted is not None and posted.is_anothers:
+        return [_KEY_IS_SHARED.format(number=place.number, url=posted.url)]
     if posted is not None and posted.kept:
         _logger.info(
             "The comment on pull request %d is of a later workflow run, and stays: %s", place.number, posted.url
@@ -64,7 +71,7 @@ def mark_stale_comment(settings: Settings, subject: Subject, job_id: int | None,
     target = _target(settings, subject.number)
     if target is None:
         return []
-    about = _about(settings, subject.head.sha if subject.head else "", is_good=False)
+    about = _about(settings, _head_of(subject), is_good=False)
     try:
         marked = mark_stale(target, _key(settings, job_id), about=about, why=why)
     except CommentError as error:
@@ -84,12 +91,27 @@ def _not_written(place: CommentPlace, report: Report, settings: Settings) -> lis
     if place.warning and not has_run:
         _logger.info("%s", place.warning)
     warnings = [place.warning] if place.warning and has_run else []
+    if (why := _why_no_report(place, report)) is not None:
+        warnings += mark_stale_comment(settings, report.subject, report.job_id, why)
+    return warnings
+
+
+def _why_no_report(place: CommentPlace, report: Report) -> str | None:
+    """Why a green comment of an earlier commit has no successor; None where it may stay as it is."""
     if place.built is Built.UNKNOWN and report.outcome.ending not in _GOOD:
         why = "the step was cancelled" if report.outcome.ending is Ending.CANCELLED else "the step failed"
-        warnings += mark_stale_comment(
-            settings, report.subject, report.job_id, f"{why} before it was known what was built"
-        )
-    return warnings
+        return f"{why} before it was known what was built"
+    if not report.outcome.attempts or not _head_of(report.subject):
+        return None
+    return {
+        Built.ANOTHER: "the run has built another commit",
+        Built.UNKNOWN: "dbt Cloud does not say which commit the run has built",
+    }.get(place.built)
+
+
+def _head_of(subject: Subject) -> str:
+    """The commit of a pull request's head; empty where it is not known."""
+    return subject.head.sha if isinstance(subject, PullRequest) and subject.head is not None else ""
 
 
 def _body(report: Report, place: CommentPlace) -> str:
@@ -109,7 +131,12 @@ def _target(settings: Settings, number: int) -> CommentTarget | None:
 def _about(settings: Settings, commit: str, *, is_good: bool) -> Marker:
     run_id = settings.github.run_id
     is_number = run_id.isascii() and run_id.isdecimal() and len(run_id) < 19
-    return Marker(workflow_run=int(run_id) if is_number else 0, commit=commit, is_good=is_good)
+    return Marker(
+        workflow_run=int(run_id) if is_number else 0,
+        commit=commit,
+        is_good=is_good,
+        attempt=settings.github.run_attempt,
+    )
 
 
 def _key(settings: Settings, job_id: int | None) -> CommentKey:

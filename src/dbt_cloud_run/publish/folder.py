@@ -14,7 +14,8 @@ from dbt_cloud_run.settings.settings import Settings
 
 _logger = logging.getLogger(__name__)
 
-ASSETS, RESULT, SUMMARY, RUN_RESULTS = "assets.json", "result.json", "summary.md", "run_results.json"
+ASSETS, JUNIT, RESULT, SUMMARY = "assets.json", "junit.xml", "result.json", "summary.md"
+RUN_RESULTS = "run_results.json"
 DBT_FILES = (RUN_RESULTS, "manifest.json", "catalog.json", "sources.json")
 
 
@@ -59,15 +60,15 @@ class ArtifactsFolder:
         return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
     def remove_leftovers(self, patterns: Sequence[str], written: Collection[Path]) -> None:
-        """Remove what an earlier step left under dbt's names: where this one has none, it would pass for its own.
+        """Remove the results that an earlier step left: where this one has none, they would pass for its own.
 
         Without a result file, no step of this action has written here, and what lies here is the user's.
         """
         if not (self.path / RESULT).is_file():
             return
-        for name in DBT_FILES:
+        for name in (*DBT_FILES, JUNIT):
             path = self.path / name
-            is_wanted = any(matches(name, pattern) for pattern in patterns)
+            is_wanted = name == JUNIT or any(matches(name, pattern) for pattern in patterns)
             if is_wanted and path not in written and path.is_file():
                 require_inside(self.path, path)
                 path.unlink()

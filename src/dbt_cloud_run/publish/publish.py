@@ -1,4 +1,4 @@
-"""Publish a report: files, outputs, annotations, the job summary, the comment and the upload, in this order.
+"""Publish a report: files, outputs, annotations, the job summary, the comment, events and the upload, in this order.
 
 Publishing never changes the verdict: what cannot be published is a warning that says what is missing.
 """
@@ -7,23 +7,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from dbt_cloud_run.clock import Clock
+from dbt_cloud_run.console import BaseConsole
+from dbt_cloud_run.emit.emission import Emission, emission_of
+from dbt_cloud_run.emit.emit import emit
 from dbt_cloud_run.errors import Interrupted
 from dbt_cloud_run.github.artifacts.upload import ArtifactUploadError
-from dbt_cloud_run.github.console import Console
 from dbt_cloud_run.publish import sinks
 from dbt_cloud_run.publish.comment import comment
-from dbt_cloud_run.publish.folder import ASSETS, RESULT, SUMMARY, ArtifactsFolder
+from dbt_cloud_run.publish.folder import ASSETS, JUNIT, RESULT, SUMMARY, ArtifactsFolder
 from dbt_cloud_run.publish.upload import Uploading
 from dbt_cloud_run.report.gates import cautions
 from dbt_cloud_run.report.report import ArtifactLink, Report
 from dbt_cloud_run.settings.settings import Settings
+
+if TYPE_CHECKING:
+    from dbt_cloud_run.dbt.manifests import Manifests
 
 _logger = logging.getLogger(__name__)
 
@@ -40,10 +46,13 @@ class Publication:
 
     report: Report
     settings: Settings
-    console: Console
+    console: BaseConsole
     clock: Clock
     folder: ArtifactsFolder | None
     files: dict[Path, Path | None] = field(default_factory=dict)
+    # For the events alone: what describes the nodes, and where files lie that are not kept.
+    manifests: Manifests | None = None
+    scratch: Path | None = None
     _done: set[str] = field(default_factory=set)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -64,6 +73,7 @@ class Publication:
             self._once("annotations", self._annotate)
             await asyncio.to_thread(self._once, "job summary", self._write_summary)
             await asyncio.to_thread(self._comment)
+            await self._emit()
             if uploading is not None:
                 await self._complete(uploading)
         finally:
@@ -115,6 +125,7 @@ class Publication:
                 self.report = replace(self.report, assets_path=folder.relative(path))
         self._set_outputs()
         if folder is not None:
+            self._wrote(self._guarded(JUNIT, lambda: sinks.write_junit_file(self.report, folder)))
             self._wrote(self._guarded(SUMMARY, lambda: sinks.write_summary_file(self.report, folder)))
 
     def _set_outputs(self) -> None:
@@ -145,6 +156,41 @@ class Publication:
             self._warn(
                 self._guarded("pull request comment", lambda: comment(self.report, self.settings, is_update=is_update))
             )
+
+    # -- events
+
+    async def _emit(self) -> None:
+        """Send the materializations to the sinks that were asked for; their warnings are added to the summary."""
+        if not self.settings.emit or not self.settings.wait:
+            return
+        emission = await asyncio.to_thread(self._guarded, "events", self._emission)
+        if emission is None:
+            return
+        before = self.report
+        self._warn(await emit(self.settings.emit, emission, os.environ, self.clock))
+        if self.report != before:
+            await asyncio.to_thread(self._guarded, "job summary", self._write_summary)
+
+    def _emission(self) -> Emission | None:
+        report = self.report
+        return emission_of(
+            report.outcome,
+            report.assets,
+            self.manifests,
+            base_url=self.settings.base_url,
+            job_id=report.job_id,
+            job_name=report.job_name,
+            manifest_file=self._read_file("manifest.json"),
+            catalog_file=self._read_file("catalog.json"),
+        )
+
+    def _read_file(self, name: str) -> Path | None:
+        """A file of dbt's that this step has read: in the workspace where it is kept, else in the scratch folder."""
+        kept = self.folder.path / name if self.folder is not None else None
+        if kept is not None and kept in self.files:
+            return kept
+        path = self.scratch / name if self.scratch is not None else None
+        return path if path is not None and path.is_file() else None
 
     def _hand_over(self) -> None:
         if self.folder is not None:

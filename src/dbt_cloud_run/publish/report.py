@@ -14,7 +14,7 @@ from dbt_cloud_run.github.checkout import Checkout, checkout_of, locate_project
 from dbt_cloud_run.github.events import Built, Subject, built_of
 from dbt_cloud_run.github.files import WorkspaceFiles
 from dbt_cloud_run.model import Outcome
-from dbt_cloud_run.publish.folder import ASSETS, RESULT, SUMMARY, ArtifactsFolder
+from dbt_cloud_run.publish.folder import ASSETS, JUNIT, RESULT, SUMMARY, ArtifactsFolder
 from dbt_cloud_run.report.pull_request import other_commit
 from dbt_cloud_run.report.report import Report
 from dbt_cloud_run.report.view import NodeInfos, edges_of
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-COMPOSED = (ASSETS, RESULT, SUMMARY)
+COMPOSED = (ASSETS, JUNIT, RESULT, SUMMARY)
 """The files that this action composes itself; all others are dbt's."""
 
 
@@ -50,10 +50,14 @@ def build_report(
     last = outcome.last
     report = Report(
         outcome=outcome,
+        account_id=settings.account_id or None,
+        project_name=(last.project_name if last else None) or settings.project_name,
+        adapter=manifest.metadata.adapter_type if manifest else None,
+        dbt_version=manifest.metadata.dbt_version if manifest else None,
         job_id=job_id,
-        job_name=(last.job_name if last else None) or job_name,
+        job_name=(last.job_name if last else None) or job_name or settings.job_name,
         job_url=_job_url(last.run_url, job_id) if last else None,
-        environment=last.environment_name if last else None,
+        environment=(last.environment_name if last else None) or settings.environment_name,
         workflow_url=(settings.github.workflow_run_url or None) if settings.summary else None,
         has_dbt_files=any(path.name not in COMPOSED for path in files),
         artifacts_path=folder.relative() if folder is not None and outcome.attempts else None,

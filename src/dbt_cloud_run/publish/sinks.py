@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from dbt_cloud_run.collect.artifact_paths import matches
-from dbt_cloud_run.github.console import Annotation, Console
+from dbt_cloud_run.console import Annotation, BaseConsole
 from dbt_cloud_run.github.files import WorkspaceFiles, inside_workspace
-from dbt_cloud_run.model import FailureKind
-from dbt_cloud_run.publish.folder import ASSETS, RESULT, RUN_RESULTS, SUMMARY, ArtifactsFolder
+from dbt_cloud_run.model import Ending, FailureKind
+from dbt_cloud_run.publish.folder import ASSETS, JUNIT, RESULT, RUN_RESULTS, SUMMARY, ArtifactsFolder
 from dbt_cloud_run.report.annotations import annotate
-from dbt_cloud_run.report.files import write_assets, write_merged_run_results, write_result, write_text
-from dbt_cloud_run.report.outputs import build_outputs, cut_outputs, output_values
+from dbt_cloud_run.report.files import write_assets, write_junit, write_merged_run_results, write_result, write_text
+from dbt_cloud_run.report.junit import cases, junit_xml
+from dbt_cloud_run.report.outputs import build_outputs, cut_outputs
 from dbt_cloud_run.report.report import Report
+from dbt_cloud_run.report.result import about, result_values
 from dbt_cloud_run.report.summary import render_full, render_summary, summary_budget
 from dbt_cloud_run.settings.settings import Settings
 
@@ -22,8 +24,10 @@ LARGEST_SOURCE = 1024 * 1024
 _ENDED_EARLY = (FailureKind.API, FailureKind.CONFIG, FailureKind.TIMEOUT)
 
 
-def set_outputs(report: Report, console: Console) -> list[str]:
+def set_outputs(report: Report, console: BaseConsole) -> list[str]:
     """Set every output; returns warnings about those that were cut."""
+    if not console.takes_outputs:
+        return []
     outputs, cuts = cut_outputs(build_outputs(report))
     for name, value in outputs.items():
         console.set_output(name, value)
@@ -43,14 +47,23 @@ def write_merged(report: Report, settings: Settings, folder: ArtifactsFolder) ->
 def write_assets_file(report: Report, folder: ArtifactsFolder) -> Path:
     """Write `assets.json`; returns its path."""
     target = folder.file(ASSETS)
-    write_assets(target, report.assets)
+    write_assets(target, report.assets, about(report))
+    return target
+
+
+def write_junit_file(report: Report, folder: ArtifactsFolder) -> Path | None:
+    """Write `junit.xml`; returns its path, and None where the run has not ended and there is nothing to say of it."""
+    if report.outcome.ending is Ending.QUEUED:
+        return None
+    target = folder.file(JUNIT)
+    write_junit(target, junit_xml(cases(report)))
     return target
 
 
 def write_result_file(report: Report, folder: ArtifactsFolder) -> Path:
     """Write `result.json`; returns its path."""
     target = folder.file(RESULT)
-    write_result(target, output_values(report))
+    write_result(target, result_values(report))
     return target
 
 
@@ -61,7 +74,7 @@ def write_summary_file(report: Report, folder: ArtifactsFolder) -> Path:
     return target
 
 
-def write_summary(report: Report, console: Console) -> list[str]:
+def write_summary(report: Report, console: BaseConsole) -> list[str]:
     """Write the report to the job summary, in its place if it is there; returns a warning where there is no room."""
     text = render_summary(report, summary_budget(console.summary_size()))
     if not text:
@@ -70,7 +83,7 @@ def write_summary(report: Report, console: Console) -> list[str]:
     return []
 
 
-def write_annotations(report: Report, console: Console) -> None:
+def write_annotations(report: Report, console: BaseConsole) -> None:
     """Annotate the files of failed nodes; one annotation is kept free for what ended the step early.
 
     A file of another repository than the workflow's cannot be annotated: the message then has none.

@@ -9,10 +9,10 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from dbt_cloud_run.clock import Clock
+from dbt_cloud_run.console import BaseConsole
 from dbt_cloud_run.github.artifacts.archive import ArtifactFile
 from dbt_cloud_run.github.artifacts.limits import STEP_LIMITS, UploadLimits
 from dbt_cloud_run.github.artifacts.upload import UploadedArtifact, upload_artifact
-from dbt_cloud_run.github.console import Console
 from dbt_cloud_run.settings.settings import Settings
 
 
@@ -25,7 +25,7 @@ class Uploading:
     _given: set[Path] = field(default_factory=set)
     _task: asyncio.Task[UploadedArtifact] | None = None
 
-    def start(self, settings: Settings, console: Console, clock: Clock, name: str) -> None:
+    def start(self, settings: Settings, console: BaseConsole, clock: Clock, name: str) -> None:
         """Begin to zip what is given."""
         # A thread waits here for the next file.
         files = iter(self._queue.get, None)
@@ -64,7 +64,7 @@ def artifact_files(folder: Path, files: Mapping[Path, Path | None]) -> list[Arti
 
 async def upload(
     settings: Settings,
-    console: Console,
+    console: BaseConsole,
     clock: Clock,
     files: Iterable[ArtifactFile],
     name: str,

@@ -13,6 +13,7 @@ from dbt_cloud_run.dbt.statuses import Kind, kind
 from dbt_cloud_run.report.facts import Facts
 from dbt_cloud_run.report.markdown.escape import one_line, plain
 from dbt_cloud_run.report.wording import clip, duration, plural
+from dbt_cloud_run.unknown import step_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -153,7 +154,7 @@ def _of_step(facts: Facts, files: _Files, step: Step, level: AnnotationKind) -> 
     header = _HEADER.match(message)
     file = files.of_project(header["path"]) if header else None
     line = files.line(file, header["path"] if header else None, message)
-    return Annotation(level, _short(message), file, line, one_line(f"step {step.index}: {step.name}", 200))
+    return Annotation(level, _short(message), file, line, one_line(f"{step_words(step.index)}: {step.name}", 200))
 
 
 def _short(message: str) -> str:

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 
 from dbt_cloud_run.dbt.statuses import BUILDABLE, Kind, is_failure, kind
 from dbt_cloud_run.gates import Gate
+from dbt_cloud_run.ledger.costs import Spent, spent
 from dbt_cloud_run.ledger.judgement import failed_without_nodes, has_failed, is_empty, judged
+from dbt_cloud_run.ledger.ledger import result_steps
 from dbt_cloud_run.model import Ending, NodeOutcome, RunState
 from dbt_cloud_run.report.reasons import reason
 from dbt_cloud_run.report.report import NodeInfo, Report
+from dbt_cloud_run.unknown import step_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -148,6 +151,14 @@ class Facts:
         return {unique_id: tuple(numbers) for unique_id, numbers in found.items()}
 
     @cached_property
+    def executions(self) -> Counter[str]:
+        """In how many attempts each node has a result."""
+        counted = Counter[str]()
+        for attempt in self.data.outcome.attempts:
+            counted.update({node.unique_id for _, results in result_steps(attempt) for node in results.nodes})
+        return counted
+
+    @cached_property
     def first_failures(self) -> Mapping[str, tuple[int, str | None]]:
         """Unique id -> number of the attempt in which it failed first, and what dbt said then."""
         found: dict[str, tuple[int, str | None]] = {}
@@ -229,6 +240,11 @@ class Facts:
         return tuple(row for row in self.data.outcome.ledger.freshness if kind(row.status) is Kind.WARNED)
 
     @cached_property
+    def spent(self) -> Spent:
+        """What the attempts cost, as far as the adapter reports it."""
+        return spent(self.data.outcome.attempts)
+
+    @cached_property
     def stale(self) -> tuple[FreshnessResult, ...]:
         """The sources that are not fresh; none where that was no reason for the run to fail."""
         outcome = self.data.outcome
@@ -241,7 +257,7 @@ class Facts:
         """What was missing or not trusted on the way, each once."""
         own = (warning for attempt in self.data.outcome.attempts for warning in attempt.warnings)
         distrusted = (
-            f"Results of step {step.index} of run {attempt.run_id} are not used: {step.distrusted}"
+            f"Results of {step_words(step.index)} of run {attempt.run_id} are not used: {step.distrusted}"
             for attempt in self.data.outcome.attempts
             for step in attempt.steps
             if step.distrusted

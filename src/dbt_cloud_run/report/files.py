@@ -18,12 +18,14 @@ import msgspec
 
 from dbt_cloud_run.dbt.verbs import verb_named
 from dbt_cloud_run.redaction import redact_bytes
+from dbt_cloud_run.report.shapes import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from dbt_cloud_run.assets.asset import Asset
     from dbt_cloud_run.model import Attempt, Ledger, NodeOutcome, StepResults
+    from dbt_cloud_run.report.shapes import About, Result
 
 MERGED_FROM_VARIABLE = "DBT_CLOUD_RUN_MERGED_FROM"
 _SCHEMA = "https://schemas.getdbt.com/dbt/run-results/v6.json"
@@ -46,18 +48,19 @@ class _Source:
     results: StepResults
 
 
-def write_assets(path: Path, assets: Sequence[Asset]) -> None:
-    """Write `{"assets": [...]}`; times as ISO 8601 in UTC."""
+def write_assets(path: Path, assets: Sequence[Asset], about: About) -> None:
+    """Write `{"schema_version": 1, …, "assets": [...]}` (`shapes.AssetsFile`); times as ISO 8601 in UTC."""
+    head = _encode({"schema_version": VERSION, **about})
     with _replacing(path) as file:
-        file.write(b'{"assets": [')
+        file.write(redact_bytes(head[:-1] + b', "assets": ['))
         for position, asset in enumerate(assets):
             file.write(b",\n" if position else b"\n")
             file.write(redact_bytes(_encode(asset)))
         file.write(b"\n]}\n" if assets else b"]}\n")
 
 
-def write_result(path: Path, values: Mapping[str, Any]) -> None:
-    """Write every output as one JSON object; `values` come from `outputs.output_values`, uncut."""
+def write_result(path: Path, values: Result) -> None:
+    """Write one JSON object; `values` come from `result.result_values`, uncut."""
     with _replacing(path) as file:
         file.write(redact_bytes(json.dumps(dict(values), indent=2).encode() + b"\n"))
 
@@ -66,6 +69,12 @@ def write_text(path: Path, content: str) -> None:
     """Write a report, in UTF-8."""
     with _replacing(path) as file:
         file.write(redact_bytes(content.encode("utf-8", "replace")))
+
+
+def write_junit(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write the pieces of `junit.junit_xml`, which are free of secrets already."""
+    with _replacing(path) as file:
+        file.writelines(pieces)
 
 
 def write_merged_run_results(path: Path, ledger: Ledger, attempts: Sequence[Attempt]) -> int:

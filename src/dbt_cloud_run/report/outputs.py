@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dbt_cloud_run.report.report import Report
+    from dbt_cloud_run.report.shapes import Outputs
 
 OUTPUT_LIMIT = 400_000
 """UTF-16 units of all outputs together. The platform allows 1 MB a job, counted in UTF-16; others need room too."""
@@ -39,7 +40,7 @@ class CutOutput:
         return f"output `{self.name}` holds the first {self.kept:,} of {self.total:,} entries"
 
 
-def output_values(data: Report) -> dict[str, Any]:
+def output_values(data: Report) -> Outputs:
     """Every output with its real type, as `result.json` holds them; what is not known is None."""
     facts, outcome, last = Facts(data), data.outcome, data.outcome.last
     artifact = data.artifact

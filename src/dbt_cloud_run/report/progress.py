@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from dbt_cloud_run.dbt.statuses import Kind, kind
 from dbt_cloud_run.model import StepAction
+from dbt_cloud_run.planned import saving
 from dbt_cloud_run.report.facts import Facts
 from dbt_cloud_run.report.gates import quiet_line, source_name
 from dbt_cloud_run.report.markdown.escape import one_line, plain
-from dbt_cloud_run.report.wording import duration, ending_words, listed, plural, saves, sentence
+from dbt_cloud_run.report.sections.costs import cost_words
+from dbt_cloud_run.report.wording import again, duration, ending_words, listed, plural, saves, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,14 +67,18 @@ def read_progress(log: str) -> Progress | None:
     return Progress(last - len(running), total, tuple(running.values()))
 
 
-def progress_line(step: int, name: str, elapsed: float, progress: Progress | None) -> str:
-    """One line for the log: `step 4 “dbt build”: 5 of 21 nodes done, running orders, customers (1m 20s)`."""
+def progress_line(step: int, name: str, elapsed: float | None, progress: Progress | None) -> str:
+    """One line for the log: `step 4 “dbt build”: 5 of 21 nodes done, running orders, customers (1m 20s)`.
+
+    Without `elapsed` it does not end with the time.
+    """
     where = f"step {step} “{one_line(name, 100)}”"
+    took = f" ({duration(elapsed)})" if elapsed is not None else ""
     if progress is None:
-        return f"{where}: running ({duration(elapsed)})"
+        return f"{where}: running{took}"
     names = [one_line(running, 60) for running in progress.running]
     now = f", running {listed(names, _RUNNING_SHOWN)}" if names else ""
-    return f"{where}: {progress.done:,} of {plural(progress.total, 'node')} done{now} ({duration(elapsed)})"
+    return f"{where}: {progress.done:,} of {plural(progress.total, 'node')} done{now}{took}"
 
 
 def plan_lines(plan: RetryPlan) -> list[str]:
@@ -85,7 +91,7 @@ def plan_lines(plan: RetryPlan) -> list[str]:
             str(step.index) if step.index is not None else "-",
             step.action.value,
             one_line(_command(step), 160),
-            saves(step.saved_nodes, step.saved_seconds),
+            saves(saving(step.saved)),
             one_line(sentence(step.reason), 160),
         )
         for step in plan.steps
@@ -96,10 +102,10 @@ def plan_lines(plan: RetryPlan) -> list[str]:
         lines += [
             f"  left out:  {one_line(node.unique_id, 200)} ({one_line(node.reason, 200)})" for node in step.left_out
         ]
-    saved = sum(step.saved_nodes for step in plan.steps)
-    seconds = sum(step.saved_seconds for step in plan.steps)
-    if saved:
-        lines.append(f"  not repeated: {plural(saved, 'node')} that took {duration(seconds)}")
+    if words := again(plan):
+        lines.append(f"  in all {words} run{'s' if words == '1 node' else ''} again")
+    if plan.saved.nodes:
+        lines.append(f"  not repeated: {saves(plan.saved)} (added up over all threads)")
     return lines + _notes(plan)
 
 
@@ -121,6 +127,8 @@ def result_lines(data: Report, *, with_reason: bool = True) -> list[str]:
         lines.append(
             f"{plural(facts.counts.total(), 'node')}: {counts}; {plural(len(data.assets), 'asset')} materialized"
         )
+    if words := cost_words(facts):
+        lines.append(f"cost: {words}")
     lines += _source_lines(facts)
     lines += [one_line(words, 1_000) for words in (quiet_line(outcome), facts.emptiness) if words]
     for title, nodes in (("failed", facts.ranked), ("recovered", facts.recovered)):

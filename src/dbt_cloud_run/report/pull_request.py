@@ -5,9 +5,11 @@ Judged by the commit that the run itself reports, whatever was asked for.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dbt_cloud_run.github.events import Built, Commit, MergeGroup, PullRequest, Subject, Unreadable, built_of
+from dbt_cloud_run.model import Attempt
 
 _SHOWN = 10  # characters of a commit
 
@@ -21,6 +23,17 @@ class CommentPlace:
     note: str = ""  # a line of the log
     warning: str = ""  # one annotation
     commit: str = ""  # what the comment says was built, in words
+
+
+def built_commit(attempts: Sequence[Attempt]) -> str | None:
+    """The commit that is reported on: the last attempt's. None where it is not known of every attempt with results.
+
+    A retry runs only what is left, so the results of the attempts before it are reported with its own.
+    """
+    with_results = [attempt for attempt in attempts if any(step.results is not None for step in attempt.steps)]
+    if not attempts or any(not attempt.git_sha for attempt in with_results):
+        return None
+    return attempts[-1].git_sha
 
 
 def comment_place(subject: Subject, built_sha: str | None) -> CommentPlace:

@@ -11,6 +11,7 @@ from dbt_cloud_run.invariants import Invariant
 from dbt_cloud_run.ledger.judgement import failed_without_nodes, is_failed_set_up
 from dbt_cloud_run.model import Ending, FateKind
 from dbt_cloud_run.report.gates import gate_words
+from dbt_cloud_run.unknown import HIDDEN_FAILURE, step_words
 
 if TYPE_CHECKING:
     from dbt_cloud_run.invariants import Contradiction
@@ -46,7 +47,7 @@ def reason_apart(outcome: Outcome) -> tuple[str, str]:
 
 def _ending(last: Attempt, ending: Ending) -> str:
     words = {
-        Ending.ERROR: f"Run {last.run_id} failed.",
+        Ending.ERROR: f"Run {last.run_id} failed{f': {HIDDEN_FAILURE}' if last.hides_failure else ''}.",
         Ending.CANCELLED: _cancelled(last),
         Ending.SUPERSEDED: _superseded(last),
         Ending.TIMED_OUT: f"Run {last.run_id} reached dbt Cloud's own time limit.",
@@ -69,7 +70,7 @@ def _failed_step(last: Attempt) -> str:
     lines = failure_lines(step.log)
     more = ["…"] if len(lines) > _MOST_LINES else []
     why = "\n".join((*(line.strip() for line in lines[:_MOST_LINES]), *more))
-    return f" Step {step.index} ({name}) failed{': ' + why if why else '.'}"
+    return f" {step_words(step.index).capitalize()} ({name}) failed{': ' + why if why else '.'}"
 
 
 def _cancelled(last: Attempt) -> str:
@@ -83,8 +84,9 @@ def _cancelled(last: Attempt) -> str:
 def _superseded(last: Attempt) -> str:
     cancellation = last.cancellation
     newer = cancellation.newer_run_id if cancellation else None
-    which = f"run {newer}" if newer else "a newer run"
-    of_commit = " of a newer commit" if cancellation and cancellation.is_for_commit else ""
+    is_for_commit = cancellation is not None and cancellation.is_for_commit
+    which = f"run {newer}" if newer else "another one" if is_for_commit else "a newer one"
+    of_commit = " of a newer commit" if is_for_commit else ""
     return f"Run {last.run_id} was superseded: dbt Cloud runs {which}{of_commit} instead."
 
 
@@ -113,7 +115,7 @@ def _contradiction(found: Contradiction, outcome: Outcome) -> tuple[str, str]:
 def interruption_words(interruption: Interruption) -> str:
     """That a signal ended the step, and what becomes of its run."""
     fate = interruption.fate
-    words = f" {fate_words(fate, has_post_step=True)}" if fate is not None else ""
+    words = f" {fate_words(fate, continued_by=interruption.continued_by)}" if fate is not None else ""
     return f"The step received {signal.Signals(interruption.signum).name}.{words}"
 
 
@@ -122,8 +124,8 @@ def limit_words(reached: LimitReached) -> str:
     return f"{reached.limit.value} is over. {fate_words(reached.fate)}"
 
 
-def fate_words(fate: Fate, *, has_post_step: bool = False) -> str:
-    """What became of a run. `has_post_step`: the step ends now, and its post step continues with the run."""
+def fate_words(fate: Fate, *, continued_by: str = "") -> str:
+    """What became of a run. `continued_by`: the step ends now, and this continues with the run."""
     run = f"Run {fate.run_id}" if fate.run_id is not None else "The run"
     if fate.kind is FateKind.LEFT_ALONE:
         perhaps = "" if fate.run_id is not None else " if it was started, which is not known"
@@ -133,8 +135,8 @@ def fate_words(fate: Fate, *, has_post_step: bool = False) -> str:
     if fate.kind is FateKind.HAD_ENDED:
         return f"{run} was to be cancelled, but had already ended: {fate.state.value}."
     if fate.kind is FateKind.NOT_CANCELLED:
-        after = " The post step tries again." if has_post_step else ""
+        after = f" {continued_by[0].upper()}{continued_by[1:]} tries again." if continued_by else ""
         return f"{run} could not be cancelled: {fate.error.rstrip('.') or 'dbt Cloud did not answer'}.{after}"
-    if has_post_step:
-        return f"{run} is being cancelled in dbt Cloud; the post step waits until it has ended."
+    if continued_by:
+        return f"{run} is being cancelled in dbt Cloud; {continued_by} waits until it has ended."
     return f"dbt Cloud accepted the cancellation of run {fate.run_id}, which is still {fate.state.value} and may go on."

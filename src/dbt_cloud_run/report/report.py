@@ -51,6 +51,10 @@ class Report:
     artifacts_path: str | None = None  # workspace-relative folder; None when nothing was written
     has_dbt_files: bool = True  # whether dbt's own files are there, too
     assets_path: str | None = None  # workspace-relative path of assets.json; None when it was not written
+    account_id: int | None = None
+    project_name: str | None = None
+    adapter: str | None = None  # dbt's name of the warehouse
+    dbt_version: str | None = None  # as dbt's files say
     job_id: int | None = None
     job_name: str | None = None
     job_url: str | None = None

@@ -8,6 +8,7 @@ from dbt_cloud_run.report.detail import COMMENT, FULL, SUMMARY, Detail
 from dbt_cloud_run.report.dry_run import dry_run_section
 from dbt_cloud_run.report.facts import Facts
 from dbt_cloud_run.report.markdown.layout import Section, fit, size
+from dbt_cloud_run.report.sections.costs import cost_line
 from dbt_cloud_run.report.sections.failures import failures
 from dbt_cloud_run.report.sections.headline import headline
 from dbt_cloud_run.report.sections.lineage import lineage
@@ -75,6 +76,7 @@ def _sections(facts: Facts, detail: Detail) -> list[Section]:
     if detail is not COMMENT:
         found += [
             recovered(facts, detail),
+            cost_line(facts),
             materialized(facts, detail),
             lineage(facts),
             timeline(facts),

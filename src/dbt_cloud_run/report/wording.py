@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dbt_cloud_run.dbt.statuses import Kind
@@ -9,6 +10,9 @@ from dbt_cloud_run.model import Ending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from dbt_cloud_run.cost import Cost
+    from dbt_cloud_run.planned import RetryPlan, Saving
 
 ICONS = {Kind.SUCCEEDED: "✅", Kind.WARNED: "⚠️", Kind.FAILED: "❌", Kind.SKIPPED: "⏭️"}
 RECOVERED_ICON = "🔁"
@@ -53,9 +57,56 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text[-1:] in {".", "!", "?", "…"} else ".") if text else text
 
 
-def saves(nodes: int, seconds: float) -> str:
-    """What a step that is not repeated would have taken: `7 nodes, 1m 6s`."""
-    return f"{plural(nodes, 'node')}, {duration(seconds)}" if nodes else UNKNOWN
+NODE_TIME = "node time"
+"""Execution times of nodes added up over all threads: more than the time by which a run is shorter."""
+
+
+def saves(saving: Saving) -> str:
+    """What a step that is not repeated took and cost: `7 nodes, 1m 6s node time, 2.1 GiB billed`."""
+    if not saving.nodes:
+        return UNKNOWN
+    return ", ".join(
+        (plural(saving.nodes, "node"), f"{duration(saving.seconds)} {NODE_TIME}", *main_costs(saving.cost))
+    )
+
+
+def again(plan: RetryPlan) -> str:
+    """How many nodes a retry runs again, hooks included: `5 nodes`, `at least 5 nodes`; empty where none is known."""
+    count = len(plan.again)
+    return f"{'at least ' if plan.is_open else ''}{plural(count, 'node')}" if count else ""
+
+
+def costs(cost: Cost) -> list[str]:
+    """What is reported of a cost, what is paid for first: `2.1 GiB billed`, `1.9 GiB processed`, `3m 20s slot time`."""
+    found = {
+        f"{data_size(cost.bytes_billed)} billed": cost.bytes_billed,
+        f"{data_size(cost.bytes_processed)} processed": cost.bytes_processed,
+        f"{slot_time(cost.slot_ms)} slot time": cost.slot_ms,
+    }
+    return [words for words, value in found.items() if value is not None]
+
+
+def main_costs(cost: Cost) -> list[str]:
+    """The same without the bytes processed where those billed are known."""
+    return costs(cost if cost.bytes_billed is None else replace(cost, bytes_processed=None))
+
+
+def data_size(count: int | None) -> str:
+    """`0 B`, `812 KiB`, `2.1 GiB`; a dash for what is not known."""
+    if count is None:
+        return UNKNOWN
+    amount, unit = float(count), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB", "PiB"):
+        # What would be written as 1024 is one of the next unit.
+        if amount < (1023.5 if unit != "B" else 1024):
+            break
+        amount, unit = amount / 1024, larger
+    return f"{amount:,.1f} {unit}" if amount < 9.95 and unit != "B" else f"{amount:,.0f} {unit}"
+
+
+def slot_time(milliseconds: int | None) -> str:
+    """A duration; a dash for what is not known."""
+    return duration(None if milliseconds is None else milliseconds / 1000)
 
 
 def listed(words: Sequence[str], limit: int) -> str:

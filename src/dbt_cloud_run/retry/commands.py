@@ -39,16 +39,19 @@ def rewrite(
     version: tuple[int, int] | None = None,
     may_divide: bool,
     windows: Mapping[str, tuple[Window, ...]] | None = None,
+    due: Mapping[str, Window] | None = None,
 ) -> Rewritten:
     """`may_divide`: several commands are better than the whole step, because part of it must not be run again.
 
     `windows`: the models of which only these windows of time are run, each by a command of its own, before what
-    depends on it.
+    depends on it. `due`: the models that run as they are, and then over this window, too.
     """
     lines: list[str] = []
     is_divided = False
-    for nodes, window in _segments(selector, wanted, windows or {}):
-        part = _over(selector, command.over(window), nodes, version=version, may_divide=may_divide or bool(windows))
+    for nodes, window in _segments(selector, wanted, windows or {}, due or {}):
+        part = _over(
+            selector, command.over(window), nodes, version=version, may_divide=may_divide or bool(windows or due)
+        )
         if not part.commands:
             return part
         is_divided |= len(part.commands) > 1
@@ -57,19 +60,24 @@ def rewrite(
 
 
 def _segments(
-    selector: Selector, wanted: frozenset[str], windows: Mapping[str, tuple[Window, ...]]
+    selector: Selector,
+    wanted: frozenset[str],
+    windows: Mapping[str, tuple[Window, ...]],
+    due: Mapping[str, Window],
 ) -> Iterator[tuple[frozenset[str], Window | None]]:
     """The nodes in the order of their commands: what a window's model waits for, its windows, what waits for it."""
     rest = wanted
+    by_model: dict[str, tuple[Window | None, ...]] = {one: (None, window) for one, window in due.items()}
+    by_model |= windows
     while rest:
-        filled = rest & windows.keys()
+        filled = rest & by_model.keys()
         behind = selector.reach(filled)
         if ready := rest - filled - behind:
             yield ready, None
-        by_windows: dict[tuple[Window, ...], set[str]] = defaultdict(set)
+        by_windows: dict[tuple[Window | None, ...], set[str]] = defaultdict(set)
         for model in filled - behind:
-            by_windows[windows[model]].add(model)
-        for spans, models in sorted(by_windows.items()):
+            by_windows[by_model[model]].add(model)
+        for spans, models in sorted(by_windows.items(), key=lambda one: [window for window in one[0] if window]):
             yield from ((frozenset(models), window) for window in spans)
         rest -= ready | (filled - behind)
 

@@ -25,12 +25,25 @@ def node_rows(step: Step | None) -> dict[str, NodeResult]:
     return {row.unique_id: row for row in nodes if not is_hook(row.unique_id)}
 
 
-def executed_rows(step: Step | None) -> dict[str, NodeResult]:
-    """The nodes that the step has run; to compile or to list them is no work that a retry could save."""
+def counted_rows(step: Step | None) -> dict[str, NodeResult]:
+    """What the step has run, hooks included, as in every count of nodes.
+
+    To compile or to list nodes is no work that a retry could save.
+    """
     if step is None or step.results is None:
         return {}
     is_work = not step.results.which or verb_named(step.results.which).executes
-    return node_rows(step) if is_work else {}
+    return {row.unique_id: row for row in step.results.nodes} if is_work else {}
+
+
+def executed_rows(step: Step | None) -> dict[str, NodeResult]:
+    """The nodes that the step has run, hooks left out."""
+    return {unique_id: row for unique_id, row in counted_rows(step).items() if not is_hook(unique_id)}
+
+
+def hooks_of(step: Step | None) -> frozenset[str]:
+    """The hooks of the step: they run with every command that replaces it, whatever it selects."""
+    return frozenset(unique_id for unique_id in counted_rows(step) if is_hook(unique_id))
 
 
 def is_over(status: str) -> bool:

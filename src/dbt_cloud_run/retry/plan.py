@@ -23,23 +23,22 @@ from dbt_cloud_run.model import (
     RunState,
     Step,
     StepAction,
-    UnknownKind,
     Window,
 )
 from dbt_cloud_run.retry.alignment import Aligned, align, has_started, is_lint
 from dbt_cloud_run.retry.native import completed
 from dbt_cloud_run.retry.needs import Situation
 from dbt_cloud_run.retry.steps import plan_step
+from dbt_cloud_run.unknown import HIDDEN_FAILURE, UnknownKind
 
 RetryOn = Literal["transient", "any"]
 
 _NOT_RETRIED = {
     Ending.QUEUED: "the run has not ended",
     Ending.SUCCESS: "the run succeeded",
-    Ending.SUPERSEDED: "dbt Cloud cancelled the run for a newer commit: the newer run does its work",
+    Ending.SUPERSEDED: "dbt Cloud cancelled the run for a newer one, which does its work",
     Ending.SKIPPED: "nothing was run",
 }
-_NO_STEPS = "the steps of the run could not be read, so it is not known what failed: nothing is retried"
 _RUNS = (StepAction.WHOLE, StepAction.NODES)
 _LATER = 10**9  # in the place of a step's index: after every step of the attempt
 
@@ -65,9 +64,8 @@ def plan_retry(
     """
     if (refused := _refusal(attempt, cancelled_here=cancelled_here)) is not None:
         return RetryPlan(stop_reason=refused)
-    are_steps_unknown = any(one.kind is UnknownKind.STEPS for one in attempt.unknown)
-    if are_steps_unknown and not any(step.command and step.state is RunState.ERROR for step in attempt.steps):
-        return RetryPlan(stop_reason=_NO_STEPS, is_partial=True)
+    if attempt.hides_failure:
+        return RetryPlan(stop_reason=HIDDEN_FAILURE, is_partial=True)
     aligned = align(attempt)
     takes_all = take_all or retry_on == "any"
     if not takes_all and (hopeless := _hopeless_setup(aligned)) is not None:
@@ -93,7 +91,7 @@ def _refusal(attempt: Attempt, *, cancelled_here: bool) -> str | None:
     # A run that dbt Cloud lost contact with is judged by the results that it left.
     if by is CancelledBy.HEARTBEAT:
         return None
-    return f"the run was cancelled {by.value}: such a run is not retried"
+    return f"the run was cancelled {by.value}"
 
 
 class _Projects:
@@ -157,9 +155,9 @@ def _with_gate(steps: Iterable[PlannedStep]) -> list[PlannedStep]:
                     new_command=None,
                     more_commands=(),
                     nodes=(),
-                    runs_again=0,
-                    saved_nodes=0,
-                    saved_seconds=0.0,
+                    again=frozenset(),
+                    is_open=False,
+                    saved=(),
                     left_out=(*step.left_out, *step.nodes),
                 )
             )
@@ -185,8 +183,7 @@ def _with_freshness(steps: Sequence[PlannedStep]) -> list[PlannedStep]:
             action=StepAction.WHOLE,
             reason="a later step needs its results",
             new_command=step.command,
-            saved_nodes=0,
-            saved_seconds=0.0,
+            saved=(),
         )
         if step.action is StepAction.SKIP and number < readers[-1] and verb_of(step.command).name == "source freshness"
         else step
@@ -259,7 +256,7 @@ def _stop_reason(steps: Sequence[PlannedStep], attempt: Attempt) -> str:
     if dropped is not None:
         names = [node.unique_id for node in dropped.left_out]
         shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-        return f"nothing is retried: `{dropped.command}`: {dropped.reason}" + (f" ({shown})" if shown else "")
+        return f"`{dropped.command}`: {dropped.reason}" + (f" ({shown})" if shown else "")
     failed = next((step for step in attempt.steps if step.state is RunState.ERROR), None)
     if failed is not None:
         return f"only `{failed.name}` failed, which dbt Cloud adds by itself: there is nothing of the job's to retry"

@@ -7,12 +7,15 @@ from dataclasses import dataclass, replace
 
 from dbt_cloud_run.dbt.batches import spans
 from dbt_cloud_run.dbt.commands import DbtCommand, parse_command, why_not_understood
-from dbt_cloud_run.model import NodeResult, PlannedNode, PlannedStep, StepAction
+from dbt_cloud_run.dbt.costs import cost_of
+from dbt_cloud_run.dbt.verbs import verb_of
+from dbt_cloud_run.model import NodeResult, PlannedNode, PlannedStep, RunState, StepAction
+from dbt_cloud_run.planned import SavedNode
 from dbt_cloud_run.retry.alignment import AskedStep
 from dbt_cloud_run.retry.commands import Rewritten, rewrite
 from dbt_cloud_run.retry.deferral import reading_of
 from dbt_cloud_run.retry.needs import Case, Needs, Situation, failed_ephemeral, needs_of
-from dbt_cloud_run.retry.nodes import executed_rows, is_over, node_rows
+from dbt_cloud_run.retry.nodes import counted_rows, hooks_of, is_over, node_rows
 from dbt_cloud_run.retry.repeats import repeats_of
 from dbt_cloud_run.retry.rest import Rest, rest_of
 from dbt_cloud_run.retry.windows import Fills, fills_of, refreshes_fully
@@ -75,8 +78,10 @@ def plan_step(asked: AskedStep, situation: Situation) -> PlannedStep:
     if needs.case in (Case.NO_RESULTS, Case.HOPELESS_LOG) and needs.detail:
         unused = f"its results are not used: {needs.detail}"
         reason = unused if needs.case is Case.NO_RESULTS else f"{unused}, and {reason}"
+    elif needs.case is Case.NO_RESULTS and asked.step is not None and not asked.step.log.strip():
+        reason = f"{reason}, and dbt Cloud shows no log of it"
     if action is _SKIP:
-        return _planned(asked, _SKIP, reason, saved=list(executed_rows(asked.step).values()))
+        return _planned(asked, _SKIP, reason, saved=list(counted_rows(asked.step).values()))
     if action is _DROP:
         return _planned(asked, _DROP, reason, left_out=needs.left_out)
     return _Rerun(asked, needs, situation).planned(action, reason)
@@ -137,7 +142,7 @@ class _Rerun:
         divided = f"; one command for them would be too long, so there are {len(commands)}"
         count = len(needs.retried)
         if needs.case is Case.NODES:
-            reason = f"{count} of its {max(len(rows), count)} nodes did not succeed"
+            reason = f"{count} of its {max(len(counted_rows(self._asked.step)), count)} nodes did not succeed"
         run_again = (*self._retried(), *(_read_along(rows, one) for one in sorted(along)))
         return _planned(
             self._asked,
@@ -181,6 +186,7 @@ class _Rerun:
             version=self._situation.version,
             may_divide=bool(self._needs.left_out),
             windows=self._fills.windows,
+            due=self._fills.due,
         )
         return rewritten, reading.along
 
@@ -212,7 +218,7 @@ class _Rerun:
         before = self._filled_first() if self._fills.windows else Rewritten()
         if before.obstacle:
             return self._whole(reason, left_out)
-        return _planned(
+        planned = _planned(
             self._asked,
             _NODES,
             f"{reason}: its own selection runs again, with what failed and without what is done",
@@ -220,6 +226,7 @@ class _Rerun:
             nodes=(*self._retried(), *left_out),
             saved=list(done.values()),
         )
+        return replace(planned, is_open=True)
 
     def _has_unused_ephemeral(self, wanted: frozenset[str]) -> bool:
         selector = self._situation.selector
@@ -262,14 +269,17 @@ class _Rerun:
 
     def _as_it_was(self, reason: str, more: tuple[PlannedNode, ...] = (), before: tuple[str, ...] = ()) -> PlannedStep:
         nodes = (*self._retried(), *more)
-        rows = executed_rows(self._asked.step)
+        step = self._asked.step
+        rows = counted_rows(step)
         known = rows.keys() | {node.unique_id for node in nodes}
         repeated = sum(is_over(row.status) for row in rows.values())
         if repeated:
             reason += f"; {repeated} of its nodes succeeded and run{'s' if repeated == 1 else ''} again"
         commands = (*before, self._asked.command)
         planned = _planned(self._asked, _WHOLE, reason, commands=commands, nodes=nodes)
-        return replace(planned, runs_again=len(known))
+        is_cut_off = not rows or (step is not None and step.state is RunState.CANCELLED)
+        is_open = is_cut_off and verb_of(self._asked.command).builds
+        return replace(planned, again=frozenset(known), is_open=is_open)
 
     def _dropped(self, reason: str) -> PlannedStep:
         left_out = (*self._needs.left_out, *self._needs.retried)
@@ -280,9 +290,14 @@ class _Rerun:
         return tuple(
             replace(node, windows=windows, reason=f"{node.reason}; only its failed batches run: {spans(windows)}")
             if (windows := self._fills.windows.get(node.unique_id))
-            else node
+            else self._with_due(node)
             for node in self._needs.retried
         )
+
+    def _with_due(self, node: PlannedNode) -> PlannedNode:
+        due = self._fills.due.get(node.unique_id)
+        why = f"{node.reason}; the batches that it had run then are filled, too: {spans([due])}" if due else ""
+        return replace(node, reason=why) if why else node
 
 
 def _read_along(rows: Mapping[str, NodeResult], unique_id: str) -> PlannedNode:
@@ -316,7 +331,6 @@ def _planned(
         more_commands=tuple(commands[1:]),
         nodes=nodes,
         left_out=left_out,
-        runs_again=len(nodes),
-        saved_nodes=len(saved),
-        saved_seconds=sum(row.execution_seconds for row in saved),
+        again=hooks_of(asked.step).union(node.unique_id for node in nodes) if commands else frozenset(),
+        saved=tuple(SavedNode(row.unique_id, row.execution_seconds, cost_of(row.adapter_response)) for row in saved),
     )

@@ -11,7 +11,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from dbt_cloud_run.dbt.artifacts import ManifestNode
-from dbt_cloud_run.dbt.batches import Batches, at_most, batches_in_log, begin_of, is_microbatch, whole_span, without
+from dbt_cloud_run.dbt.batches import (
+    Batches,
+    at_most,
+    batches_in_log,
+    begin_of,
+    is_microbatch,
+    plain_span,
+    whole_span,
+    without,
+)
 from dbt_cloud_run.dbt.commands import DbtCommand
 from dbt_cloud_run.dbt.repeating import is_full_refresh
 from dbt_cloud_run.dbt.selection import Selector
@@ -27,9 +36,14 @@ _TIMES = ("--event-time-start", "--event-time-end", "--sample")
 
 @dataclass(frozen=True, slots=True)
 class Fills:
-    """The windows to run, by model, and the models whose failed batches are not known."""
+    """The windows to run, by model, and the models whose failed batches are not known.
+
+    `due`: of a model that ran no batch, the window that a plain run had filled at the time of its step. A plain run of
+    the retry fills those of its own time, or all where there is no table yet; so it runs first, and then this window.
+    """
 
     windows: Mapping[str, tuple[Window, ...]] = field(default_factory=dict)
+    due: Mapping[str, Window] = field(default_factory=dict)
     unknown: frozenset[str] = frozenset()
 
 
@@ -50,6 +64,7 @@ def fills_of(
     run from its `begin` on. A model that is in neither of the answers runs as the command says.
     """
     windows: dict[str, tuple[Window, ...]] = {}
+    due: dict[str, Window] = {}
     unknown: set[str] = set()
     refreshes = refreshes_fully(command, step)
     for unique_id in wanted:
@@ -59,18 +74,18 @@ def fills_of(
         row = rows.get(unique_id)
         batches = _batches(node, row, step)
         if batches is None:
-            # The new engine reports no batches, and leaves out a model that failed between them.
-            started = row is None or is_failure(row.status)
-            if started and version is not None and version >= NEW_ENGINE and not _sets_times(command):
+            if _are_lost(row, version) and not _sets_times(command):
                 until = _end_of(step) if takes_all else None
                 span = whole_span(node, until) if until is not None else None
                 windows |= {unique_id: (span,)} if span else {}
                 unknown |= set() if span else {unique_id}
+            elif not _sets_times(command) and (was_due := _due(node, step)) is not None:
+                due[unique_id] = was_due
             continue
         rest = without(batches.failed, filled.get(unique_id, ()))
         if rest and _is_built(node, batches, command):
             windows[unique_id] = at_most(rest, MAX_WINDOWS)
-    return Fills(windows, frozenset(unknown))
+    return Fills(windows, due, frozenset(unknown))
 
 
 def refreshes_fully(command: DbtCommand | None, step: Step | None) -> bool:
@@ -86,7 +101,23 @@ def _end_of(step: Step) -> datetime | None:
     return step.finished_at or made or step.started_at
 
 
+def _due(node: ManifestNode, step: Step) -> Window | None:
+    """The batches that the model had run in its step; None where the time of the step is not known."""
+    start = step.started_at or _end_of(step)
+    return plain_span(node, start, _end_of(step) or start) if start is not None else None
+
+
+def _are_lost(row: NodeResult | None, version: tuple[int, int] | None) -> bool:
+    """Whether batches failed, and nothing tells which."""
+    if row is not None and row.are_batches_unread:
+        return True
+    # The new engine reports no batches, and leaves out a model that failed between them.
+    return (row is None or is_failure(row.status)) and version is not None and version >= NEW_ENGINE
+
+
 def _batches(node: ManifestNode, row: NodeResult | None, step: Step) -> Batches | None:
+    if row is not None and row.are_batches_unread:
+        return batches_in_log(step.log, node)
     if row is not None and (row.batches_done or row.batches_failed):
         return Batches(row.batches_done, row.batches_failed)
     # A row that says nothing of batches is of a model that ran none, or of an engine that does not tell.

@@ -13,7 +13,13 @@ _EXAMPLE = "such as dbt build --select staging"
 # A list on one line, as YAML and JSON write it: quoted words (in JSON's or YAML's way), or plain ones without commas.
 _WORD = r"""\s*(?:"(?P<double>(?:[^"\\]|\\.)*)"|'(?P<single>(?:[^']|'')*)'|(?P<plain>[^\s,\[\]{}"'#][^,\[\]{}]*?))\s*"""
 _ITEM = re.compile(rf"{_WORD}(?P<end>,|$)", re.DOTALL)
+_QUOTED_ENTRY = re.compile(rf"{_WORD}(?:(?<=\s)#.*)?$", re.DOTALL)
+# A # after a blank and outside of quotes.
+_WITH_COMMENT = re.compile(r"""(?P<text>(?:'[^']*'|"(?:[^"\\]|\\.)*"|[^'"\s]|\s+(?!\#))*)\s+\#.*""")
 _QUOTES = ('"', "'", "`", "\N{LEFT DOUBLE QUOTATION MARK}", "\N{LEFT SINGLE QUOTATION MARK}")
+_COMMENT = "holds a comment, which dbt Cloud would run as a command"
+_LIST = 'must be a list such as ["dbt seed", "dbt build"], with every command in quotes'
+_SEVERAL_LINES = "holds an entry of several lines; write each command on one line"
 _JOINTS = ("&&", "||", ";", "|", "&")
 
 
@@ -23,8 +29,7 @@ def commands(text: str) -> tuple[str, ...]:
         found = list(_listed(text))
     else:
         rows = [row for part in text.splitlines() if (row := part.strip())]
-        is_list = bool(rows) and all(row == "-" or row.startswith("- ") for row in rows)
-        found = [_scalar(row[1:].strip()) if is_list else row for row in rows]
+        found = list(_entries(rows)) if rows and _begins_entry(rows[0]) else rows
     for number, command in enumerate(found, start=1):
         if (wrong := _wrong(command)) is not None:
             raise BadValueError(
@@ -42,6 +47,28 @@ def odd_commands(found: Sequence[str]) -> Iterator[str]:
                 f"steps-override: command {number} holds `{joint}`, which joins commands in a shell and which dbt "
                 "Cloud may not take. Write each dbt command on a line of its own."
             )
+        if _WITH_COMMENT.fullmatch(command):
+            yield (
+                f"steps-override: command {number} holds a # that begins a comment in a shell; dbt Cloud may take it, "
+                "and what follows it, for arguments of dbt. Leave it out, or put it in quotes."
+            )
+
+
+def _begins_entry(row: str) -> bool:
+    return row == "-" or row.startswith("- ")
+
+
+def _entries(rows: Sequence[str]) -> Iterator[str]:
+    """The entries of a YAML list, each of one line."""
+    for row in rows:
+        if _begins_entry(row):
+            yield _scalar(row[1:].strip())
+        elif row.startswith("#"):
+            raise BadValueError(f"{_COMMENT}; leave it out")
+        elif row.startswith("-dbt"):
+            raise BadValueError("holds an entry without a blank after its -; write each as - dbt build")
+        else:
+            raise BadValueError(_SEVERAL_LINES)
 
 
 def _listed(text: str) -> Iterator[str]:
@@ -51,7 +78,11 @@ def _listed(text: str) -> Iterator[str]:
     while position < len(inner):
         match = _ITEM.match(inner, position)
         if match is None:
-            raise BadValueError('must be a list such as ["dbt seed", "dbt build"], with every command in quotes')
+            is_comment = inner[position:].lstrip().startswith("#")
+            raise BadValueError(f"{_COMMENT}; leave it out" if is_comment else _LIST)
+        if match["plain"] is not None and position and not match["plain"].startswith("dbt"):
+            # `[dbt build --select a,b]` is a list of two for YAML, too.
+            raise BadValueError(_LIST)
         yield _unquoted(match)
         position = match.end()
 
@@ -70,9 +101,13 @@ def _unquoted(match: re.Match[str]) -> str:
 def _scalar(text: str) -> str:
     """One entry of a YAML list, of one line."""
     if text in (">", "|", ">-", "|-", ">+", "|+"):
-        raise BadValueError("holds an entry of several lines; write each command on one line")
-    match = _ITEM.fullmatch(text) if text.startswith(('"', "'")) else None
-    return _unquoted(match) if match is not None and match["plain"] is None else text
+        raise BadValueError(_SEVERAL_LINES)
+    if text.startswith(('"', "'")):
+        match = _QUOTED_ENTRY.match(text)
+        return _unquoted(match) if match is not None else text
+    # As in YAML, a comment may follow.
+    commented = _WITH_COMMENT.fullmatch(text)
+    return commented["text"].rstrip() if commented is not None else text
 
 
 def _wrong(command: str) -> str | None:
@@ -80,7 +115,7 @@ def _wrong(command: str) -> str | None:
     if not command:
         return "holds an empty command"
     if command.startswith("#"):
-        return "holds a comment, which dbt Cloud would run as a command"
+        return _COMMENT
     if command.endswith("\\"):
         return "holds a command that goes on after a \\ at the end of its line"
     if command.startswith(_QUOTES):

@@ -31,6 +31,8 @@ class Input:
     variable: str = ""  # the environment variable that is read when the input is not given
     required: bool = False
     secret: bool = False  # the value must appear in no message
+    elsewhere: str = ""  # the description outside of GitHub Actions, where it is another one
+    only_in_workflow: bool = False  # has no effect outside of GitHub Actions
 
     @property
     def field(self) -> str:
@@ -60,12 +62,14 @@ _WHICH_RUN = (
         secret=True,
         variable="DBT_CLOUD_API_TOKEN",
         description="Service token or personal access token, from a secret; else `DBT_CLOUD_API_TOKEN` is read.",
+        elsewhere="Service token or personal access token: a variable, or a file by --api-token-file.",
     ),
     Input(
         name="on-missing-token",
         parse=parsing.choice("fail", "skip"),
         default="fail",
         description="Without a token (a fork, Dependabot): `fail`, or `skip` to end green with `status: skipped`.",
+        elsewhere="Without a token: `fail`, or `skip` to end with status 0.",
     ),
     Input(
         name="account-id",
@@ -76,6 +80,7 @@ _WHICH_RUN = (
             "Account id; best from `vars`, since a secret would be blanked out of every link; "
             "else `DBT_CLOUD_ACCOUNT_ID` is read."
         ),
+        elsewhere="Account id, the first number in the addresses of dbt Cloud; else `DBT_CLOUD_ACCOUNT_ID` is read.",
     ),
     Input(
         name="host",
@@ -144,6 +149,7 @@ _WHICH_RUN = (
             "When the workflow run is re-run, continue with the dbt Cloud run that this step started before: "
             "`unfinished` unless it succeeded, `all` in any case, `off` never."
         ),
+        only_in_workflow=True,
     ),
 )
 
@@ -153,6 +159,7 @@ _TRIGGER = (
         parse=parsing.free_text,
         computed="repository, workflow, run number, actor",
         description="Text shown in dbt Cloud as the cause of the run.",
+        elsewhere="Text shown in dbt Cloud as the cause of the run; else it names this command.",
     ),
     Input(name="git-sha", parse=parsing.line, description="Override: the commit to check out."),
     Input(name="git-branch", parse=parsing.line, description="Override: the branch to check out."),
@@ -199,6 +206,7 @@ _TRIGGER = (
             "On a pull request or in a merge queue, fill in commit, pull request and schema that are not given: "
             "`auto` for CI jobs, `on` for any job, `off` never."
         ),
+        only_in_workflow=True,
     ),
 )
 
@@ -232,6 +240,7 @@ _RETRIES = (
         parse=parsing.boolean,
         default="true",
         description="`false`: trigger, set the outputs that are known, and end green.",
+        elsewhere="`false`: trigger, write what is known, and end with status 0.",
     ),
     Input(
         name="timeout-minutes",
@@ -256,12 +265,14 @@ _RETRIES = (
         parse=parsing.boolean,
         default="true",
         description="Cancel the dbt Cloud run when this step is cancelled, killed or out of time.",
+        elsewhere="Cancel the dbt Cloud run on Ctrl-C, SIGTERM and SIGHUP, and when it is out of time.",
     ),
     Input(
         name="fail-on-error",
         parse=parsing.boolean,
         default="true",
         description="`false`: a failed dbt run leaves the step green; check the outputs.",
+        elsewhere="`false`: a failed dbt run ends with status 0; check `result.json`.",
     ),
     Input(
         name="fail-on",
@@ -293,38 +304,56 @@ _PUBLISHED = (
         parse=str,
         computed="dbt-cloud/<job-id>",
         description="Folder in the workspace that receives the artifacts.",
+        elsewhere="Folder in the working directory that receives the artifacts.",
     ),
     Input(
         name="upload-artifact",
         parse=parsing.boolean,
         default="true",
         description="Upload what this step wrote there as a workflow artifact.",
+        only_in_workflow=True,
     ),
     Input(
         name="artifact-name",
         parse=parsing.artifact_name,
         computed="dbt-cloud-run-<job-id>-<run-id>",
         description="Name of the workflow artifact; `<run-id>` in the default is that of the first attempt.",
+        only_in_workflow=True,
     ),
     Input(
         name="artifact-retention-days",
         parse=parsing.integer(1, 400),
         computed="the repository's",
         description="Days for which the workflow artifact is kept.",
+        only_in_workflow=True,
     ),
-    Input(name="summary", parse=parsing.boolean, default="true", description="Write the job summary."),
-    Input(name="annotations", parse=parsing.boolean, default="true", description="Annotate the files of failed nodes."),
+    Input(
+        name="summary",
+        parse=parsing.boolean,
+        default="true",
+        description="Write the job summary.",
+        elsewhere="Show the summary on a terminal, and write it to --summary-file.",
+    ),
+    Input(
+        name="annotations",
+        parse=parsing.boolean,
+        default="true",
+        description="Annotate the files of failed nodes.",
+        elsewhere="Name the files of failed nodes in the log, with what dbt says of them.",
+    ),
     Input(
         name="project-directory",
         parse=str,
         default=".",
         description="Where the dbt project lies in the repository, for links and annotations.",
+        elsewhere="Where the dbt project lies in the working directory, for links and the names of files.",
     ),
     Input(
         name="pr-comment",
         parse=parsing.choice("false", "true", "on-failure"),
         default="false",
         description="Comment on the pull request, updated in place: `true`, `false`, `on-failure`; needs a token.",
+        only_in_workflow=True,
     ),
     Input(
         name="github-token",
@@ -335,6 +364,15 @@ _PUBLISHED = (
             "Used for `pr-comment` (the job needs `pull-requests: write`), and to look up the head of a pull request "
             "that an event names without it."
         ),
+        only_in_workflow=True,
+    ),
+    Input(
+        name="emit",
+        parse=parsing.words("prefect", "openlineage"),
+        description=(
+            "Send the materializations as events to `prefect`, `openlineage` or both, each configured by its own "
+            "environment variables."
+        ),
     ),
     Input(
         name="comment-key",
@@ -342,16 +380,26 @@ _PUBLISHED = (
         description=(
             "Tells apart two steps of a workflow that are equal in everything else that their `pr-comment` is found by."
         ),
+        only_in_workflow=True,
     ),
     Input(
         name="strategy-job-index",
         parse=parsing.line,
         expression="${{ strategy.job-index }}",
         description="Internal: tells the jobs of a matrix apart. Leave it as it is.",
+        only_in_workflow=True,
     ),
 )
 
-INPUTS: tuple[Input, ...] = (*_WHICH_RUN, *_TRIGGER, *_RETRIES, *_PUBLISHED)
+GROUPS: dict[str, tuple[Input, ...]] = {
+    "Which run": _WHICH_RUN,
+    "What is triggered": _TRIGGER,
+    "Retries, waiting, ending": _RETRIES,
+    "What is published": _PUBLISHED,
+}
+"""The inputs under the headings that the README and `dbt-cloud-run --help` have for them."""
+
+INPUTS: tuple[Input, ...] = tuple(entry for group in GROUPS.values() for entry in group)
 
 
 def missing_inputs(known: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
@@ -362,7 +410,12 @@ def missing_inputs(known: Mapping[str, str], environ: Mapping[str, str]) -> dict
     given = {entry.name for entry in INPUTS if entry.given(environ)}
     if given & {"job-name", "run-id"}:
         given.add("job-id")
-    return {f"INPUT_{name.upper()}": text for name, text in known.items() if name not in given}
+    return as_variables({name: text for name, text in known.items() if name not in given})
+
+
+def as_variables(texts: Mapping[str, str]) -> dict[str, str]:
+    """Inputs by their names, as the variables by which the runner hands them over."""
+    return {f"INPUT_{name.upper()}": text for name, text in texts.items()}
 
 
 DEFAULTS = {entry.name: entry.default for entry in INPUTS}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, InstanceOf, SecretStr
@@ -17,14 +17,10 @@ from dbt_cloud_run.settings.commands import odd_commands
 from dbt_cloud_run.settings.inputs import DEFAULTS, INPUTS, PLATFORM_INPUTS, Input
 from dbt_cloud_run.settings.parsing import BadValueError, shown
 from dbt_cloud_run.settings.paths import OutsideWorkspaceError, resolve_inside, workspace_relative
+from dbt_cloud_run.settings.words import IN_WORKFLOW, Words
 
-WHY_MISSING = (
-    "is missing. Set it from a secret, such as api-token: ${{ secrets.DBT_CLOUD_API_TOKEN }}. A secret that exists is "
-    "still empty in a run for a pull request from a fork, in a run by Dependabot (it has secrets of its own), "
-    "in a reusable workflow that is called without `secrets: inherit`, "
-    "and when the secret belongs to an environment that the job does not name with `environment:`. "
-    "With on-missing-token: skip such runs end green."
-)
+PREFIX: Final = "INPUT_"
+"""Of the variables by which the runner hands inputs over."""
 
 
 class Settings(BaseModel):
@@ -70,6 +66,7 @@ class Settings(BaseModel):
     project_directory: str  # relative to the workspace
     pr_comment: Literal["false", "true", "on-failure"]
     github_token: SecretStr | None
+    emit: tuple[str, ...] | None  # the names of modules in `emit/`
     comment_key: str | None
     strategy_job_index: str | None
     github: InstanceOf[GitHubContext]
@@ -83,10 +80,10 @@ class Settings(BaseModel):
         return urlsplit(self.base_url).netloc
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> Settings:
+    def from_environ(cls, environ: Mapping[str, str], words: Words = IN_WORKFLOW) -> Settings:
         """Read and check every input. Raises `InvalidInputsError` with all problems, and nothing else."""
         github = GitHubContext.from_environ(environ)
-        reader = _Reader(environ, github)
+        reader = _Reader(environ, github, words)
         values = reader.values()
         if reader.problems:
             raise InvalidInputsError(tuple(reader.problems))
@@ -105,8 +102,9 @@ class Settings(BaseModel):
 class _Reader:
     """One reading of the environment; collects the problems."""
 
-    def __init__(self, environ: Mapping[str, str], github: GitHubContext) -> None:
+    def __init__(self, environ: Mapping[str, str], github: GitHubContext, words: Words) -> None:
         self.github = github
+        self.words = words
         self.problems: list[InputProblem] = []
         self.given = {entry.name: text for entry in INPUTS if (text := entry.given(environ))}
         self._variables = {
@@ -118,7 +116,7 @@ class _Reader:
             self._variables.pop("job-id", None)  # what the step itself says wins over the environment
         known = {entry.name.upper() for entry in INPUTS} | {entry.field.upper() for entry in INPUTS}
         known |= {name.upper() for name in PLATFORM_INPUTS}
-        names = (name.removeprefix("INPUT_") for name in environ if name.startswith("INPUT_"))
+        names = (name.removeprefix(PREFIX) for name in environ if name.startswith(PREFIX))
         self.unknown = tuple(sorted(shown(name.lower()).strip("'") for name in names if name not in known))
 
     def values(self) -> dict[str, Any]:
@@ -148,7 +146,7 @@ class _Reader:
         if "project-directory" in self.given and not (self.github.workspace / directory).is_dir():
             found.append(
                 f"project-directory: there is no folder {shown(directory)} in the workspace, so files are neither "
-                "linked nor annotated. The repository has to be checked out before this step."
+                f"linked nor annotated. {self.words.no_directory}"
             )
         found += self._masked_ids(values)
         return tuple(found)
@@ -189,13 +187,9 @@ class _Reader:
     def _check_token(self, values: dict[str, Any]) -> None:
         if self._has("api-token"):
             if not self._has("account-id"):
-                self._problem(
-                    "account-id",
-                    "is missing. Give the account id, the first number in dbt Cloud's addresses, "
-                    "such as account-id: ${{ vars.DBT_CLOUD_ACCOUNT_ID }}.",
-                )
+                self._problem("account-id", self.words.missing["account-id"])
         elif self._must_have_token(values):
-            self._problem("api-token", WHY_MISSING)
+            self._problem("api-token", self.words.missing["api-token"])
             if not self._has("account-id"):
                 self._problem("account-id", "is missing.")
         values["account_id"] = values["account_id"] or 0
@@ -238,10 +232,7 @@ class _Reader:
         number = f"#{github.run_number}" if github.run_number else ""
         actor = f"by {github.actor}" if github.actor else ""
         words = " ".join(word for word in (github.repository, github.workflow, number, actor) if word)
-        return (
-            " ".join("".join(c if c.isprintable() else " " for c in words).split())
-            or "Triggered from a GitHub workflow"
-        )
+        return " ".join("".join(c if c.isprintable() else " " for c in words).split()) or self.words.cause
 
     def _must_have_token(self, values: Mapping[str, Any]) -> bool:
         on_missing: str | None = values["on_missing_token"]

@@ -12,6 +12,7 @@ from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.errors import ConfigError
 from dbt_cloud_run.model import TriggerOverrides
 from dbt_cloud_run.start.chain import tag_of
+from dbt_cloud_run.start.overrides import pull_request_of
 
 
 def busy_with(runs: Sequence[Run], overrides: TriggerOverrides, *, is_ci: bool, step_key: str) -> Run | None:
@@ -30,18 +31,18 @@ def busy_with(runs: Sequence[Run], overrides: TriggerOverrides, *, is_ci: bool, 
 
 
 def _is_same_place(theirs: TriggerOverrides, ours: TriggerOverrides, *, is_ci: bool) -> bool:
-    if is_ci and ours.pull_request_ids != TriggerOverrides().pull_request_ids:
-        return theirs.pull_request_ids == ours.pull_request_ids
+    if is_ci and pull_request_of(ours) is not None:
+        return pull_request_of(theirs) == pull_request_of(ours)
     return theirs.schema_override == ours.schema_override
 
 
 def busy_words(job_id: int, run: Run, overrides: TriggerOverrides, *, is_ci: bool) -> str:
     """That the job is busy, and with what, as one sentence."""
-    numbers = [number for number in overrides.pull_request_ids if number is not None]
+    pull_request = pull_request_of(overrides)
     if run.trigger is None:
         where = "may build into the same schema, which dbt Cloud does not say"
-    elif is_ci and numbers:
-        where = f"is for pull request {numbers[0]}, too"
+    elif is_ci and pull_request:
+        where = f"is for pull request {pull_request[1]}, too"
     elif overrides.schema_override:
         where = f"builds into the schema {overrides.schema_override}, too"
     else:

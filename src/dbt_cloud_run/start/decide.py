@@ -23,7 +23,7 @@ from dbt_cloud_run.start.chain import Chain, chain_of
 from dbt_cloud_run.start.heads import head_of
 from dbt_cloud_run.start.jobs import resolve_job
 from dbt_cloud_run.start.once import NewRun
-from dbt_cloud_run.start.overrides import CI, fill, needs_head
+from dbt_cloud_run.start.overrides import CI, fill, needs_head, pull_request_of
 from dbt_cloud_run.start.resume import ResumeAction, decide_resume, find_reusable
 from dbt_cloud_run.start.tag import RunKey, Tag, cause_text, run_key
 from dbt_cloud_run.waiting.polling import usual_durations
@@ -199,7 +199,7 @@ def _unless_busy(settings: Settings, decision: Decision, recent: tuple[Run, ...]
         return decision
     job, overrides = decision.job, decision.overrides
     # Without its type, a job that is asked to build a pull request counts as one for that.
-    is_ci = job.job_type == CI if job is not None else any(overrides.pull_request_ids)
+    is_ci = job.job_type == CI if job is not None else pull_request_of(overrides) is not None
     run = busy_with(recent, overrides, is_ci=is_ci, step_key=decision.tag.key.step)
     return decision if run is None else replace(decision, busy=busy_words(decision.job_id, run, overrides, is_ci=is_ci))
 

@@ -138,7 +138,9 @@ class NativeRetry:
         if found := tuple(run for run in runs if run.retrying_run_id == self.run_id):
             return found
         for run in runs:
-            if run.retrying_run_id is None and run.trigger and run.trigger.cause_category == "rerun":
+            category = run.trigger.cause_category if run.trigger else None
+            # A run of which not even the kind of its trigger is known may be a retry, too.
+            if run.retrying_run_id is None and category in (None, "", "rerun"):
                 raise CloudError(f"dbt Cloud does not say which run its run {run.id} retries.")
         return ()
 

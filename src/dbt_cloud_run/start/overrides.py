@@ -24,6 +24,17 @@ class Filled:
     warnings: tuple[str, ...] = ()
 
 
+def pull_request_of(given: TriggerOverrides) -> tuple[str, int] | None:
+    """The platform and the number of the pull request that the run is for; None where it is for none."""
+    numbers = {
+        "github": given.github_pull_request_id,
+        "azure": given.azure_pull_request_id,
+        "gitlab": given.gitlab_merge_request_id,
+        "other": given.non_native_pull_request_id,
+    }
+    return next(((name, number) for name, number in numbers.items() if number is not None), None)
+
+
 def needs_head(subject: Subject, job_type: str | None, mode: Mode) -> bool:
     """Whether the head has to be looked up at GitHub before `fill` can decide."""
     is_about_one = isinstance(subject, PullRequest) and subject.is_open and subject.head is None
@@ -139,10 +150,9 @@ def _without_commit(job_type: str | None, filled: TriggerOverrides, job_id: int)
     """A sentence for a continuous integration job that no input and no event says what to build."""
     if job_type != CI or filled.git_sha or filled.git_branch:
         return
+    pull_request = pull_request_of(filled)
     where = filled.schema_override or (
-        f"the schema of pull request {filled.github_pull_request_id}"
-        if filled.github_pull_request_id
-        else "the schema of its environment"
+        f"the schema of pull request {pull_request[1]}" if pull_request else "the schema of its environment"
     )
     yield (
         f"Job {job_id} is a continuous integration job and starts without a commit: dbt Cloud builds the newest commit "

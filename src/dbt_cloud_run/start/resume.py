@@ -11,6 +11,7 @@ from dbt_cloud_run.cancellation import CancelledBy
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.model import RunState, TriggerOverrides
 from dbt_cloud_run.start.chain import AmbiguousChainError, Chain, find_chain, tag_of
+from dbt_cloud_run.start.overrides import pull_request_of
 from dbt_cloud_run.start.tag import RunKey
 
 
@@ -134,7 +135,7 @@ def _commit(run: Run) -> str:
 def _asks_for_the_same(theirs: TriggerOverrides, ours: TriggerOverrides, job_id: int) -> bool:
     def essence(given: TriggerOverrides) -> tuple[object, ...]:
         return (
-            given.pull_request_ids,
+            pull_request_of(given),
             given.steps_override,
             given.target_name_override,
             given.dbt_version_override,
@@ -147,6 +148,7 @@ def _asks_for_the_same(theirs: TriggerOverrides, ours: TriggerOverrides, job_id:
 
 def _schema(given: TriggerOverrides, job_id: int) -> str | None:
     """Where a run builds; dbt Cloud's Git integration gives a pull request this schema without an override."""
-    if given.schema_override or given.github_pull_request_id is None:
+    pull_request = pull_request_of(given)
+    if given.schema_override or pull_request is None:
         return given.schema_override
-    return f"dbt_cloud_pr_{job_id}_{given.github_pull_request_id}"
+    return f"dbt_cloud_pr_{job_id}_{pull_request[1]}"

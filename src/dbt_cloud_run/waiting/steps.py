@@ -8,7 +8,7 @@ from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.errors import CloudError, Unreadable
 from dbt_cloud_run.cloud.models import WHOLE_RUN, Run
 from dbt_cloud_run.cloud.retrying import NEW_RUN_GRACE, Reader
-from dbt_cloud_run.model import RunState
+from dbt_cloud_run.waiting.listed import final_steps, late_steps, missing_steps
 
 _logger = logging.getLogger(__name__)
 
@@ -18,54 +18,48 @@ PAUSES = (2.0, 3.0, 5.0, 5.0)
 BUDGET = 60.0
 """Seconds for the answer with the steps, which may be heavy: artifacts do not depend on it."""
 
-_WORKING = (RunState.RUNNING, RunState.STARTING)
+LIGHT_BUDGET = 15.0
+"""Seconds for the answer without the steps, where that with them is not available."""
 
 
-async def read_whole(run: Run, client: CloudClient, reader: Reader) -> tuple[Run, str | None]:
-    """The run with its steps and relations, and None; or the run without steps, and why they are not known.
+async def read_whole(
+    run: Run, client: CloudClient, reader: Reader, *, is_whole: bool = False
+) -> tuple[Run, str | None]:
+    """The run with its steps and relations, and None; or with the steps known to have ended, and what is wrong.
 
-    What an earlier look brought is kept, apart from steps: those of a run that went on are not those of its end.
+    `is_whole`: its steps were read after its end. Those that an earlier look brought may have gone on since.
     """
-    latest = run
+    latest, wrong = run, None
     for pause in (*PAUSES, None):
         try:
-            latest = await _read(latest, client, reader)
+            latest, is_whole = await _read(latest, client, reader), True
         except CloudError as error:
-            return _without_steps(latest), error.message
-        missing = late_steps(latest) if latest.state.is_terminal else None
-        if missing is None or pause is None:
+            wrong = error.message
+            latest = await _without_logs(latest, client, reader)
             break
-        _logger.info("Run %s has ended, but %s. Reading it again in %.0f s.", run.id, missing, pause)
+        late = late_steps(latest) if latest.state.is_terminal else None
+        if late is None or pause is None:
+            break
+        _logger.info("Run %s has ended, but %s. Reading it again in %.0f s.", run.id, late, pause)
         await reader.clock.sleep(pause)
-    missing = _not_listed(latest)
-    return (latest, None) if missing is None else (_without_steps(latest), missing)
+    if is_whole:
+        wrong = missing_steps(latest)
+    return (latest, None) if wrong is None else (_with_final_steps(latest), wrong)
 
 
-def _without_steps(run: Run) -> Run:
-    return run.model_copy(update={"run_steps": ()}) if run.state.is_terminal else run
+async def _without_logs(run: Run, client: CloudClient, reader: Reader) -> Run:
+    """The run with what is light of it: what it was asked for, and who cancelled it. The logs are in the steps."""
+    try:
+        names = [name for name in WHOLE_RUN if name != "run_steps"]
+        latest = await reader.read(lambda: client.get_run(run.id, names), deadline=reader.within(LIGHT_BUDGET))
+    except CloudError:
+        return run
+    is_stale = run.state.is_terminal and not latest.state.is_terminal
+    return run if is_stale else latest.model_copy(update={"run_steps": run.run_steps})
 
 
-def late_steps(run: Run) -> str | None:
-    """What is still missing of the steps of a run that has ended; None if nothing is."""
-    if (missing := _not_listed(run)) is not None:
-        return missing
-    failed = [step for step in run.steps if step.state is RunState.ERROR]
-    if run.state is RunState.ERROR and not failed:
-        return "dbt Cloud lists no failed step of it"
-    if any(not step.log.strip() for step in failed):
-        return "the log of its failed step is not there yet"
-    return None
-
-
-def _not_listed(run: Run) -> str | None:
-    if not run.has_ended_after_steps:
-        return None
-    if not run.steps:
-        return "dbt Cloud lists no steps of it"
-    is_over = run.state in (RunState.SUCCESS, RunState.ERROR)
-    if is_over and any(step.state in _WORKING for step in run.steps):
-        return "dbt Cloud lists a step of it that has not ended"
-    return None
+def _with_final_steps(run: Run) -> Run:
+    return run.model_copy(update={"run_steps": final_steps(run)}) if run.state.is_terminal else run
 
 
 async def _read(run: Run, client: CloudClient, reader: Reader) -> Run:

@@ -48,7 +48,7 @@ REFUSED = (
         r"|\b(?:left|right|full) outer join cannot be used without a condition\b|\binvalid schema update\b"
         r"|\bcannot add required fields to an existing schema\b|\bclustering is not supported on\b"
         r"|\binvalid project id '|\bunexpected (?:string|integer|floating point) literal\b"
-        r"|\bcannot be (?:compared|coerced)\b"
+        r"|\bcannot be (?:compared|coerced)\b|\btable encountered too many errors, giving up\b"
         r"|\bassignment (?:to|is not)\b[^\n]{0,100}\bnot allowed\b|\bgrouping by expressions of type\b"
         r"|\barray index \d{1,9} is out of bounds|\bstar expansion expression references\b"
         r"|\bmust be an? (?:literal|constant|aggregate)\b|\bdoes not have a (?:column|schema)\b",

@@ -72,7 +72,8 @@ REFUSED = (
         "or function parameter with name `timeout` cannot be resolved. SQLSTATE: 42703",
     ),
     _sure(
-        r"\[insufficient_permissions\]|\bpermission_denied\b|insufficient privileges:|: invalid access token\b"
+        r"\[insufficient_permissions\]|\bpermission_denied\b|insufficient privileges:"
+        r"|(?:: (?:b')?|^[ \t]{0,40})invalid access token\b"
         r"|^[ \t]{0,40}user does not have [a-z ]{2,40} on \w",
         reason="the user lacks a permission",
         example=DATABASE + "[INSUFFICIENT_PERMISSIONS] Insufficient privileges:\n"

@@ -81,7 +81,9 @@ REFUSED = (
         '(SQLExecDirectW)")',
     ),
     _sure(
-        _numbers(either("229 230 262 297 300 916 15247 18456 18470 18487 18488")),
+        _numbers(either("229 230 262 297 300 916 15247 18456 18470 18487 18488"))
+        # Entra ID: a wrong or expired secret, an application or a tenant that does not exist.
+        + r"|\baadsts(?:7000215|7000222|700016|90002)\b",
         reason="the server does not let this user in, or the user lacks a permission",
         example=_LOGIN + f"('28000', \"[28000] {_DRIVER}[SQL Server]Login failed for user 'dbt'. (18456) "
         '(SQLDriverConnect)")',

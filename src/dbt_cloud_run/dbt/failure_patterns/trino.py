@@ -140,7 +140,8 @@ REFUSED = (
     ),
     _sure(
         either("InvalidAccessKeyId SignatureDoesNotMatch InvalidClientTokenId UnrecognizedClientException NoSuchBucket")
-        + r"|\berror 401: b?['\"]?(?:unauthorized|invalid credentials|access denied)",
+        + r"|\berror 401: b?['\"]?(?:unauthorized|invalid credentials|access denied)"
+        r"|\bworkgroup \S{1,200} is not found\b",
         reason="the warehouse does not let this user in",
         example=DATABASE + 'TrinoQueryError(type=INTERNAL_ERROR, name=GENERIC_INTERNAL_ERROR, message="The AWS Access '
         "Key Id you provided does not exist in our records. (Service: Amazon S3; Status Code: 403; Error Code: "

@@ -8,6 +8,7 @@ from dbt_cloud_run.model import LONGEST_LOG
 from dbt_cloud_run.report.markdown import escape
 from dbt_cloud_run.report.markdown.layout import Block, Section
 from dbt_cloud_run.report.wording import clip, duration, listed, plural
+from dbt_cloud_run.unknown import step_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,10 +85,10 @@ def _which_attempt(facts: Facts, found: NodeOutcome) -> str:
     run = next((run for run in attempts if run.number == found.attempt), None)
     link = escape.link(f"run {found.run_id}", run.run_url if run else None)
     if len(attempts) < 2:
-        return f"step {found.step_index} of {link}"
+        return f"{step_words(found.step_index)} of {link}"
     words = ", ".join(str(number) for number in numbers[:-1])
     tried = f"attempts {words} and {numbers[-1]}" if words else f"attempt {numbers[-1]}"
-    return f"failed in {tried} (step {found.step_index} of {link})"
+    return f"failed in {tried} ({step_words(found.step_index)} of {link})"
 
 
 def _skipped_because(facts: Facts, skipped: Sequence[str], detail: Detail) -> str:
@@ -115,7 +116,7 @@ def failed_step(facts: Facts, attempt: Attempt, step: Step, detail: Detail, icon
     """A step that failed without results, with the end of its log."""
     link = escape.link(f"run {attempt.run_id}", attempt.run_url)
     name = escape.code(step.command, 160) if step.command else escape.text(step.name, 160)
-    head = f"{icon} **{name}** · step {step.index} of {link}, attempt {attempt.number}"
+    head = f"{icon} **{name}** · {step_words(step.index)} of {link}, attempt {attempt.number}"
     lines = escape.plain(step.log).strip("\n").split("\n")
     kept = lines if detail.log_lines is None else lines[-detail.log_lines :]
     log = "\n".join(line if len(line) <= 500 or detail.log_lines is None else line[:499] + "…" for line in kept)

@@ -60,7 +60,8 @@ def _left_out(facts: Facts, told: int, shown: int, loners: int) -> str:
     around = "nearest to what recovered first" if facts.recovered else "around those that took longest"
     if facts.failed or facts.stale:
         around = "nearest to what failed first"
-    return f" Shown are {shown:,} of {plural(told, 'node')}, {around}{f'; {alone}' if loners else ''}."
+    what = f"{shown:,} of {plural(told, 'node')} (tests that passed and hooks are not drawn)"
+    return f" Shown are {what}, {around}{f'; {alone}' if loners else ''}."
 
 
 class _Graph:

@@ -11,16 +11,27 @@ from collections import Counter, defaultdict
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from dbt_cloud_run.cost import total
 from dbt_cloud_run.dbt.statuses import Kind, kind
 from dbt_cloud_run.report.markdown import escape
 from dbt_cloud_run.report.markdown.layout import Block, Section
 from dbt_cloud_run.report.sections.remembered import remembered
-from dbt_cloud_run.report.wording import ICONS, RECOVERED_ICON, UNKNOWN, duration, plural
+from dbt_cloud_run.report.wording import (
+    ICONS,
+    RECOVERED_ICON,
+    UNKNOWN,
+    data_size,
+    duration,
+    main_costs,
+    plural,
+    slot_time,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from dbt_cloud_run.assets.asset import Asset
+    from dbt_cloud_run.cost import Cost
     from dbt_cloud_run.report.detail import Detail
     from dbt_cloud_run.report.facts import Facts
 
@@ -30,8 +41,12 @@ _ORDER_NOTE = (
     "Rows are those that the adapter reports as affected."
 )
 _COLUMNS = ("", "Asset", "Built as", "Rows:", "Seconds:", "Tests", "Owner")  # a colon: numbers, to the right
-_HEAD = f"| {' | '.join(name.rstrip(':') for name in _COLUMNS)} |\n"
-_HEAD += f"| {' | '.join('---:' if name.endswith(':') else '---' for name in _COLUMNS)} |\n"
+_COST_AFTER = _COLUMNS.index("Seconds:") + 1
+_MEASURES = {
+    "bytes_billed": ("Billed", data_size),
+    "bytes_processed": ("Processed", data_size),
+    "slot_ms": ("Slot&nbsp;time", slot_time),
+}
 _LONGEST = 64  # characters of a name; the page has room for about 900 pixels of table
 _WORST = {Kind.FAILED: 0, Kind.WARNED: 1, Kind.SKIPPED: 2, Kind.SUCCEEDED: 3}
 
@@ -42,18 +57,20 @@ def materialized(facts: Facts, detail: Detail) -> Section | None:
     if not assets:
         return None
     groups = _groups_with_rows(facts)
+    measures = _measures(assets)
+    table_head = _head(measures)
     where = f"In {escape.code(home, 160)} where nothing else is said." if (home := _home(assets)) else ""
     note = f"{where} {_ORDER_NOTE if len(assets) > 1 else ''}".strip()
     if facts.emptiness:
         note = f"⚠️ {escape.text(facts.emptiness, 500)} {note}".strip()
     blocks = [Block([f"{note}\n\n"], noun="note")] if note else []
     if len(assets) <= detail.open_rows:
-        rows = [row for group in groups for row in _under_its_folder(*group)]
-        blocks.append(Block(rows, _HEAD, "\n", noun="asset"))
+        rows = [row for group in groups for row in _under_its_folder(*group, measures)]
+        blocks.append(Block(rows, table_head, "\n", noun="asset"))
     else:
         for folder, group, rows in groups:
             title = " · ".join(_totals(f"<b>{escape.html(folder, 120)}</b>", group))
-            head = f"<details><summary>{title}</summary>\n\n{_HEAD}"
+            head = f"<details><summary>{title}</summary>\n\n{table_head}"
             blocks.append(Block(rows, head, "\n</details>\n\n", noun="asset"))
     return Section("Assets", blocks, importance=3, title=f"#### Assets materialized ({len(assets):,})\n\n")
 
@@ -61,9 +78,9 @@ def materialized(facts: Facts, detail: Detail) -> Section | None:
 @remembered
 def _groups_with_rows(facts: Facts) -> list[tuple[str, list[Asset], list[str]]]:
     recovered = {found.unique_id for found in facts.recovered}
-    home = _home(facts.data.assets)
+    home, measures = _home(facts.data.assets), _measures(facts.data.assets)
     return [
-        (folder, group, [_row(facts, asset, home, recovered=asset.unique_id in recovered) for asset in group])
+        (folder, group, [_row(facts, asset, home, measures, recovered=asset.unique_id in recovered) for asset in group])
         for folder, group in _groups(facts, facts.data.assets)
     ]
 
@@ -113,19 +130,48 @@ def _worst_test(asset: Asset) -> int:
 def _totals(name: str, group: Sequence[Asset]) -> list[str]:
     counted = [asset.rows_affected for asset in group if asset.rows_affected is not None]
     bits = [name, plural(len(group), "asset"), plural(sum(counted), "row") if counted else ""]
-    return [bit for bit in (*bits, duration(sum(asset.execution_seconds for asset in group))) if bit]
+    bits += [duration(sum(asset.execution_seconds for asset in group)), *main_costs(_cost(group))]
+    return [bit for bit in bits if bit]
 
 
-def _under_its_folder(folder: str, group: Sequence[Asset], rows: Sequence[str]) -> list[str]:
+def _cost(group: Iterable[Asset]) -> Cost:
+    return total(asset.cost for asset in group if asset.cost is not None)
+
+
+def _measures(assets: Iterable[Asset]) -> tuple[str, ...]:
+    """What the column of costs shows: bytes billed, or else processed, and slot time; nothing where none is known."""
+    whole = _cost(assets)
+    there = [name for name in _MEASURES if getattr(whole, name) is not None]
+    return tuple(name for name in there if name != "bytes_processed" or "bytes_billed" not in there)
+
+
+def _head(measures: Sequence[str]) -> str:
+    names = list(_COLUMNS)
+    if measures:
+        names.insert(_COST_AFTER, "<br>".join(_MEASURES[name][0] for name in measures) + ":")
+    titles = " | ".join(name.rstrip(":") for name in names)
+    return f"| {titles} |\n| {' | '.join('---:' if name.endswith(':') else '---' for name in names)} |\n"
+
+
+def _cost_cell(cost: Cost | None, measures: Sequence[str]) -> str:
+    values = [(getattr(cost, name), _MEASURES[name][1]) for name in measures if cost is not None]
+    # A number and its unit stay on one line, however narrow the column is.
+    return "<br>".join(words(value).replace(" ", "&nbsp;") for value, words in values if value is not None)
+
+
+def _under_its_folder(folder: str, group: Sequence[Asset], rows: Sequence[str], measures: Sequence[str]) -> list[str]:
     """The rows, with a line for the folder before the first; that line and the first row stay together."""
     counted = [asset.rows_affected for asset in group if asset.rows_affected is not None]
     seconds = sum(asset.execution_seconds for asset in group)
     rows_affected = f"**{sum(counted):,}**" if counted else ""
     cells = ["", f"**{escape.text(folder, _LONGEST)}**", "", rows_affected, f"**{seconds:,.1f}**", "", ""]
+    if measures:
+        cost = _cost_cell(_cost(group), measures)
+        cells.insert(_COST_AFTER, cost and f"**{cost}**".replace("<br>", "**<br>**"))
     return [f"| {' | '.join(cells)} |\n{rows[0]}", *rows[1:]]
 
 
-def _row(facts: Facts, asset: Asset, home: str, *, recovered: bool) -> str:
+def _row(facts: Facts, asset: Asset, home: str, measures: Sequence[str], *, recovered: bool) -> str:
     schema, identifier = _place(asset)
     name = facts.shown_name(asset.unique_id, asset.name)
     shown = escape.link(escape.narrow_code(name, _LONGEST), asset.url)
@@ -143,6 +189,8 @@ def _row(facts: Facts, asset: Asset, home: str, *, recovered: bool) -> str:
         _tests(asset),
         f"{owner} +{len(asset.owners) - 1}" if len(asset.owners) > 1 else owner,
     ]
+    if measures:
+        cells.insert(_COST_AFTER, _cost_cell(asset.cost, measures) or UNKNOWN)
     return f"| {' | '.join(cells)} |\n"
 
 

@@ -5,13 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dbt_cloud_run.model import StepAction
+from dbt_cloud_run.planned import saving
 from dbt_cloud_run.report.markdown import escape
 from dbt_cloud_run.report.markdown.layout import Block, Section
 from dbt_cloud_run.report.sections.failures import node_link
-from dbt_cloud_run.report.wording import RECOVERED_ICON, UNKNOWN, duration, listed, plural, saves, sentence
+from dbt_cloud_run.report.wording import (
+    NODE_TIME,
+    RECOVERED_ICON,
+    UNKNOWN,
+    again,
+    duration,
+    listed,
+    main_costs,
+    plural,
+    saves,
+    sentence,
+)
 
 if TYPE_CHECKING:
     from dbt_cloud_run.model import Attempt, PlannedStep, RetryPlan
+    from dbt_cloud_run.planned import Saving
     from dbt_cloud_run.report.detail import Detail
     from dbt_cloud_run.report.facts import Facts
 
@@ -42,13 +55,10 @@ def plans(facts: Facts, detail: Detail) -> Section | None:
 
 
 def _carried_out(facts: Facts, before: Attempt, after: Attempt, plan: RetryPlan, detail: Detail) -> list[Block]:
-    rerun = sum(max(step.runs_again, len(step.nodes)) for step in plan.steps)
-    saved = sum(step.saved_nodes for step in plan.steps)
-    seconds = sum(step.saved_seconds for step in plan.steps)
     recovered = [node_link(facts.info(found.unique_id)) for found in facts.recovered if found.attempt == after.number]
     how = "by dbt Cloud's own retry" if plan.strategy == "native" else ""
-    did = "everything run again" if plan.is_whole else plural(rerun, "node") + " run again" if rerun else ""
-    kept = f"{plural(saved, 'node')} ({duration(seconds)}) not repeated" if saved else ""
+    did = "everything run again" if plan.is_whole else f"{words} run again" if (words := again(plan)) else ""
+    kept = _kept(plan.saved)
     result = f"{RECOVERED_ICON} recovered {listed(recovered, detail.names)}" if recovered else "nothing recovered"
     runs = " → ".join(escape.link(f"run {run.run_id}", run.run_url) for run in (before, after))
     head = f"**Attempt {before.number} → {after.number}** ({runs}): "
@@ -57,17 +67,33 @@ def _carried_out(facts: Facts, before: Attempt, after: Attempt, plan: RetryPlan,
     if plan.steps:
         rows = [_step_row(step, detail) for step in plan.steps]
         blocks.append(Block(rows, _STEPS_HEAD, "\n", noun="step"))
+    return [*blocks, *_run_again(facts, plan), *_left_out(facts, plan)]
+
+
+def _kept(saved: Saving) -> str:
+    """What is not repeated, and that its time is no time by the clock."""
+    if not saved.nodes:
+        return ""
+    time = f"{duration(saved.seconds)} {NODE_TIME}, added up over all threads"
+    what = "; ".join((time, *main_costs(saved.cost)))
+    return f"{plural(saved.nodes, 'node')} not repeated ({what})"
+
+
+def _run_again(facts: Facts, plan: RetryPlan) -> list[Block]:
+    """The nodes that are run again for a reason of their own; hooks and what else a whole step runs have none."""
     rows = [
         f"| {node_link(facts.info(node.unique_id))} | {escape.text(node.status, 40)} | {escape.text(node.reason, 300)} "
         f"| {duration(node.seconds_before) if node.seconds_before else UNKNOWN} |\n"
         for step in plan.steps
         for node in step.nodes
     ]
-    if rows:
-        title = f"<details><summary>{plural(len(rows), 'node')} run again</summary>\n\n"
-        columns = "| Node | Was | Why | Took before |\n| --- | --- | --- | ---: |\n"
-        blocks.append(Block(rows, title + columns, "\n</details>\n\n", noun="planned node"))
-    return blocks + _left_out(facts, plan)
+    if not rows:
+        return []
+    named = {node.unique_id for step in plan.steps for node in step.nodes}
+    title = plural(len(named), "node") if len(named) == len(plan.again) else f"{len(named):,} of the {again(plan)}"
+    head = f"<details><summary>Why {title} run{'s' if title == '1 node' else ''} again</summary>\n\n"
+    columns = "| Node | Was | Why | Took before |\n| --- | --- | --- | ---: |\n"
+    return [Block(rows, head + columns, "\n</details>\n\n", noun="planned node")]
 
 
 def _step_row(step: PlannedStep, detail: Detail) -> str:
@@ -77,7 +103,7 @@ def _step_row(step: PlannedStep, detail: Detail) -> str:
         did += ": " + ", then ".join(escape.code(line, limit) for line in (step.new_command, *step.more_commands))
     index = step.index if step.index is not None else UNKNOWN
     why = escape.text(sentence(step.reason), 300)
-    saved = saves(step.saved_nodes, step.saved_seconds)
+    saved = saves(saving(step.saved))
     return f"| {index} | {escape.code(step.command, limit)} | {did} | {why} | {saved} |\n"
 
 
@@ -90,8 +116,9 @@ def _left_out(facts: Facts, plan: RetryPlan) -> list[Block]:
     ]
     if not rows:
         return []
-    title = f"<details><summary>{plural(len(rows), 'node')} that did not succeed and was not retried</summary>\n\n"
-    if len(rows) > 1:
+    count = len({node.unique_id for step in plan.steps for node in step.left_out})
+    title = f"<details><summary>{plural(count, 'node')} that did not succeed and was not retried</summary>\n\n"
+    if count > 1:
         title = title.replace(" and was ", " and were ")
     return [Block(rows, title + "| Node | Was | Why |\n| --- | --- | --- |\n", "\n</details>\n\n", noun="planned node")]
 

@@ -1,0 +1,1 @@
+"""`dbt-cloud-run`: the same program outside of GitHub Actions."""

@@ -1,0 +1,252 @@
+"""`junit.xml`: data tests, unit tests and what failed, as test reports are read by other tools.
+
+The form is the one that Jenkins' JUnit reader takes (jenkinsci/junit-plugin, `SuiteResult`, `CaseResult`): it shows the
+text of `error` and `failure`, keeps one property of each name, and reads Maven Surefire's `flakyFailure` with a
+`stackTrace` in a case that passed. `file` is an addition that other readers use. The schema is `schemas/junit.xsd`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+from dbt_cloud_run.dbt.statuses import Kind
+from dbt_cloud_run.model import Ending
+from dbt_cloud_run.report.facts import Facts
+from dbt_cloud_run.report.markdown.escape import one_line, plain
+from dbt_cloud_run.report.wording import clip, duration
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from dbt_cloud_run.model import FreshnessResult, NodeOutcome, Step
+    from dbt_cloud_run.report.report import Report
+
+_GOOD = (Ending.SUCCESS, Ending.QUEUED, Ending.SKIPPED)
+_TESTS = ("test", "unit_test")
+_SUITES = {"test": "data tests", "unit_test": "unit tests"}
+_OTHERS = "nodes"
+_MESSAGE_LINES, _MESSAGE_CHARACTERS = 1_000, 60_000
+_HEADLINE = 300  # characters of the attribute `message`
+# XML 1.0, production 2: what is no `Char` cannot be written in any form.
+_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """What a case says besides that it passed. `tag`: `failure`, `error`, `skipped`, `flakyFailure`, `system-out`."""
+
+    tag: str
+    type: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One test case. `seconds` are those of the last execution."""
+
+    suite: str
+    name: str
+    classname: str
+    seconds: float = 0.0
+    file: str | None = None
+    started_at: datetime | None = None
+    properties: tuple[tuple[str, str], ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def has_failed(self) -> bool:
+        return any(problem.tag in ("failure", "error") for problem in self.problems)
+
+
+def cases(data: Report) -> Iterator[Case]:
+    """The cases, in the ledger's order: at least one of them has failed wherever the step has."""
+    facts = Facts(data)
+    has_failed = False
+    for found in data.outcome.ledger.outcomes.values():
+        kind, is_test = facts.kinds[found.unique_id], facts.resource_type(found.unique_id) in _TESTS
+        if is_test or found.recovered or kind is Kind.FAILED:
+            has_failed |= kind is Kind.FAILED
+            yield _node(facts, found, kind)
+    for attempt, step in facts.failed_steps:
+        has_failed = True
+        yield _step(step, attempt.run_id)
+    for row in facts.stale:
+        has_failed = True
+        yield _source(facts, row)
+    if facts.ending not in _GOOD and not has_failed:
+        yield _run(facts)
+
+
+def _node(facts: Facts, found: NodeOutcome, kind: Kind) -> Case:
+    info, result = facts.info(found.unique_id), found.result
+    resource_type = facts.resource_type(found.unique_id)
+    tested = facts.info(info.tested_nodes[0]).name if info.tested_nodes else _SUITES.get(resource_type, resource_type)
+    parts = found.unique_id.split(".")
+    package = info.package_name or (parts[1] if len(parts) > 2 else "dbt")
+    return Case(
+        suite=_SUITES.get(resource_type, _OTHERS),
+        name=info.name,
+        # Jenkins takes what is before the last dot for the package.
+        classname=f"{package}.{tested.replace('.', '_')}",
+        seconds=result.execution_seconds,
+        file=info.file or info.original_file_path,
+        started_at=result.started_at,
+        properties=_properties(facts, found),
+        problems=tuple(_problems(facts, found, kind)),
+    )
+
+
+def _properties(facts: Facts, found: NodeOutcome) -> tuple[tuple[str, str], ...]:
+    owners = facts.owners(found.unique_id)
+    return (
+        ("unique_id", found.unique_id),
+        *((("owner", ", ".join(owners)),) if owners else ()),
+        ("attempts", str(facts.executions[found.unique_id])),
+        ("run_id", str(found.run_id)),
+    )
+
+
+def _problems(facts: Facts, found: NodeOutcome, kind: Kind) -> Iterator[Problem]:
+    status, message = found.result.status, found.result.message or ""
+    if kind is Kind.FAILED:
+        # A test that did its work and found something; all else could not do its work.
+        tag = "failure" if status == "fail" else "error"
+        yield Problem(tag=tag, type=status, text=message or "dbt gave no message.")
+    elif kind is Kind.SKIPPED:
+        yield Problem(tag="skipped", text=message or "skipped")
+    elif found.recovered:
+        number, said = facts.first_failures.get(found.unique_id, (0, None))
+        yield Problem(tag="flakyFailure", type=f"failed in attempt {number}", text=said or "dbt gave no message.")
+    if kind is Kind.WARNED:
+        yield Problem(tag="system-out", text=f"{status}: {message}" if message else status)
+
+
+def _step(step: Step, run_id: int) -> Case:
+    """A step that failed before any node did: without a case, the report would look as if all were well."""
+    text = plain(step.log).strip()[-_MESSAGE_CHARACTERS:]
+    return Case(
+        suite="steps",
+        name=step.command or step.name,
+        classname="dbt Cloud.steps",
+        seconds=step.duration_seconds or 0.0,
+        started_at=step.started_at,
+        properties=(("run_id", str(run_id)), ("step", str(step.index))),
+        problems=(Problem(tag="error", type="step failed", text=text or "dbt Cloud gave no log of this step."),),
+    )
+
+
+def _source(facts: Facts, row: FreshnessResult) -> Case:
+    info = facts.info(row.unique_id)
+    age = f"last loaded {duration(row.age_seconds)} ago" if row.age_seconds is not None else ""
+    owners = facts.owners(row.unique_id)
+    said = "; ".join(part for part in (row.message or "", age, row.criteria) if part)
+    return Case(
+        suite="source freshness",
+        name=info.name,
+        classname="dbt.source freshness",
+        file=info.file or info.original_file_path,
+        properties=(("unique_id", row.unique_id), *((("owner", ", ".join(owners)),) if owners else ())),
+        problems=(Problem(tag="error", type=row.status, text=said or "The source is not fresh."),),
+    )
+
+
+def _run(facts: Facts) -> Case:
+    """The step failed, and no node, step or source of it shows that."""
+    last = facts.data.outcome.last
+    why = " ".join(words for words in facts.reason if words)
+    return Case(
+        suite="run",
+        name=f"run {last.run_id}" if last else "run",
+        classname="dbt Cloud.run",
+        problems=(Problem(tag="error", type=facts.ending.value, text=why or f"The run ended as {facts.ending}."),),
+    )
+
+
+@dataclass(slots=True)
+class _Suite:
+    cases: list[Case] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+
+def junit_xml(found: Iterable[Case]) -> Iterator[bytes]:
+    """The file in pieces, in UTF-8. Suites come in the order of their first case."""
+    suites: dict[str, _Suite] = {}
+    for case in found:
+        suite = suites.setdefault(case.suite, _Suite())
+        suite.cases.append(case)
+        suite.seconds += case.seconds
+        suite.counts.update({problem.tag for problem in case.problems})
+    whole = sum((suite.counts for suite in suites.values()), Counter[str]())
+    tests, seconds = sum(len(suite.cases) for suite in suites.values()), sum(one.seconds for one in suites.values())
+    yield b'<?xml version="1.0" encoding="UTF-8"?>\n'
+    yield _opening("testsuites", _totals("dbt", tests, whole, seconds, skipped=False))
+    for name, suite in suites.items():
+        totals = _totals(name, len(suite.cases), suite.counts, suite.seconds)
+        starts = [case.started_at for case in suite.cases if case.started_at is not None]
+        if starts:
+            totals["timestamp"] = f"{min(starts):%Y-%m-%dT%H:%M:%S}"
+        yield _opening("testsuite", totals)
+        for case in suite.cases:
+            yield tostring(_element(case), encoding="utf-8", xml_declaration=False) + b"\n"
+        yield b"</testsuite>\n"
+    yield b"</testsuites>\n"
+
+
+def _totals(name: str, tests: int, counts: Counter[str], seconds: float, *, skipped: bool = True) -> dict[str, str]:
+    numbers = {"tests": tests, "failures": counts["failure"], "errors": counts["error"]}
+    numbers |= {"skipped": counts["skipped"]} if skipped else {}
+    return {"name": name, **{key: str(value) for key, value in numbers.items()}, "time": _time(seconds)}
+
+
+def _opening(tag: str, attributes: dict[str, str]) -> bytes:
+    whole: bytes = tostring(Element(tag, attributes), encoding="utf-8", short_empty_elements=False)
+    return whole.partition(b"</")[0] + b"\n"
+
+
+def _element(case: Case) -> Element:
+    element = Element("testcase", name=_line(case.name) or "?", classname=_line(case.classname) or "dbt")
+    element.set("time", _time(case.seconds))
+    if file := _line(case.file or ""):
+        element.set("file", file)
+    if case.properties:
+        properties = SubElement(element, "properties")
+        for name, value in case.properties:
+            SubElement(properties, "property", {"name": name, "value": _line(value)})
+    for problem in case.problems:
+        _add(element, problem)
+    return element
+
+
+def _add(element: Element, problem: Problem) -> None:
+    text, _ = clip(_legal(plain(problem.text)), _MESSAGE_LINES, _MESSAGE_CHARACTERS)
+    if problem.tag == "system-out":
+        SubElement(element, problem.tag).text = text
+        return
+    attributes = {"message": _line(text.strip().partition("\n")[0])[:_HEADLINE]}
+    if problem.tag == "skipped":
+        SubElement(element, problem.tag, attributes)
+        return
+    made = SubElement(element, problem.tag, attributes | {"type": _line(problem.type) or "unknown"})
+    if problem.tag == "flakyFailure":
+        SubElement(made, "stackTrace").text = text
+    else:
+        made.text = text
+
+
+def _line(text: str) -> str:
+    return _legal(one_line(text, 1_000))
+
+
+def _legal(text: str) -> str:
+    """The text without what XML cannot hold in any form, such as form feeds and lone surrogates."""
+    return _ILLEGAL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def _time(seconds: float) -> str:
+    return f"{max(seconds, 0.0):.3f}"
