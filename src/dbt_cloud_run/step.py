@@ -27,7 +27,7 @@ from dbt_cloud_run.github.log import TITLE
 from dbt_cloud_run.model import Ending, Fate, FateKind, Interruption, LeftAlone, Outcome, RunState, StepError
 from dbt_cloud_run.process import report_fault
 from dbt_cloud_run.run_log import RunLog
-from dbt_cloud_run.settings.advice import step_error
+from dbt_cloud_run.settings.advice import FAULT_ADVICE, step_error
 from dbt_cloud_run.settings.settings import Settings
 from dbt_cloud_run.start.busy import job_is_busy
 from dbt_cloud_run.start.decide import Decision, decide
@@ -168,7 +168,7 @@ async def _work(step: Step, client: CloudClient) -> int:
         raise
     except Exception as error:
         # A fault of this program is reported as one, and is no reason to cancel anything.
-        step.error = StepError(kind=ActionError.kind, message=report_fault(step.console, error), advice=_FAULT_ADVICE)
+        step.error = StepError(kind=ActionError.kind, message=report_fault(step.console, error), advice=FAULT_ADVICE)
         return await _conclude(step)
     limit = step.story.limit
     return await _conclude(step, is_unsettled=limit is not None and limit.fate.is_unsettled)
@@ -321,9 +321,6 @@ def _status(step: Step, publication: Publication) -> int:
     if step.error is not None:
         return EXIT_FAILURE
     return EXIT_FAILURE if has_failed and step.settings.fail_on_error else 0
-
-
-_FAULT_ADVICE = "The run in dbt Cloud, if there is one, was left alone. Please report this with the lines in the log."
 
 
 # -- a signal
