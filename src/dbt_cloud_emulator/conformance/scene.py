@@ -29,6 +29,8 @@ class Started:
     answer: Exchange
     moments: list[Json] = field(default_factory=list)  # the run as it was polled, steps included
     newest_after: Json | None = None  # the head of the job's list right after the trigger
+    seconds: float = 0.0  # from the first look to the end
+    of: int = 0  # the run that a retry retries
     cancel: Exchange | None = None
     cancel_again: Exchange | None = None
 

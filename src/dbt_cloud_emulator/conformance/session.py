@@ -70,6 +70,7 @@ class Session:
     token: str
     verify: Any = True
     timeout: float = 60.0
+    transport: httpx.BaseTransport | None = None  # in place of the network
     exchanges: list[Exchange] = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -80,6 +81,7 @@ class Session:
             timeout=self.timeout,
             verify=self.verify,
             trust_env=not is_plain,
+            transport=self.transport,
         )
         return self
 
