@@ -58,6 +58,21 @@ def test_a_whole_step(job: ActionJob) -> None:
     assert (job.workspace / "dbt-cloud" / ".gitignore").read_text().endswith("*\n")
 
 
+def test_a_whole_step_and_its_post_step_as_another_user_than_root(job: ActionJob, replaying: RunningEmulator) -> None:
+    as_owner = ("setpriv", f"--reuid={OWNER}", f"--regid={OWNER}", "--clear-groups")
+    job.interpreter = (*as_owner, *job.interpreter)
+    step = job.run({"job-id": str(job_id(1, "bad"))})
+    assert (step.status, step.outputs["status"]) == (0, "success"), step.log
+    assert step.outputs["attempts"] == "2"
+    assert "Files are written as the user of the container" in step.log
+    assert set(owners(job.workspace).values()) == {OWNER}
+    assert "Retries" in step.summary
+    assert [text for text in step.warnings if "could not" in text] == []
+    job.interpreter = (*as_owner, str(PYTHON), "-u", str(ROOT / POST))
+    post = job.post(step)
+    assert (post.status, post.warnings) == (0, [])
+
+
 def test_a_step_that_is_killed_while_it_publishes(job: ActionJob, replaying: RunningEmulator) -> None:
     replaying.add_fault(path=r"/artifacts/manifest\.json$", effect="pass", delay=60.0)
     step = job.start()
