@@ -39,7 +39,7 @@ class Started:
         data = self.answer.data
         found = data.get("id") if isinstance(data, dict) else None
         if not self.answer.is_success or type(found) is not int:
-            raise NotThereError(f"{self.answer}, {self.answer.words[:200]}")
+            raise NotThereError(f"{self.answer}, {self.answer.shown_words}")
         return found
 
     @property
