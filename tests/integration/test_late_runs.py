@@ -20,7 +20,7 @@ RUN_PATH = "/run/$"
 RETRY_PATH = "/retry/$"
 
 
-def test_a_run_that_shows_up_late_within_the_window_is_taken_up() -> None:
+def test_a_run_that_shows_up_late_within_the_window_is_used() -> None:
     async def play(scene: Scene) -> None:
         scene.server.fault("POST", RUN_PATH, Fault("reset", took_effect=True))
         scene.server.hidden[scene.server._next_id] = 4

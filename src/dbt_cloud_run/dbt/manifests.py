@@ -34,12 +34,6 @@ class Manifests:
         added = {(run_id, index): manifest for index, manifest in by_step.items()}
         return Manifests(newest or self.newest, {**self.by_step, **added})
 
-    def with_step(self, run_id: int, step_index: int, manifest: Manifest) -> Manifests:
-        """These and one more, which becomes the newest; what it has in common with the newest is kept once."""
-        if self.newest is not None:
-            share(manifest, self.newest)
-        return Manifests(manifest, {**self.by_step, (run_id, step_index): manifest})
-
 
 def share(manifest: Manifest, known: Manifest) -> None:
     """Replace the parts of a manifest that are equal to those of another by these, so that memory holds them once.

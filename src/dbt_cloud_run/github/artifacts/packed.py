@@ -15,7 +15,7 @@ _TRAILER: Final = 8  # CRC-32 and size modulo 2^32
 _HAS_CHECKSUM, _HAS_EXTRA, _HAS_NAME, _HAS_COMMENT = 2, 4, 8, 16
 
 
-class Stopped(Exception):  # noqa: N818 - it is no error: nobody wants the result any more
+class Stopped(Exception):  # noqa: N818 - it is no error: the result is no longer needed
     """`stop` was set while the zip file was being written."""
 
 
