@@ -41,9 +41,9 @@ class Ending(StrEnum):
     SUCCESS = "success"
     ERROR = "error"
     CANCELLED = "cancelled"
-    SUPERSEDED = "superseded"  # dbt Cloud cancelled it for a newer commit
+    SUPERSEDED = "superseded"  # dbt Cloud cancelled it for a newer run
     TIMED_OUT = "timed-out"  # our limits, or dbt Cloud's own
-    SKIPPED = "skipped"  # no token, and told to skip
+    SKIPPED = "skipped"  # no token, and on-missing-token is skip
 
 
 class FailureKind(StrEnum):

@@ -146,7 +146,7 @@ def _asks_for_the_same(theirs: TriggerOverrides, ours: TriggerOverrides, job_id:
 
 
 def _schema(given: TriggerOverrides, job_id: int) -> str | None:
-    """Where a run builds; dbt Cloud's Git integration gives a pull request this schema without an override."""
+    """Where a run builds; dbt Cloud's Git integration builds a pull request into this schema without an override."""
     if given.schema_override or given.github_pull_request_id is None:
         return given.schema_override
     return f"dbt_cloud_pr_{job_id}_{given.github_pull_request_id}"
