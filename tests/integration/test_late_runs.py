@@ -152,6 +152,17 @@ def test_the_post_step_cannot_find_it_out_either_where_a_retry_does_not_say_what
     in_scene(play)
 
 
+def test_the_post_step_says_what_it_searches_for_and_for_how_long() -> None:
+    async def play(scene: Scene) -> None:
+        async with scene.server.client(scene.clock) as client:
+            assert await _appeared(client, Reader(scene.clock), scene.request) is None
+        said = f"Searching for up to 60 s for a run of job {JOB} whose cause begins with {scene.tag}."
+        assert scene.notes.count(said) == 1
+        assert sum(scene.clock.sleeps) == 60
+
+    in_scene(play)
+
+
 @pytest.mark.parametrize(
     "answer", [{"id": 5}, {"id": 0}, {"id": -3}, {"job_definition_id": JOB + 1}, {"trigger": None}, {"trigger": {}}]
 )
