@@ -69,7 +69,7 @@ preview: setup ## pictures of the summary, made in a browser
 clients: setup ## point ten clients of other projects at the emulator, and print their calls
 	@$(PY) tests/manual/clients.py
 
-lock: ## write requirements/*.txt anew from pyproject.toml
+lock: ## write requirements/*.txt again from pyproject.toml
 	@tools/lock
 
 clean: ## remove everything that make has made

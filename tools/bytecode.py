@@ -2,7 +2,7 @@
 
     python -I tools/bytecode.py > LIST
 
-The official Python images hold no byte code of the standard library, so every start would compile it anew.
+The official Python images hold no byte code of the standard library, so every start would compile it again.
 """
 
 from __future__ import annotations

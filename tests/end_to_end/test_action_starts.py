@@ -1,4 +1,4 @@
-"""Which run it is about: one that is taken up, one that an earlier workflow attempt left, a pull request's."""
+"""Which run it is about: one that the step attaches to, one that an earlier workflow attempt left, a pull request's."""
 
 from __future__ import annotations
 
@@ -63,17 +63,17 @@ def ids_of(world: World, job_id: int) -> list[int]:
 
 
 def finished(world: World, job_id: int, **overrides: Any) -> int:
-    """A run that somebody else has started, and that has ended."""
+    """A run that this step did not start, and that has ended."""
     emulator = world[0]
     run_id: int = emulator.trigger(job_id, **overrides)["id"]
     emulator.wait(run_id)
     return run_id
 
 
-# -- taken up
+# -- attached
 
 
-def test_a_failed_run_is_taken_up_and_its_failures_are_retried(world: World) -> None:
+def test_a_failed_run_is_attached_to_and_its_failures_are_retried(world: World) -> None:
     known = finished(world, FAILED, threads_override=3)
     step = world[1].run({"job-id": "", "run-id": str(known)})
     assert (step.status, step.outputs["status"]) == (0, "success"), step.log
@@ -104,7 +104,7 @@ def test_a_dry_run_has_the_very_retry_that_a_real_step_then_sends(world: World) 
     assert "flaky" in sent["steps_override"][0]
 
 
-def test_a_green_run_is_taken_up_and_published_and_nothing_is_triggered(world: World) -> None:
+def test_a_green_run_is_attached_to_and_published_and_nothing_is_triggered(world: World) -> None:
     known = finished(world, GREEN)
     step = world[1].run({"job-id": "", "run-id": str(known)})
     assert (step.status, step.outputs["status"], step.outputs["attempts"]) == (0, "success", "1")

@@ -1,6 +1,6 @@
 """The summary as it is written: snapshots of it in every ending, its order, its budget, its closing of what it opens.
 
-A snapshot that has to change is written anew by `UPDATE_SNAPSHOTS=1 pytest tests/unit/test_report_summary.py`; the
+A snapshot that has to change is written again by `UPDATE_SNAPSHOTS=1 pytest tests/unit/test_report_summary.py`; the
 difference is then read in the commit.
 """
 

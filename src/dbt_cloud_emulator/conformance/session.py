@@ -73,7 +73,7 @@ class Exchange:
 
 @dataclass
 class Session:
-    """Requests to one account of one server; use as a context manager. Raises NotThereError where nobody answers."""
+    """Requests to one account of one server; use as a context manager. Raises NotThereError where no server answers."""
 
     base_url: str
     account_id: int

@@ -85,7 +85,7 @@ def _superseded(last: Attempt) -> str:
     cancellation = last.cancellation
     newer = cancellation.newer_run_id if cancellation else None
     is_for_commit = cancellation is not None and cancellation.is_for_commit
-    which = f"run {newer}" if newer else "another one" if is_for_commit else "a newer one"
+    which = f"run {newer}" if newer else "another run" if is_for_commit else "a newer run"
     of_commit = " of a newer commit" if is_for_commit else ""
     return f"Run {last.run_id} was superseded: dbt Cloud runs {which}{of_commit} instead."
 
