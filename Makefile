@@ -13,7 +13,7 @@ MUTANTS ?=
 .PHONY: help setup demo demo-account test test-slow test-all mutants check format e2e bench preview lock clients clean
 
 help: ## what can be made
-	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
 setup: ## the virtual environment .venv
 	@tools/setup

@@ -56,7 +56,7 @@ def fixed(seconds: float, *, first: float | None = None) -> Policy:
 
 
 def watch(interval: Interval, length: float) -> tuple[int, float]:
-    """Calls and lag for one run of so many seconds."""
+    """Calls and lag for one run of this many seconds."""
     calls, now = 1, 0.0
     while now < length:
         now += interval(now)

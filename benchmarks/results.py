@@ -1,4 +1,4 @@
-"""`benchmarks/RESULTS.md`: a section for each part; what is not measured anew keeps its words."""
+"""`benchmarks/RESULTS.md`: a section for each part; what is not measured again keeps its words."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ class CloudServer:
                     if not goes_on:
                         break
             writer.close()
-            # Until it is closed it stays known, so that `close` can abort what nobody reads any more.
+            # Until it is closed it stays known, so that `close` can abort what no client reads any more.
             with contextlib.suppress(ConnectionError, TimeoutError):
                 await writer.wait_closed()
         finally:

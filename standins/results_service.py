@@ -17,11 +17,12 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from xml.etree import ElementTree
+
+from standins.local_server import LocalHandler, LocalServer
 
 SERVICE = "/twirp/github.actions.results.api.v1.ArtifactService/"
 SIGNATURE = "a+b/c==&d"  # needs encoding in several ways
@@ -66,7 +67,7 @@ class StoredArtifact:
     finalized: dict[str, Any] = field(default_factory=dict)
 
 
-class ResultsService:
+class ResultsService(LocalServer):
     """Use as a context manager; `url` is what ACTIONS_RESULTS_URL would be."""
 
     def __init__(
@@ -76,6 +77,7 @@ class ResultsService:
         signed_url: Callable[[str, str], str] | None = None,
         folder: Path | None = None,
     ) -> None:
+        super().__init__(_Handler)
         self.like_act = like_act
         self._folder = folder
         self._signed_url = signed_url
@@ -84,17 +86,7 @@ class ResultsService:
         self.artifacts: dict[str, StoredArtifact] = {}
         self._staged: dict[str, dict[str, bytes]] = defaultdict(dict)
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (_Handler,), {"service": self}))
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}/"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self.url = f"{self.origin}/"
 
     @property
     def variables(self) -> dict[str, str]:
@@ -212,39 +204,32 @@ class ResultsService:
         self._staged[name][block_id] = content
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(LocalHandler):
     service: ResultsService
-    protocol_version = "HTTP/1.1"
 
-    def do_POST(self) -> None:
-        self._handle(self.path.rpartition("/")[2])
-
-    def do_PUT(self) -> None:
+    def _kind(self) -> str:
+        if self.command == "POST":
+            return self.path.rpartition("/")[2]
+        if self.command == "GET":
+            return "get"
         comp = parse_qs(urlsplit(self.path).query).get("comp", ["put"])[0]
-        self._handle("block" if comp == "appendBlock" else comp)
+        return "block" if comp == "appendBlock" else comp
 
-    def do_GET(self) -> None:
-        self._handle("get")
-
-    def _handle(self, kind: str) -> None:
+    def answer(self) -> None:
+        kind = self._kind()
         headers = {name.lower(): value for name, value in self.headers.items()}
-        body = self.rfile.read(int(headers.get("content-length", 0)))
-        request = Request(kind, self.path, headers, body)
+        request = Request(kind, self.path, headers, self.body())
         self.service.requests.append(request)
         faults = self.service.faults[kind]
         fault = faults.popleft() if faults else None
         if fault is None or fault.after:
-            status, answer = self.service.answer(request)
+            status, content = self.service.answer(request)
         if fault is not None:
             if fault.status == 0:
                 self._reset()
                 return
-            status, answer = fault.status, fault.body
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
+            status, content = fault.status, fault.body
+        self.reply(status, content)
 
     def _reset(self) -> None:
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -256,9 +241,6 @@ class _Handler(BaseHTTPRequestHandler):
             super().finish()
         except (OSError, ValueError):
             self.close_connection = True
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        """Say nothing."""
 
 
 def _camel(value: Any) -> Any:

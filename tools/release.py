@@ -6,7 +6,7 @@ tools/release.py tag VERSION IMAGE@sha256:…      let action.yml name this imag
 tools/release.py latest VERSION                  print whether no higher version has been tagged
 tools/release.py published                       print the image that vX of this major version names; nothing if none
 
-Each can be repeated: what is there already is taken up, or refused if it is something else.
+Each can be repeated: what is there already is used, or refused if it is something else.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ DAGSTER_URL is the address of the webserver, in Dagster+ with the deployment, an
 
 import json
 import os
+import pathlib
 import re
 import sys
 import urllib.request
@@ -14,9 +15,7 @@ headers = {"Content-Type": "application/json"}
 if token := os.environ.get("DAGSTER_CLOUD_API_TOKEN"):
     headers["Dagster-Cloud-Api-Token"] = token
 
-with open(sys.argv[1], encoding="utf-8") as file:
-    assets = json.load(file)["assets"]
-for asset in assets:
+for asset in json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8"))["assets"]:
     # "database"."schema"."table", with the warehouse's own quotes or with none
     found = re.findall(r'["`\[]([^"`\]]+)["`\]]|([^."`\[\]]+)', asset["relation_name"])
     parts = [quoted or plain for quoted, plain in found]

@@ -1,6 +1,6 @@
 """The configuration of the emulator: what an account holds, and how the platform behaves where its behaviour is open.
 
-A file is YAML or JSON. Unknown keys are refused. Paths are relative to the file. `docs()` prints the whole of it.
+A file is YAML or JSON. Unknown keys are refused. Paths are relative to the file. `docs()` prints every key.
 """
 
 from __future__ import annotations

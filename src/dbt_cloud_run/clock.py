@@ -51,7 +51,7 @@ class SystemClock:
         return self._signum
 
     async def interrupted(self) -> int:
-        """Wait for a signal, and give its number."""
+        """Wait for a signal, and return its number."""
         await self._interrupted.wait()
         return self._signum
 

@@ -1,7 +1,7 @@
 """Files as raw deflate streams (RFC 1951), compressed in a thread while they still grow.
 
 The library is zlib-ng: at this level its streams are 5 % larger than zlib's at level 6, in 40 % of the time
-(`benchmarks/RESULTS.md`).
+(`benchmarks/README.md`).
 """
 
 from __future__ import annotations

@@ -19,7 +19,6 @@ from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import READ_BUDGET, Reader
 from dbt_cloud_run.collect.attempts import attempt_of, ending_of
 from dbt_cloud_run.collect.collect import Collected, Keeping, collect
-from dbt_cloud_run.dbt.artifacts import Manifest
 from dbt_cloud_run.dbt.manifests import Manifests
 from dbt_cloud_run.errors import Interrupted
 from dbt_cloud_run.model import (
@@ -67,7 +66,10 @@ class Means:
 
 
 async def attempts_of(story: Story, decision: Decision, means: Means) -> AsyncGenerator[Story]:
-    """From the first run, or the runs before it, to the last attempt's end. Raises `ActionError`s and `Interrupted`."""
+    """From the first run, or the runs before it, to the last attempt's end. Raises `ActionError`s and `Interrupted`.
+
+    The loop ends where no run is current: after a success, a time limit, or a plan that sends nothing.
+    """
     for run in decision.before:
         yield (story := await _read(_attached(story, run, is_of_earlier_attempt=True), means))
     if decision.run is not None:
@@ -104,7 +106,10 @@ def _attached(story: Story, run: Run, *, is_of_earlier_attempt: bool) -> Story:
 
 
 async def _waited(story: Story, decision: Decision, means: Means) -> AsyncGenerator[tuple[Story, bool]]:
-    """The story at each look at the current run until it has ended, and whether the look was at all of the run."""
+    """The story at each look at the current run until it ends, and whether that look brought its steps as well.
+
+    At a time limit, the run is cancelled if it is this step's own, and the last story says what became of it.
+    """
     assert story.current is not None  # noqa: S101 - the caller waits only for a run
     schedule = PollSchedule(decision.history, means.settings.poll_interval)
     if story.retries:
@@ -150,8 +155,9 @@ async def _read(story: Story, means: Means, *, is_whole: bool = False) -> Story:
         run, unread = await read_whole(run, means.client, means.reader, is_whole=is_whole)
     ending = _ending(run, story.limit)
     collected = await _collected(run, story, ending, means, unread)
-    if collected.attempt.is_unread and _may_be_retried(story, ending, means):
-        collected = await _collected_again(run, story, ending, means, unread) or collected
+    # Before a retry is planned: without the results, all of the run would have to be repeated.
+    if collected.attempt.is_unread and _may_be_retried(story, ending, means) and await _waited_for_limit(run, means):
+        collected = await _collected(run, story, ending, means, unread)
     attempt = replace(
         collected.attempt,
         from_earlier_workflow_run=story.is_of_earlier_attempt,
@@ -169,17 +175,11 @@ async def _read(story: Story, means: Means, *, is_whole: bool = False) -> Story:
         current=None,
         is_of_earlier_attempt=False,
         had_ended=False,
-        manifests=_manifests(story, collected),
+        manifests=(story.manifests or Manifests()).with_run(
+            attempt.run_id, collected.manifest, collected.step_manifests
+        ),
         files={**story.files, **collected.files},
     )
-
-
-def _manifests(story: Story, collected: Collected) -> Manifests:
-    """The manifests of all attempts so far. An earlier attempt's stays the newest where this run made none."""
-    known = story.manifests or Manifests()
-    run_id = collected.attempt.run_id
-    by_step = {(run_id, index): manifest for index, manifest in collected.step_manifests.items()}
-    return Manifests(collected.manifest or known.newest, {**known.by_step, **by_step})
 
 
 def _ending(run: Run, limit: LimitReached | None) -> Ending:
@@ -207,16 +207,14 @@ def _may_be_retried(story: Story, ending: Ending, means: Means) -> bool:
     return has_failed and story.retries < means.settings.targeted_retries
 
 
-async def _collected_again(
-    run: Run, story: Story, ending: Ending, means: Means, unread: str | None
-) -> Collected | None:
-    """A second look before a retry is planned: without its results, all of the run would have to be repeated."""
+async def _waited_for_limit(run: Run, means: Means) -> bool:
+    """Whether there is time for a second look; a rate limit is waited out before it."""
     pause = means.reader.rate_limit.pause()
     if _is_time_over(means, pause):
-        return None
+        return False
     _logger.info("What run %s left is read once more%s.", run.id, f" in {pause:.0f} s" if pause else "")
     await means.reader.clock.sleep(pause)
-    return await _collected(run, story, ending, means, unread)
+    return True
 
 
 def _asked(attempt: Attempt, run: Run, story: Story) -> tuple[str, ...]:
@@ -289,7 +287,7 @@ async def _plan(story: Story, means: Means, *, goes_back: bool, take_all: bool, 
         cancelled_here=was_cancelled_here or base != last,
         earlier=attempts[:base],
         later=attempts[base + 1 :],
-        manifests=_of_run(story.manifests, attempts[base].run_id),
+        manifests=story.manifests.of_run(attempts[base].run_id) if story.manifests else None,
     )
     if not whole:
         # The chain is longer than the list of the newest runs: what was left out is not known.
@@ -344,11 +342,6 @@ async def _plan_after_lack_of_capacity(story: Story, means: Means) -> tuple[Stor
         story = replace(story, attempts=(*before, superseded))
         return story, RetryPlan(stop_reason=f"run {newer.id} of the job is active, and does its work")
     return story, RetryPlan(commands=last.asked, is_whole=True, notes=(_NO_CAPACITY,))
-
-
-def _of_run(manifests: Manifests | None, run_id: int) -> dict[int, Manifest]:
-    found = manifests.by_step if manifests else {}
-    return {index: manifest for (run, index), manifest in found.items() if run == run_id}
 
 
 async def _retried_natively(

@@ -15,6 +15,7 @@ from pathlib import Path
 from dbt_cloud_run.clock import SystemClock
 from dbt_cloud_run.console import BaseConsole
 from dbt_cloud_run.errors import ConfigError, InvalidInputsError
+from dbt_cloud_run.github.events import PullRequest
 from dbt_cloud_run.github.runner_files import require_runner_files
 from dbt_cloud_run.model import Ending, FailureKind, Outcome, StepError
 from dbt_cloud_run.process import handle_signals, own_workspace, run_process
@@ -60,6 +61,7 @@ def run(
     except ConfigError as error:
         # Neither outputs nor the summary can be written: the log has it alone.
         _logger.error("%s", error, extra={"title": "dbt Cloud"})
+        _mark_stale_comment(settings, "the step could not report to the runner")
         return EXIT_FAILURE
     if not settings.dry_run:
         own_workspace(settings, environ)
@@ -99,9 +101,24 @@ def refuse(console: BaseConsole, error: InvalidInputsError, environ: Mapping[str
     """Say what is wrong with the inputs, in the log and in the outputs; returns the exit status."""
     _logger.error("%s", error, extra={"title": "dbt Cloud: inputs"})
     with_summary = environ.get("INPUT_SUMMARY", "").strip().lower() != "false"
-    return _end_early(
-        console, StepError(kind=error.kind, message=error.message, code=error.code), with_summary=with_summary
-    )
+    reason = StepError(kind=error.kind, message=error.message, code=error.code)
+    status = _end_early(console, reason, with_summary=with_summary)
+    settings = Settings.without(environ, {problem.name for problem in error.problems})
+    if settings is not None:
+        _mark_stale_comment(settings, "the inputs of the step are not valid")
+    return status
+
+
+def _mark_stale_comment(settings: Settings, why: str) -> None:
+    """A green comment of an earlier commit does not pass for one of this, where the step ends before it has begun."""
+    subject = settings.github.subject
+    is_about_one = isinstance(subject, PullRequest) and subject.head is not None
+    if settings.dry_run or settings.pr_comment == "false" or not is_about_one:
+        return
+    from dbt_cloud_run.publish.comment import mark_stale_comment
+
+    for warning in mark_stale_comment(settings, subject, settings.job_id, why):
+        _logger.warning("%s", warning)
 
 
 def _skip(console: BaseConsole, settings: Settings, words: Words) -> int:

@@ -21,6 +21,7 @@ from dbt_cloud_run.github.log import TITLE, log_to
 from dbt_cloud_run.github.ownership import act_as_owner, mend
 from dbt_cloud_run.github.runner_files import RUNNER_FILES
 from dbt_cloud_run.github.streams import one_stream
+from dbt_cloud_run.network.certificates import Authorities
 from dbt_cloud_run.settings.settings import Settings
 
 _logger = logging.getLogger(__name__)
@@ -119,10 +120,20 @@ def own_workspace(settings: Settings, environ: Mapping[str, str]) -> None:
     is_owner = act_as_owner(
         workspace,
         must_write=[there, *map(Path, filter(None, named))],
-        # Much is imported only when it is needed.
-        must_read=[Path(__file__), Path(os.__file__)],
+        # Much is imported, and authorities are read, only when they are needed.
+        must_read=[Path(__file__), Path(os.__file__), *_read_later(settings, environ)],
     )
     _logger.debug("Files are written as %s", "the owner of the workspace" if is_owner else "the user of the container")
+
+
+def _read_later(settings: Settings, environ: Mapping[str, str]) -> list[Path]:
+    event = settings.github.event_path
+    try:
+        authorities = Authorities.from_environ(environ).files()
+    except OSError:
+        # It is reported by the session that needs them.
+        authorities = []
+    return [path for path in (event, *authorities) if path is not None and path.exists()]
 
 
 def handle_signals(clock: SystemClock, console: BaseConsole) -> None:

@@ -35,7 +35,7 @@ def _base64(secret: bytes) -> Iterable[str]:
 
 
 def hide(secret: str) -> None:
-    """From now on `redact` knows this secret."""
+    """From now on `redact` hides this secret."""
     _hidden[:] = sorted({*_hidden, *forms(secret)}, key=len, reverse=True)
     _hidden_bytes[:] = [form.encode() for form in _hidden]
 

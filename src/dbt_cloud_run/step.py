@@ -27,7 +27,7 @@ from dbt_cloud_run.github.log import TITLE
 from dbt_cloud_run.model import Ending, Fate, FateKind, Interruption, LeftAlone, Outcome, RunState, StepError
 from dbt_cloud_run.process import report_fault
 from dbt_cloud_run.run_log import RunLog
-from dbt_cloud_run.settings.advice import step_error
+from dbt_cloud_run.settings.advice import FAULT_ADVICE, step_error
 from dbt_cloud_run.settings.settings import Settings
 from dbt_cloud_run.start.busy import job_is_busy
 from dbt_cloud_run.start.decide import Decision, decide
@@ -118,6 +118,7 @@ async def run_step(
         step.error = step_error(error, settings)
         return await _publish(step)
     async with client:
+        # A signal ends every wait of the work with `Interrupted`; what is not a wait is cancelled in `_interrupted`.
         work = asyncio.create_task(_work(step, client))
         signal = asyncio.create_task(clock.interrupted())
         await asyncio.wait({work, signal}, return_when=asyncio.FIRST_COMPLETED)
@@ -161,6 +162,8 @@ async def _work(step: Step, client: CloudClient) -> int:
             _logger.info("wait is false: the run goes on in dbt Cloud.")
     except ActionError as error:
         step.error = step_error(error, settings)
+        # Whether a run was started is not known. Where the time is over, it would have been cancelled: the post step
+        # searches for it once more. In any other case a person decides, as the error says.
         is_unsettled = isinstance(error, Unconfirmed) and deadline is not None and step.clock.monotonic() >= deadline
         return await _conclude(step, is_unsettled=is_unsettled)
     except Interrupted:
@@ -168,14 +171,19 @@ async def _work(step: Step, client: CloudClient) -> int:
         raise
     except Exception as error:
         # A fault of this program is reported as one, and is no reason to cancel anything.
-        step.error = StepError(kind=ActionError.kind, message=report_fault(step.console, error), advice=_FAULT_ADVICE)
+        step.error = StepError(kind=ActionError.kind, message=report_fault(step.console, error), advice=FAULT_ADVICE)
         return await _conclude(step)
+    # A time limit is no error: the run was cancelled, or left alone, and what it left is published.
     limit = step.story.limit
     return await _conclude(step, is_unsettled=limit is not None and limit.fate.is_unsettled)
 
 
 async def _start(step: Step, client: CloudClient, reader: Reader, decision: Decision, deadline: float | None) -> None:
-    """Trigger the job, exactly once. The request is recorded before it is sent, and its run as soon as it is known."""
+    """Trigger the job, exactly once. The request is recorded before it is sent, and its run as soon as it is known.
+
+    Where the answer is lost, `start_once` searches for the run and uses it; it sends the request again only if there is
+    none, and raises `Unconfirmed` where that cannot be found out.
+    """
     request = decision.new_run()
     _record(step, replace(step.story, request=request))
     run = await start_once(request, client, reader, deadline=deadline)
@@ -321,9 +329,6 @@ def _status(step: Step, publication: Publication) -> int:
     if step.error is not None:
         return EXIT_FAILURE
     return EXIT_FAILURE if has_failed and step.settings.fail_on_error else 0
-
-
-_FAULT_ADVICE = "The run in dbt Cloud, if there is one, was left alone. Please report this with the lines in the log."
 
 
 # -- a signal

@@ -76,7 +76,7 @@ def test_a_whole_step(step: ContainerStep, emulator: RunningEmulator, results: R
 
 def test_files_belong_to_the_owner_of_the_workspace(step: ContainerStep, emulator: RunningEmulator) -> None:
     if os.geteuid() != 0:
-        pytest.skip("only root can give the workspace to somebody else")
+        pytest.skip("only root can give the workspace to another user")
     workspace = step.folder / "workspace"
     os.chown(workspace, 12345, 12346)
     assert step.start(MAIN).wait() == 0
@@ -136,7 +136,7 @@ def test_a_container_that_does_not_hear_outlives_the_runners_client_but_its_run_
     assert post.wait() == 0
     assert emulator.wait(run_id)["status"] == CANCELLED
     assert active_runs(emulator) == []
-    # It hears at last, and starts nothing.
+    # It receives the signal at last, and starts nothing.
     started.signal("CONT")
     started.wait_until_down()
     assert len(emulator.runs()) == 1

@@ -1,4 +1,4 @@
-"""A hundred containers that are told to stop 0 to 600 ms after `docker run`, on a machine that is busy meanwhile."""
+"""A hundred containers that receive a signal 0 to 600 ms after `docker run`, on a machine that is busy meanwhile."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from tests.support.workflow_steps import Steps
 
 @pytest.fixture(scope="session")
 def recordings(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The shop's failing run and its retry, without dbt's own macros, which nobody here reads."""
+    """The shop's failing run and its retry, without dbt's own macros, which no test reads."""
     assert pytestconfig.cache is not None
     folder = tmp_path_factory.mktemp("recordings")
     return [slim(one, folder / one.name) for one in shop_recordings(pytestconfig.cache)]

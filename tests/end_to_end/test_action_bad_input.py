@@ -121,7 +121,7 @@ def test_a_blocked_address_is_told(world: tuple[RunningEmulator, ActionJob]) -> 
 
 
 @pytest.mark.slow  # the first read is tried for three minutes: a network may come back
-def test_a_host_where_nobody_answers_is_told(world: tuple[RunningEmulator, ActionJob]) -> None:
+def test_a_host_where_no_server_answers_is_named(world: tuple[RunningEmulator, ActionJob]) -> None:
     step = world[1].run({"job-id": str(BUILD), "host": f"http://127.0.0.1:{refused_port()}"}, seconds=240)
     assert (step.status, len(step.errors)) == (1, 1)
     assert "127.0.0.1" in step.errors[0]

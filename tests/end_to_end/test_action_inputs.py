@@ -24,7 +24,7 @@ from dbt_cloud_run.start.tag import parse_tag
 
 SHA = "1" * 40
 # A step is named by its dbt job. REPLAYED run what was recorded, QUEUED_JOBS stay in the queue.
-PLAIN, QUIET, LOUD, NATIVE, DELAYED, TAKEN_UP, COMMENTED = REPLAYED = tuple(range(101, 108))
+PLAIN, QUIET, LOUD, NATIVE, DELAYED, ATTACHED, COMMENTED = REPLAYED = tuple(range(101, 108))
 ANY, TRANSIENT = BROKEN = (111, 112)
 OVERRIDES, PATIENT, QUEUED, REUSED, RERUN, MATRIX, BUSY, DRY = QUEUED_JOBS = tuple(range(121, 129))
 TWIN, STAGING_TWIN, OTHER_TWIN, SKIPPED = range(131, 135)
@@ -110,7 +110,7 @@ class Scenes:
     emulator: RunningEmulator
     comments: CommentsService
     step: Callable[[int], FinishedStep]
-    known_run: int  # that TAKEN_UP is told of
+    known_run: int  # that ATTACHED attaches to
 
     def runs(self, job_id: int) -> list[dict[str, Any]]:
         return [run for run in self.emulator.runs() if run["job_definition_id"] == job_id]
@@ -166,9 +166,9 @@ def scenes(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
         write_action_project(workflow.workspace / "below")
         emulator.trigger(REUSED, git_sha=SHA)
         emulator.trigger(BUSY)
-        known_run = emulator.trigger(TAKEN_UP)["id"]
+        known_run = emulator.trigger(ATTACHED)["id"]
         started = start_all(emulator, workflow, comments)
-        started[TAKEN_UP] = workflow.start({"job-id": "", "run-id": str(known_run)})
+        started[ATTACHED] = workflow.start({"job-id": "", "run-id": str(known_run)})
         for attempt, more in ((1, {}), (2, {"resume": "off"})):
             workflow.run({"job-id": str(RERUN), **GO_ON, **more}, attempt=attempt)
         started[COMMENTED].finish(240)
@@ -215,7 +215,7 @@ ROWS: dict[str, Proof] = {
     "environment-name": lambda s: s.step(STAGING_TWIN) and not s.runs(TWIN),
     "when-busy": lambda s: s.step(BUSY).outputs["status"] == "skipped" and len(s.runs(BUSY)) == 1,
     "run-id": lambda s: (
-        s.step(TAKEN_UP).value("run-ids")[0] == s.known_run and s.runs(TAKEN_UP)[0]["trigger"]["cause"] == "test"
+        s.step(ATTACHED).value("run-ids")[0] == s.known_run and s.runs(ATTACHED)[0]["trigger"]["cause"] == "test"
     ),
     "dry-run": lambda s: (
         (s.step(DRY).outputs["status"], s.runs(DRY)) == ("dry-run", [])

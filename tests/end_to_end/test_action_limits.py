@@ -18,7 +18,7 @@ from dbt_cloud_run.start.native import PAUSE as NATIVE_PAUSE
 
 SHA = "1" * 40
 # Runs of these go on for minutes: the recordings are replayed slowly.
-CANCELLED, SUPERSEDED, TIMED_OUT, TAKEN_UP, LEFT, BUSY, NOT_WAITED = range(11, 18)
+CANCELLED, SUPERSEDED, TIMED_OUT, ATTACHED, LEFT, BUSY, NOT_WAITED = range(11, 18)
 OWN_LIMIT = 18
 # Of these they end at once.
 OLD, REFUSED, NATIVE, COMPANY = range(21, 25)
@@ -42,7 +42,7 @@ def slow(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) 
     folder, cache = tmp_path_factory.mktemp("slow"), pytestconfig.cache
     assert cache is not None
     [green] = recorded(cache, folder, GREEN_BUILD)
-    jobs = [job(i, GREEN_BUILD, replay=green) for i in (CANCELLED, TIMED_OUT, TAKEN_UP, LEFT, BUSY, NOT_WAITED)]
+    jobs = [job(i, GREEN_BUILD, replay=green) for i in (CANCELLED, TIMED_OUT, ATTACHED, LEFT, BUSY, NOT_WAITED)]
     jobs += [job(SUPERSEDED, GREEN_BUILD, replay=green, job_type="ci")]
     jobs += [job(OWN_LIMIT, GREEN_BUILD, replay=green, execution={"timeout_seconds": 1})]
     with action_world(folder, jobs, behaviour={"replay_speed": 0.005}, tokens=TOKENS) as made:
@@ -133,9 +133,9 @@ def test_out_of_time_the_run_is_cancelled_confirmed_and_published(ended: Ended, 
     assert step.uploaded().keys() >= {"result.json", "summary.md"}
 
 
-def test_a_run_that_was_taken_up_is_not_cancelled(slow: World) -> None:
+def test_an_attached_run_is_not_cancelled(slow: World) -> None:
     emulator, workflow = slow
-    known = emulator.trigger(TAKEN_UP)["id"]
+    known = emulator.trigger(ATTACHED)["id"]
     step = workflow.run({"job-id": "", "run-id": str(known), "timeout-minutes": "0.02"})
     assert (step.status, step.outputs["status"], step.outputs["run-id"]) == (1, "timed-out", str(known))
     assert not emulator.run(known)["is_complete"]

@@ -43,7 +43,7 @@ def workflow(emulator: RunningEmulator, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="module")
 def step(workflow: ActionJob) -> FinishedStep:
-    """The step, in a folder where an earlier one has left files, and somebody else one of their own."""
+    """The step, in a folder where an earlier one has left files, and another program one of its own."""
     folder = workflow.workspace / "dbt-cloud" / str(JOB)
     folder.mkdir(parents=True)
     for name in ("sources.json", "catalog.json", "run_results.json", "result.json", "notes.txt"):

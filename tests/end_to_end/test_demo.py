@@ -1,4 +1,4 @@
-"""`make demo`, as somebody who has just cloned the project sees it."""
+"""`make demo`, as a person who has just cloned the project sees it."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Stage:
         self._accounts = list(range(1, ACCOUNTS + 1))
         self._admin = httpx.AsyncClient(base_url=emulator.base_url, trust_env=False, timeout=60)
         self.logs: dict[Cell, str] = {}
-        self.untouched: list[str] = []  # plays in which the fault came to nobody
+        self.untouched: list[str] = []  # plays whose request was never made
 
     async def play_all(self, cells: Sequence[Cell]) -> dict[Cell, Result]:
         slots = asyncio.Semaphore(ACCOUNTS)

@@ -69,7 +69,7 @@ def wait_until_held(step: PidOne) -> None:
 def test_a_signal_ends_it_at_once_and_nothing_is_started(
     job: AsInTheImage, witness: Witness, script: str, signum: int, status: int, delay: float
 ) -> None:
-    state = {"STATE_run_id": "5", "STATE_target": f"{witness.url} 1", "STATE_proof": "x"}
+    state = {"STATE_run_id": "5", "STATE_target": f"{witness.origin} 1", "STATE_proof": "x"}
     step = job.start(script=script, variables=state if script == POST else {})
     wait_until_held(step)
     time.sleep(delay)

@@ -1,4 +1,4 @@
-"""What the loop owes: how long it tries, when it stops at once, and whose runs a re-run of the workflow takes up."""
+"""What the loop owes: how long it tries, when it stops at once, and to whose runs a re-run of the workflow attaches."""
 
 from __future__ import annotations
 

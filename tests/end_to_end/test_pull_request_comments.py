@@ -239,3 +239,23 @@ def test_the_post_step_of_a_step_that_was_ended_marks_the_comment(pull: PullRequ
     assert post.finish().status == 0
     (body,) = pull.bodies
     assert body.startswith("> ⚠️ **This report is of an earlier commit** (`a1a1a1a1a1`).")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "is_marked"),
+    [({"api_token": ""}, True), ({"poll_interval": "soon"}, True), ({"steps_override": "make"}, False)],
+    ids=["no token", "another input", "one that the comment is found by"],
+)
+def test_a_step_whose_inputs_are_not_valid_marks_the_comment(
+    inputs: dict[str, str], is_marked: bool, pull: PullRequest
+) -> None:
+    pull.push(FIRST)
+    pull.run(MODELS)
+    before = len(pull.emulator.runs())
+    pull.push(SECOND)
+    step = pull.run(MODELS, **inputs)
+    assert (step.status, step.outputs["failure-kind"], step.warnings) == (1, "config", [])
+    assert len(pull.emulator.runs()) == before
+    (body,) = pull.bodies
+    assert body.startswith("> ⚠️ **This report is of an earlier commit** (`a1a1a1a1a1`).") is is_marked
+    assert ("since the inputs of the step are not valid" in body) is is_marked

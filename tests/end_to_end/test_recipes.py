@@ -147,7 +147,8 @@ def test_a_script_names_options_that_there_are_and_no_token(recipe: str, job: st
 
 
 def test_the_image_of_the_recipes_is_that_of_this_version() -> None:
-    named = {tag for path in RECIPES.glob("*.yml") for tag in re.findall(r"dbt-cloud-run:(\S+)", path.read_text())}
+    texts = [path.read_text() for path in (*RECIPES.glob("*.yml"), ROOT / "docs" / "outside-github.md")]
+    named = {tag for text in texts for tag in re.findall(r"org/dbt-cloud-run:(\S+)", text)}
     assert named == {__version__}
 
 

@@ -139,7 +139,7 @@ def test_a_stale_source_in_a_green_run_is_a_warning(tmp_path: Path) -> None:
     assert "1 source, 1 not fresh" in step.summary
 
 
-def test_a_word_that_nobody_knows_is_no_failure_in_a_step_that_succeeded(tmp_path: Path) -> None:
+def test_an_unknown_word_is_no_failure_in_a_step_that_succeeded(tmp_path: Path) -> None:
     rows = [row(A, "quantum"), row(B)]
     step = play(tmp_path / "green", [told(10, build(rows, [node(A), node(B)]))])
     assert (step.status, step.outputs["failed-nodes"], step.outputs["nodes-succeeded"]) == (0, "[]", "2")

@@ -185,7 +185,7 @@ def test_what_was_left_out_of_a_green_retry_is_retried_by_the_rerun(resume: str,
 def test_what_was_left_out_stays_a_failure_where_it_is_not_to_be_retried(hopeless: Steps) -> None:
     hopeless.play("bad")
     again = hopeless.play("bad", attempt=2, targeted_retries="0")
-    assert run_ids(again) == [hopeless.runs[2]["id"]]  # the job is triggered anew
+    assert run_ids(again) == [hopeless.runs[2]["id"]]  # the job is triggered again
     assert commands(hopeless.runs[2]) == ""
 
 
@@ -213,10 +213,10 @@ async def left_active(steps: Steps, job: str, **inputs: str) -> PlayedStep:
     return await steps.playing(job, signal_at=later, cancel_run="false", retry_delay="60", **inputs)
 
 
-# -- a run that was taken up
+# -- an attached run
 
 
-def test_the_retry_of_a_run_that_was_taken_up_is_not_repeated(steps: Steps) -> None:
+def test_the_retry_of_an_attached_run_is_not_repeated(steps: Steps) -> None:
     theirs = steps.emulator.trigger(job_id(1, "bad"))["id"]
     assert steps.emulator.wait(theirs)["status"] == 20
     first = steps.play("bad", run_id=str(theirs), job_id="", targeted_retries="1")
@@ -226,7 +226,7 @@ def test_the_retry_of_a_run_that_was_taken_up_is_not_repeated(steps: Steps) -> N
     assert len(steps.runs) == 2
 
 
-def test_the_retry_of_a_run_that_was_taken_up_is_waited_for(steps: Steps) -> None:
+def test_the_retry_of_an_attached_run_is_waited_for(steps: Steps) -> None:
     theirs = steps.emulator.trigger(job_id(1, "bad"))["id"]
     assert steps.emulator.wait(theirs)["status"] == 20
     inputs = {"run_id": str(theirs), "job_id": ""}

@@ -62,7 +62,7 @@ SECRETS = {"api-token": TOKEN, "github-token": GITHUB_TOKEN, "the runner's token
 
 @dataclass
 class Listener:
-    """A server to which nobody should come; counts who does, and keeps what they say."""
+    """A server that should receive no request; counts and keeps what arrives."""
 
     connections: int = 0
     heard: bytes = b""

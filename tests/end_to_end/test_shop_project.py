@@ -141,4 +141,4 @@ def test_project_fails_as_it_is_told_and_recovers(tmp_path: Path) -> None:
     assert len([uid for uid in results if uid.startswith("unit_test.")]) == 3
 
     shop.dbt("build", "--select", "orders", "--vars", json.dumps({"flaky_key": "again"}), code=1)
-    assert shop.results()["model.shop.orders"]["status"] == "error", "a new key fails anew"
+    assert shop.results()["model.shop.orders"]["status"] == "error", "a new key fails again"

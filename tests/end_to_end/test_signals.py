@@ -43,7 +43,7 @@ def scene(replaying: RunningEmulator, results: ResultsService, tmp_path: Path) -
 class Point:
     """A point of the loop: what leads there, how it is known, and what is left then.
 
-    `request`: it is there when so many such requests have come in. `active`: runs that nobody has cancelled when the
+    `request`: it is there when this many such requests have come in. `active`: runs that are not cancelled when the
     step is gone; the post step may leave none.
     """
 
@@ -317,7 +317,7 @@ def test_what_the_inputs_leave_alone_goes_on(inputs: dict[str, str], scene: Scen
 
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_a_run_that_cannot_be_seen_is_left_alone(status: int, scene: Scene) -> None:
-    # A 404 is tolerated in a run's first minute: here it comes from a run that was taken up.
+    # A 404 is tolerated in a run's first minute: here it comes from an attached run.
     scene.emulator.add_fault(method="GET", path=RUN, after=1, times=None, status=status)
     running = scene.start("stuck", {"poll-interval": "1"})
     if status == 404:
@@ -339,7 +339,7 @@ def test_a_run_that_cannot_be_seen_is_left_alone(status: int, scene: Scene) -> N
 
 @pytest.mark.slow
 def test_forged_state_is_harmless(scene: Scene) -> None:
-    theirs = scene.emulator.trigger(job_id(1, "stuck"), cause="somebody's")["id"]
+    theirs = scene.emulator.trigger(job_id(1, "stuck"), cause="another's")["id"]
     running = scene.start("stuck")
     scene.await_request("GET", RUN)
     running.process.kill()

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import certifi
 import pytest
 from standins.emulator import RunningEmulator
 from standins.runner import POST, STEP
@@ -58,6 +59,21 @@ def test_a_whole_step(job: ActionJob) -> None:
     assert (job.workspace / "dbt-cloud" / ".gitignore").read_text().endswith("*\n")
 
 
+def test_a_whole_step_and_its_post_step_as_another_user_than_root(job: ActionJob, replaying: RunningEmulator) -> None:
+    as_owner = ("setpriv", f"--reuid={OWNER}", f"--regid={OWNER}", "--clear-groups")
+    job.interpreter = (*as_owner, *job.interpreter)
+    step = job.run({"job-id": str(job_id(1, "bad"))})
+    assert (step.status, step.outputs["status"]) == (0, "success"), step.log
+    assert step.outputs["attempts"] == "2"
+    assert "Files are written as the user of the container" in step.log
+    assert set(owners(job.workspace).values()) == {OWNER}
+    assert "Retries" in step.summary
+    assert [text for text in step.warnings if "could not" in text] == []
+    job.interpreter = (*as_owner, str(PYTHON), "-u", str(ROOT / POST))
+    post = job.post(step)
+    assert (post.status, post.warnings) == (0, [])
+
+
 def test_a_step_that_is_killed_while_it_publishes(job: ActionJob, replaying: RunningEmulator) -> None:
     replaying.add_fault(path=r"/artifacts/manifest\.json$", effect="pass", delay=60.0)
     step = job.start()
@@ -66,6 +82,17 @@ def test_a_step_that_is_killed_while_it_publishes(job: ActionJob, replaying: Run
         assert step.process.poll() is None
     step.send(signal.SIGKILL)
     step.process.wait()
+    assert set(owners(job.workspace).values()) == {OWNER}
+
+
+def test_an_authority_that_root_alone_can_read_is_read_to_the_end(job: ActionJob, tmp_path: Path) -> None:
+    """Of the session that uploads and of the comment, too: the owner of the workspace could not read it."""
+    authority = tmp_path / "company.pem"
+    authority.write_bytes(Path(certifi.where()).read_bytes())
+    authority.chmod(0o600)
+    step = job.run(variables={"SSL_CERT_FILE": str(authority)})
+    assert (step.status, step.outputs["status"]) == (0, "success"), step.log
+    assert "Files are written as the user of the container" in step.log
     assert set(owners(job.workspace).values()) == {OWNER}
 
 

@@ -1,4 +1,4 @@
-"""The upload against an Azure blob server that nobody here wrote, read back with the official client."""
+"""The upload against an Azure blob server that this project did not write, read back with the official client."""
 
 from __future__ import annotations
 

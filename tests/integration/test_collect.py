@@ -27,7 +27,7 @@ BUILD = "dbt build"
 def results(
     *, which: str = "build", invocation: str = "i1", begun: int = 1, run_id: object = RUN, **rows: str
 ) -> bytes:
-    """A `run_results.json` made so many seconds after the run's start."""
+    """A `run_results.json` made this many seconds after the run's start."""
     nodes = [{"unique_id": f"model.p.{name}", "status": status} for name, status in (rows or {"a": "success"}).items()]
     env = {} if run_id is None else {"DBT_CLOUD_RUN_ID": str(run_id)}
     metadata = {"generated_at": moment(begun), "invocation_id": invocation, "env": env}

@@ -290,8 +290,8 @@ def test_a_green_report_of_an_earlier_commit_is_marked_as_such(service: Comments
     assert bodies(service) == [f"{NOTE}\n\n✅ Succeeded"]
     assert stale(service) is not None  # said once
     assert bodies(service) == [f"{NOTE}\n\n✅ Succeeded"]
-    post(service, about=NEXT, body="✅ Succeeded anew")
-    assert bodies(service) == ["✅ Succeeded anew"]
+    post(service, about=NEXT, body="✅ Succeeded again")
+    assert bodies(service) == ["✅ Succeeded again"]
 
 
 def test_nothing_else_is_marked(service: CommentsService) -> None:

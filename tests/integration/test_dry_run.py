@@ -182,7 +182,7 @@ def test_a_run_that_needs_no_retry_has_no_request(
 
 
 def test_why_nothing_is_retried_is_said(tmp_path: Path) -> None:
-    rows = [row(B, "error", 'Database Error\n  syntax error at or near "selekt"')]
+    rows = [row(B, "error", 'Database Error\n  syntax error at or near ")"')]
     red = told(20, build(rows, [node(B)], status=20))
     step, _ = rehearsed(tmp_path, [red], there={}, run_id="RUN", job_id="")
     assert step.status == 0, step.log

@@ -95,6 +95,13 @@ def test_a_stale_source_of_a_run_that_dbt_cloud_calls_a_success(tmp_path: Path) 
     assert "Failures" not in without.summary
 
 
+def test_the_condition_has_an_annotation_however_many_sources_are_stale(tmp_path: Path) -> None:
+    run = told(SUCCESS, freshness(ERROR, **{f"s{number}": "error" for number in range(15)}), built())
+    step = play(tmp_path, [run], fail_on="stale-sources")
+    assert_failed(step, "stale-sources", "15 sources", "raw.s0", "and 5 more")
+    assert len(messages(step, "error")) == 10
+
+
 def test_a_source_with_a_warning(tmp_path: Path) -> None:
     step = play(tmp_path, [told(SUCCESS, freshness(orders="warn"), built())], fail_on=EVERY, git_sha=SHA)
     assert_failed(step, "source-warnings", "raw.orders")

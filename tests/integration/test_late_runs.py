@@ -20,7 +20,7 @@ RUN_PATH = "/run/$"
 RETRY_PATH = "/retry/$"
 
 
-def test_a_run_that_shows_up_late_within_the_window_is_taken_up() -> None:
+def test_a_run_that_shows_up_late_within_the_window_is_used() -> None:
     async def play(scene: Scene) -> None:
         scene.server.fault("POST", RUN_PATH, Fault("reset", took_effect=True))
         scene.server.hidden[scene.server._next_id] = 4
@@ -148,6 +148,17 @@ def test_the_post_step_cannot_find_it_out_either_where_a_retry_does_not_say_what
         async with scene.server.client(scene.clock) as client:
             with pytest.raises(CloudError, match="does not say"):
                 await _appeared(client, Reader(scene.clock), NativeRetry(job_id=JOB, run_id=scene.failed))
+
+    in_scene(play)
+
+
+def test_the_post_step_says_what_it_searches_for_and_for_how_long() -> None:
+    async def play(scene: Scene) -> None:
+        async with scene.server.client(scene.clock) as client:
+            assert await _appeared(client, Reader(scene.clock), scene.request) is None
+        said = f"Searching for up to 60 s for a run of job {JOB} whose cause begins with {scene.tag}."
+        assert scene.notes.count(said) == 1
+        assert sum(scene.clock.sleeps) == 60
 
     in_scene(play)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from standins.cloud_server import CloudServer, FakeClock, Fault
+from tests.support.notes import kept_notes
 
 from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.start.native import LOOKS, PAUSE, native_refusal
@@ -52,7 +53,10 @@ def test_a_reason_that_does_not_pass_is_asked_for_once(reason: str) -> None:
 
 @pytest.mark.parametrize("reason", ["A_REASON_OF_TOMORROW", None])
 def test_any_other_reason_is_asked_for_again(reason: str | None) -> None:
-    found, server, clock = refusal({"can_retry": False, "retry_not_supported_reason": reason})
+    with kept_notes() as notes:
+        found, server, clock = refusal({"can_retry": False, "retry_not_supported_reason": reason})
+    assert len(notes) == 1, "the wait is named once"
+    assert "can retry run" in notes[0]
     assert found == (reason or "dbt Cloud names no reason")
     assert len(server.requests) == LOOKS
     assert clock.sleeps == [PAUSE] * (LOOKS - 1)

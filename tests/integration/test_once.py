@@ -164,7 +164,7 @@ def test_a_look_up_reads_on_beyond_one_page() -> None:
     in_scene(play)
 
 
-def test_a_run_of_somebody_else_is_never_taken_up() -> None:
+def test_a_run_of_another_step_is_never_used() -> None:
     async def play(scene: Scene) -> None:
         scene.server.fault("POST", RUN_PATH, Fault("reset"))
         scene.server.add_run(cause=f"{Tag.new(KEY)} the same step, another request")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
 from standins.results_service import ResultsService
-from tests.support.told_cloud import play, told
+from tests.support.told_cloud import ToldCloud, job_at, play, told
 from tests.support.told_scene import A, ToldScene, built, in_told_scene
 
 from dbt_cloud_run.publish import sinks
@@ -65,6 +66,20 @@ def test_a_place_that_fails_is_a_warning_and_the_others_are_served(
     assert step.log.count("the disk is full") == 1
     assert step.summary
     assert bool(step.outputs["assets-path"]) is (sink != "write_assets_file"), "no output names what is not there"
+
+
+def test_a_step_that_does_not_wait_leaves_no_test_report_of_an_earlier_one(tmp_path: Path) -> None:
+    async def both() -> None:
+        async with ToldCloud([GREEN, told(3)]) as server:
+            job = job_at(server, tmp_path)
+            report = job.workspace / "dbt-cloud/7/junit.xml"
+            await job.play()
+            assert report.is_file()
+            waiting = await job.play({"wait": "false"})
+            assert waiting.outputs["status"] == "queued"
+            assert not report.exists()
+
+    asyncio.run(both())
 
 
 def test_what_is_uploaded_is_what_lies_in_the_folder_and_the_result_file_names_it(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def test_a_release_tags_a_commit_that_pins_the_image(place: Place) -> None:
     assert "--verify-tag --latest=true" in place.released("1.0.0")
 
 
-def test_a_release_that_failed_half_way_is_taken_up(place: Place) -> None:
+def test_a_release_that_failed_half_way_is_continued(place: Place) -> None:
     (place.folder / "bin/down").touch()
     assert place.release("1.0.0").returncode != 0
     tags = place.tags()

@@ -38,7 +38,7 @@ def seen(
     make: Callable[[], CloudServer] = CloudServer,
     **fields: Any,
 ) -> tuple[list[Look], CloudServer, FakeClock]:
-    """The looks at a run that has these states from so many seconds after its trigger on."""
+    """The looks at a run that has these states from this many seconds after its trigger on."""
 
     async def waiting() -> tuple[list[Look], CloudServer, FakeClock]:
         clock = FakeClock()

@@ -1,4 +1,4 @@
-"""Clients that nobody here wrote, pointed at the emulator: trigger a run, wait for it, read its artifacts.
+"""Clients that this project did not write, pointed at the emulator: trigger a run, wait for it, read its artifacts.
 
     python other_clients.py CLIENT HOST:PORT
 

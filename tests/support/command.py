@@ -30,12 +30,12 @@ HIDDEN = ("INPUT_", "GITHUB_", "ACTIONS_", "RUNNER_", "DBT_", "CI_")
 
 @dataclass(frozen=True)
 class FinishedCommand(FinishedStep):
-    """What a command that has ended left: what the action has as outputs is in `result.json`."""
+    """What a command that has ended left: what the action has as outputs is in `result.json`, if there was a run."""
 
     @cached_property
     def outputs(self) -> dict[str, str]:
-        (path,) = self.workspace.rglob("result.json")
-        values = json.loads(path.read_text(encoding="utf-8"))
+        found = list(self.workspace.rglob("result.json"))
+        values = json.loads(found[0].read_text(encoding="utf-8")) if found else {}
         return {name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
 
     @property

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from standins.local_server import LocalHandler, LocalServer
 
 TOKEN = "ghs_0123456789abcdef"
 PREFIX = "/api/v3"
@@ -22,10 +22,11 @@ class Comment:
     body: str
 
 
-class CommentsService:
+class CommentsService(LocalServer):
     """Use as a context manager; `url` is what GITHUB_API_URL would be on an Enterprise Server."""
 
     def __init__(self, *, login: str = "github-actions[bot]", kind: str = "Bot") -> None:
+        super().__init__(_Handler)
         self.login, self.kind = login, kind
         self.comments: list[Comment] = []
         self.requests: list[str] = []
@@ -38,17 +39,7 @@ class CommentsService:
             "head": {"sha": "f00dcafe", "repo": {"full_name": "org/repo"}},
             "base": {"sha": "beefbeef", "repo": {"full_name": "org/repo"}},
         }
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (_Handler,), {"service": self}))
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}{PREFIX}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self.url = f"{self.origin}{PREFIX}"
 
     def add(self, body: str, *, login: str | None = None, kind: str | None = None) -> Comment:
         """An empty `login`: of an account that is gone."""
@@ -96,12 +87,11 @@ class CommentsService:
         }
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(LocalHandler):
     service: CommentsService
-    protocol_version = "HTTP/1.1"
 
-    def _handle(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+    def answer(self) -> None:
+        body = self.body()
         self.service.requests.append(f"{self.command} {self.path}")
         planned = self.service.statuses.get(self.command)
         if self.headers.get("Authorization") not in (f"token {TOKEN}", f"Bearer {TOKEN}"):
@@ -110,16 +100,4 @@ class _Handler(BaseHTTPRequestHandler):
             status, answer, headers = planned.pop(0), {"message": self.service.said}, self.service.headers
         else:
             status, answer, headers = self.service.answer(self.command, self.path, json.loads(body or b"{}"))
-        content = json.dumps(answer).encode()
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Type", "application/json; charset=utf-8")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    do_GET = do_POST = do_PATCH = _handle  # noqa: N815 - the base class's names
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        """Say nothing."""
+        self.reply(status, json.dumps(answer).encode(), headers)

@@ -141,7 +141,7 @@ def exposure(package: str, folders: Sequence[str], name: str, parents: Iterable[
         "original_file_path": "/".join(["models", *folders, "schema.yml"]),
         "fqn": [package, *folders, name],
         "type": "dashboard",
-        "owner": {"name": "somebody"},
+        "owner": {"name": "an owner"},
         "config": {"enabled": True},
         "depends_on": {"nodes": list(parents), "macros": []},
     }

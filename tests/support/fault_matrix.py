@@ -12,7 +12,7 @@ import httpx
 
 ONCE, TWICE, FOREVER = 1, 2, None
 TIMES = (ONCE, TWICE, FOREVER)
-NEVER = 3600.0  # seconds until an answer that nobody waits for
+NEVER = 3600.0  # seconds until an answer that is not waited for
 TIMES_NAMES = {ONCE: "once", TWICE: "twice", FOREVER: "for ever"}
 
 

@@ -1,4 +1,4 @@
-"""A recording, for the emulator to replay, of a run in which everything that somebody else could write is hostile."""
+"""A recording, for the emulator to replay, of a run in which everything that another person could write is hostile."""
 
 from __future__ import annotations
 

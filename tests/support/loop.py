@@ -29,7 +29,7 @@ CLOSED_PORT = 9  # `discard`, at which nothing listens here
 
 
 class Refusing(httpx.AsyncBaseTransport):
-    """Sends the requests that `is_refused` says to a port at which nobody listens: the kernel refuses them."""
+    """Sends the requests that `is_refused` says to a port on which no server listens: the kernel refuses them."""
 
     def __init__(self, is_refused: Callable[[httpx.Request], bool]) -> None:
         self._is_refused = is_refused

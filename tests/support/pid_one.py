@@ -1,4 +1,4 @@
-"""A step as PID 1 of a PID namespace of its own, as in a container, told to stop as GitHub's runner does it."""
+"""A step as PID 1 of a PID namespace of its own, as in a container, stopped as GitHub's runner does it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class PidOne(RunningStep):
     def stop(self, first: int = signal.SIGINT) -> tuple[FinishedStep, float]:
         """Tell it to stop as the runner does; gives what it left, and the seconds that it took.
 
-        A step that does not hear the first signal gets SIGTERM, and SIGKILL in the end.
+        A step that ignores the first signal receives SIGTERM, and SIGKILL in the end.
         """
         began = time.monotonic()
         pid = self.pid

@@ -12,7 +12,7 @@ JOBS = {"good": 1, "bad": 2, "stuck": 3, "slow": 4, "bad once": 5}
 
 
 def slim(recording: Path, target: Path) -> Path:
-    """A copy without dbt's own macros, which nobody reads, and which are most of a small project's manifest."""
+    """A copy without dbt's own macros, which no test reads, and which are most of a small project's manifest."""
     shutil.copytree(recording, target)
     for manifest in target.glob("steps/*/artifacts/manifest.json"):
         content = json.loads(manifest.read_text(encoding="utf-8"))

@@ -10,6 +10,8 @@ from tests.support.report_data import BLOB, START, attempt, data_of, ledger, sho
 from dbt_cloud_run.cost import Cost
 from dbt_cloud_run.dbt.costs import cost_of
 from dbt_cloud_run.dbt.statuses import Kind, kind
+from dbt_cloud_run.gates import Gate
+from dbt_cloud_run.ledger.outcome import build_outcome
 from dbt_cloud_run.model import (
     Attempt,
     Ending,
@@ -75,6 +77,33 @@ def green() -> Report:
     )
     freshness = step(3, "dbt source freshness", (), results=None, freshness=FRESH)
     return shop(attempt(1, freshness, step(4, "dbt build", results)), ending=Ending.SUCCESS)
+
+
+def gated() -> Report:
+    """`green`, where the source past `warn_after`, one that is stale, and the test's warning fail the step."""
+    base = green()
+    stale = FreshnessResult(
+        unique_id="source.shop.raw.customers",
+        status="error",
+        max_loaded_at=START - timedelta(hours=49),
+        age_seconds=176_400.0,
+        criteria="warn after 12 hours, error after 24 hours",
+    )
+    checked, *rest = base.outcome.attempts[0].steps
+    steps = (replace(checked, freshness=(*FRESH, stale), state=RunState.ERROR), *rest)
+    only = replace(base.outcome.attempts[0], steps=steps)
+    fail_on = (Gate.STALE_SOURCES, Gate.SOURCE_WARNINGS, Gate.WARNINGS)
+    judged = build_outcome((only,), fail_on=fail_on)
+    return replace(base, outcome=replace(judged, duration_seconds=base.outcome.duration_seconds))
+
+
+def nothing_selected() -> Report:
+    """A selection that matched nothing."""
+    base = green()
+    nothing = step(4, "dbt build --select tag:nightly_finance", ())
+    only = replace(base.outcome.attempts[0], steps=(nothing,))
+    judged = build_outcome((only,), fail_on=())
+    return replace(base, outcome=replace(judged, duration_seconds=12.0), assets=())
 
 
 def recovered() -> Report:

@@ -1,4 +1,4 @@
-"""A clock on which waiting is cheap: while anybody sleeps, time runs `factor` times as fast; otherwise as it does.
+"""A clock on which waiting is cheap: during a sleep, time runs `factor` times as fast; otherwise as it does.
 
 So a cooldown of 300 s costs a second or less, and a request takes as long as it takes.
 """
@@ -53,7 +53,7 @@ class ScaledClock(SystemClock):
             raise Interrupted(self.signum)
 
     def close(self) -> None:
-        """Nobody sleeps any more."""
+        """No sleep is left."""
         if self._interruption is not None:
             self._interruption.cancel()
 

@@ -136,7 +136,7 @@ class ToldCloud(CloudServer):
 
 
 def job_at(server: CloudServer, folder: Path, results: ResultsService | None = None, **inputs: str) -> LoopJob:
-    """A job of a workflow that speaks to this server; underscores in the inputs' names stand for dashes."""
+    """A job of a workflow that sends its requests to this server; underscores in the inputs' names stand for dashes."""
     given = {name.replace("_", "-"): value for name, value in inputs.items()}
     base = {"api-token": TOKEN, "account-id": "1", "host": f"http://127.0.0.1:{server.port}", "job-id": str(JOB)}
     base["upload-artifact"] = str(results is not None).lower()

@@ -58,7 +58,7 @@ def test_the_same_files_make_the_same_archive(tmp_path: Path) -> None:
     assert len(digests) == 1
 
 
-def test_it_ends_when_nobody_wants_the_result(tmp_path: Path) -> None:
+def test_it_ends_when_the_result_is_not_needed(tmp_path: Path) -> None:
     stop = threading.Event()
     stop.set()
     with (tmp_path / "zip").open("wb") as target, pytest.raises(Stopped):

@@ -14,7 +14,7 @@ from dbt_cloud_run.assets.assets import asset_key, materializations
 from dbt_cloud_run.assets.nodes import Repository, display_name, owners_of
 from dbt_cloud_run.assets.nodes import tested_nodes as nodes_tested_by
 from dbt_cloud_run.dbt.artifacts import Manifest, ManifestNode
-from dbt_cloud_run.dbt.manifests import Manifests
+from dbt_cloud_run.dbt.manifests import Manifests, share
 from dbt_cloud_run.ledger.ledger import build_ledger
 from dbt_cloud_run.model import Attempt, RunState
 
@@ -250,7 +250,7 @@ def test_owners_come_in_many_shapes(owner: object, names: tuple[str, ...]) -> No
     assert owners_of(one(made), made) == names
 
 
-def test_the_groups_owner_comes_first_and_nobody_twice() -> None:
+def test_the_groups_owner_comes_first_and_none_twice() -> None:
     groups = {
         "group.p.finance": {"name": "finance", "package_name": "p", "owner": {"name": "Finance"}},
         "group.q.finance": {"name": "finance", "package_name": "q", "owner": {"name": "Others"}},
@@ -259,7 +259,7 @@ def test_the_groups_owner_comes_first_and_nobody_twice() -> None:
         node("model.p.a", config={"group": "finance", "meta": {"owner": ["Ann", "Finance"]}}), groups=groups
     )
     assert owners_of(one(made), made) == ("Finance", "Ann")
-    unknown = manifest(node("model.p.a", config={"group": "nobody"}), groups=groups)
+    unknown = manifest(node("model.p.a", config={"group": "unknown"}), groups=groups)
     assert owners_of(one(unknown), unknown) == ()
 
 
@@ -295,7 +295,7 @@ def test_each_steps_own_manifest_decides_what_it_built() -> None:
         step(5, "dbt build --vars 'mode: b'", {"model.p.b1": "success", "model.p.b2": "success"}),
     )
     ledger = build_ledger([run])
-    known = Manifests().with_step(run.run_id, 4, first).with_step(run.run_id, 5, second)
+    known = Manifests().with_run(run.run_id, second, {4: first, 5: second})
     found = materializations(ledger, known, repository())
     assert [asset.key for asset in found] == [
         "duckdb://db/s/a1",
@@ -316,8 +316,8 @@ def test_a_step_without_a_manifest_of_its_own_is_described_by_the_newest() -> No
 def test_manifests_of_one_project_are_kept_once() -> None:
     first = manifest(node("model.p.a"), node("model.p.b"), invocation="i1")
     again = manifest(node("model.p.a"), node("model.p.b", description="new"), invocation="i2")
-    kept = Manifests().with_step(1, 4, first).with_step(1, 5, again)
-    assert kept.of(1, 5) is again
+    share(again, first)
+    assert Manifests().with_run(1, again, {4: first, 5: again}).of(1, 4) is first
     assert again.nodes["model.p.a"] is first.nodes["model.p.a"]
     assert again.nodes["model.p.b"].description == "new"
     assert first.nodes["model.p.b"].description is None

@@ -69,7 +69,7 @@ def test_durations(text: object, expected: float | None) -> None:
         ({"status": 31, "is_complete": True, "is_success": True}, RunState.SUCCESS),
         ({"status": None, "is_complete": True, "is_cancelled": True}, RunState.CANCELLED),
         ({"status": 40, "status_humanized": "Cancelled"}, RunState.CANCELLED),
-        ({"status": 40, "is_complete": True}, RunState.ERROR),  # ended, and nobody says that it succeeded
+        ({"status": 40, "is_complete": True}, RunState.ERROR),  # ended, and nothing says that it succeeded
         ({"status": 40, "in_progress": True}, RunState.RUNNING),
         ({"status": 40, "status_humanized": "Pondering"}, RunState.UNKNOWN),
         ({}, RunState.UNKNOWN),

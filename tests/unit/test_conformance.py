@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from dbt_cloud_emulator.conformance import fields
 from dbt_cloud_emulator.conformance.__main__ import base_url_of, main
 from dbt_cloud_emulator.conformance.beliefs import BELIEFS
+from dbt_cloud_emulator.conformance.checks.answers import said
 from dbt_cloud_emulator.conformance.masking import Mask
-from dbt_cloud_emulator.conformance.outcome import Seen, Verdict, _judged
+from dbt_cloud_emulator.conformance.outcome import CHECKS, Seen, Verdict, _judged, run_check
 from dbt_cloud_emulator.conformance.reading import _differs
 from dbt_cloud_emulator.conformance.session import Exchange
 from dbt_cloud_run.cloud.models import Job, Run, RunStep, Settings, Trigger
@@ -109,6 +111,31 @@ def test_no_address_and_no_name_of_a_request_is_written() -> None:
     shown = Mask({}).exchange(exchange)
     assert shown["query"] == "name__icontains=<text of 15 characters>&limit=5"
     assert shown["headers"] == {"location": "…amazonaws.example", "date": "now"}
+
+
+def test_a_refusal_names_nobody_where_a_check_says_what_it_saw() -> None:
+    refused = {"status": {"user_message": "Ann Example (ann@acme.example) has no permission for Finance."}}
+    exchange = Exchange(
+        "GET", "/jobs/", "name__icontains=nIGHTLY&limit=5", None, 403, {}, json.dumps(refused).encode(), 0
+    )
+    for shown in (said(exchange), str(exchange)):
+        assert not re.search("ann|example|acme|finance|nightly", shown, re.IGNORECASE), shown
+    assert said(exchange).startswith("403: ")
+    assert "has no permission for" in said(exchange)
+    assert str(exchange) == "GET /jobs/?name__icontains&limit: 403"
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [(KeyError("git_sha"), "KeyError: 'git_sha'"), (ValueError("Invalid isoformat string: 'Ann'"), "ValueError")],
+)
+def test_an_answer_of_another_form_is_not_quoted(error: Exception, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def raises(_: object) -> Seen:
+        raise error
+
+    monkeypatch.setitem(CHECKS, "job.id", raises)
+    scene: Any = None
+    assert run_check(BELIEFS["job.id"], scene).seen == f"of another form: {shown}"
 
 
 def test_an_unsure_belief_is_observed_and_never_fails() -> None:

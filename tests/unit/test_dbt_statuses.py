@@ -1,4 +1,4 @@
-"""Status words: dbt's own, and such as nobody has seen yet."""
+"""Status words: dbt's own, and unknown ones."""
 
 from __future__ import annotations
 

@@ -90,6 +90,17 @@ def test_a_long_message_is_cut_to_what_the_runner_keeps() -> None:
     assert command.data.endswith("word…")
 
 
+def test_a_console_that_leaves_no_annotations_has_lines_in_their_place() -> None:
+    made, stream = console()
+    made.annotates = False
+    made.warning("careful", title="dbt Cloud")
+    made.annotate_all("error", [Annotation(message="broken", file="a.sql")])
+    reading = read(stream)
+    assert list(reading.log) == ["Warning: dbt Cloud: careful", "Error: broken"]
+    assert not reading.named("warning")
+    assert not reading.named("error")
+
+
 def test_beyond_the_limit_an_annotation_is_a_line_of_the_log() -> None:
     out, stream = console()
     for number in range(ANNOTATION_LIMIT + 2):

@@ -52,6 +52,13 @@ def test_no_module_imports_itself_by_way_of_others(package: str) -> None:
     assert circle(graph) == []
 
 
+@pytest.mark.parametrize("package", ["benchmarks", "demo", "standins", "tests", "tools"])
+def test_nothing_around_the_sources_does_so_either(package: str) -> None:
+    graph = import_graph(SOURCES.parent, package)
+    assert len(graph) > 1
+    assert circle(graph) == []
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -21,11 +21,11 @@ def seeded(seed: int) -> Random:
     return Random(seed)  # noqa: S311 - a simulation that must be repeatable
 
 
-def test_with_history_the_end_of_half_an_hour_is_noticed_within_5_s_by_fewer_calls_than_every_15_s() -> None:
+def test_with_history_the_end_of_half_an_hour_is_noticed_within_3_s_by_fewer_calls_than_every_15_s() -> None:
     runs = usual(1800, RUNS, seeded(6))
     seen, poller = simulate(ours, runs), simulate(fixed(15), runs)
-    assert seen.lag <= 5
-    assert seen.calls <= min(poller.calls, 121)
+    assert seen.lag <= 3
+    assert seen.calls <= min(poller.calls, 120)
 
 
 def test_in_the_last_step_it_looks_more_often() -> None:
@@ -66,7 +66,8 @@ def test_a_run_that_ends_otherwise_than_the_history_says_is_noticed_too() -> Non
         now = 0.0
         while now < length:
             now += schedule.next_interval(now)
-        assert now - length <= min(0.11 * length + 2, 45)
+        # Of a failure that is retried, up to `retry-delay` of this costs nothing: the delay counts from the end.
+        assert now - length <= min(0.2 * length + 2, 45)
 
 
 @given(

@@ -61,7 +61,7 @@ def test_what_holds_no_secret_is_searched_once_for_each_form_and_not_copied() ->
 
 @pytest.fixture
 def hidden(monkeypatch: pytest.MonkeyPatch) -> str:
-    """A secret that is hidden from now on, and from nobody else's tests."""
+    """A secret that is hidden from now on, and from no other test."""
     monkeypatch.setattr(redaction, "_hidden", [])
     monkeypatch.setattr(redaction, "_hidden_bytes", [])
     hide(TOKEN)

@@ -1,6 +1,6 @@
 """The summary as it is written: snapshots of it in every ending, its order, its budget, its closing of what it opens.
 
-A snapshot that has to change is written anew by `UPDATE_SNAPSHOTS=1 pytest tests/unit/test_report_summary.py`; the
+A snapshot that has to change is written again by `UPDATE_SNAPSHOTS=1 pytest tests/unit/test_report_summary.py`; the
 difference is then read in the commit.
 """
 
@@ -31,6 +31,8 @@ from dbt_cloud_run.model import (
     StepError,
 )
 from dbt_cloud_run.report.annotations import annotate
+from dbt_cloud_run.report.gates import gate_words
+from dbt_cloud_run.report.progress import result_lines
 from dbt_cloud_run.report.report import Report
 from dbt_cloud_run.report.summary import (
     COMMENT_LIMIT,
@@ -78,6 +80,8 @@ def titles(markdown: str) -> list[str]:
     "scenario",
     [
         scenarios.green,
+        scenarios.gated,
+        scenarios.nothing_selected,
         scenarios.recovered,
         scenarios.billed,
         scenarios.failed,
@@ -294,3 +298,14 @@ def test_nodes_of_whole_steps_are_counted_as_run_again() -> None:
     text = render_summary(replace(data, outcome=replace(data.outcome, attempts=(first, second))), BUDGET)
     assert ": 14 nodes run again · 🔁" in text, "each once, in however many steps, and none of them is kept"
     assert "Why 5 of the 14 nodes run again" in text
+
+
+def test_the_conditions_that_held_are_in_the_headline_of_the_comment_and_in_the_last_lines_of_the_log() -> None:
+    data = scenarios.gated()
+    sentences = [gate_words(found) for found in data.outcome.gates.failed]
+    assert len(sentences) == 3
+    comment, log = render_comment(data), "\n".join(result_lines(data))
+    head = comment.split("####")[0].replace("\\", "")
+    assert all(sentence in head and sentence in log for sentence in sentences)
+    assert "3 sources checked: 1 fresh, 1 past warn_after, 1 stale" in log
+    assert "  stale: raw.customers" in log

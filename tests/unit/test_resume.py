@@ -73,7 +73,7 @@ def test_the_first_attempt_and_resume_off_start_afresh() -> None:
 @pytest.mark.parametrize(
     ("fields", "action"),
     [
-        ({}, ResumeAction.RETRY),  # nobody else is named
+        ({}, ResumeAction.RETRY),  # no other actor is named
         ({"audit": SAME_ACTOR}, ResumeAction.RETRY),
         ({"audit": A_PERSON}, ResumeAction.TRIGGER),
         ({"status_message": "This run timed out after running for 1 day"}, ResumeAction.RETRY),
@@ -157,7 +157,7 @@ def test_only_a_run_that_does_the_same_is_attached_to(trigger: Any, overrides: A
     assert (reusable(run(5, SUCCESS, git_sha="abc123", trigger=trigger), **overrides) == 5) is taken
 
 
-def test_a_retry_is_never_taken_up() -> None:
+def test_a_retry_is_never_attached_to() -> None:
     assert reusable(run(5, SUCCESS, git_sha="abc123", retrying_run_id=4)) is None
     assert reusable(ours(5, SUCCESS, root=4, git_sha="abc123")) is None
     assert reusable(ours(5, SUCCESS, git_sha="abc123")) == 5

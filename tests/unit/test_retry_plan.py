@@ -263,7 +263,7 @@ def test_what_cannot_be_edited_is_rerun_with_its_deterministic_failure(command: 
     assert (made.commands, planned.action, made.is_partial) == ((), StepAction.DROP, True)
 
 
-def test_a_deterministic_failure_costs_nobody_the_retry_where_there_is_no_manifest() -> None:
+def test_a_deterministic_failure_prevents_no_retry_where_there_is_no_manifest() -> None:
     rows = (row(NOT_NULL, "fail", "Got 3 results"), row(OTHER, "error", RESET))
     made = plan_retry(attempt(("dbt build",), step(4, "dbt build", FAILED, *rows)), None)
     assert (made.commands, made.is_partial) == (("dbt build",), False)

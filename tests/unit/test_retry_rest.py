@@ -10,6 +10,7 @@ from tests.support.dbt_graphs import generic_test, manifest_of, node, ours
 from tests.support.retry_attempts import RESET, attempt, row, step, uid
 
 from dbt_cloud_run.model import Ending, NodeResult, PlannedStep, RetryPlan, RunState, StepAction
+from dbt_cloud_run.retry import commands
 from dbt_cloud_run.retry.plan import plan_retry
 
 FAILED, CANCELLED = RunState.ERROR, RunState.CANCELLED
@@ -169,3 +170,88 @@ def test_what_the_new_engine_may_have_left_out_is_not_taken_for_nothing() -> Non
     assert made.commands == ("dbt run --select state:modified+ fqn:shop.journal",)
     made, _ = planned("dbt run -s state:modified+", *rows)
     assert made.commands == ("dbt run --select fqn:shop.journal",)
+
+
+def in_force(command: str, *rows: NodeResult, **more: Any) -> tuple[RetryPlan, PlannedStep]:
+    """Cut off, with what the environment had set."""
+    one = step(4, command, CANCELLED, *rows)
+    one = replace(one, results=replace(one.results, **more))  # type: ignore[type-var]
+    made = plan_retry(attempt((command,), one, ending=Ending.TIMED_OUT), ours(manifest_of(ALL)))
+    return made, made.steps[0]
+
+
+@pytest.mark.parametrize(
+    ("option", "environment", "is_excluded"),
+    [
+        ("", None, False),
+        ("", "EAGER", False),
+        ("", "Cautious", False),
+        ("", "empty", True),
+        (" --indirect-selection empty", "eager", True),
+        (" --indirect-selection eager", "empty", False),
+    ],
+)
+def test_whether_tests_go_with_their_model_is_as_it_was_in_force(
+    option: str, environment: str | None, is_excluded: bool
+) -> None:
+    """Its tests have still to run, so the model is excluded only where that does not take them away."""
+    command = f"dbt build -s state:modified{option}"
+    made, _ = in_force(command, row(TABLE), row(SLOW), indirect_selection=environment)
+    assert ("fqn:shop.orders" in made.commands[0].split()) is is_excluded
+    assert "fqn:shop.slow" in made.commands[0].split()
+
+
+def test_a_selection_that_a_shell_puts_in_is_not_united_with_anything() -> None:
+    for option in ('-s "$MODELS"', '-s state:modified --exclude "$OLD"', '--selector "$NAME"'):
+        made, found = cut_off(f"dbt run {option}", row(TABLE))
+        assert (made.commands, found.action) == ((f"dbt run {option}",), StepAction.WHOLE)
+        assert "and its selection is put in by a shell" in found.reason
+    made, _ = cut_off('dbt run -s state:modified --vars "{day: $DAY}"', row(TABLE))
+    assert made.commands == ('dbt run --vars "{day: $DAY}" --select state:modified --exclude fqn:shop.orders',)
+
+
+def test_the_default_selector_counts_only_where_nothing_is_selected() -> None:
+    default = {"nightly": {**SELECTORS["nightly"], "default": True}}
+    made, _ = cut_off("dbt run", row(TABLE), selectors=default)
+    assert made.commands == ("dbt run --select state:modified+ tag:a,+fqn:b --exclude fqn:slow fqn:shop.orders",)
+    made, _ = cut_off("dbt run -s state:new", row(TABLE), selectors=default)
+    assert made.commands == ("dbt run --select state:new --exclude fqn:shop.orders",)
+
+
+def test_what_cannot_be_excluded_is_named() -> None:
+    _, found = cut_off("dbt build -s state:modified", row(TABLE), row(JOURNAL))
+    assert "and model.shop.journal cannot be excluded by itself" in found.reason
+
+
+def test_a_rest_without_anything_to_exclude_runs_whole() -> None:
+    made, found = cut_off("dbt run -s state:modified", row(TEST, "pass"))
+    assert (made.commands, found.action) == (("dbt run -s state:modified",), StepAction.WHOLE)
+    assert "and nothing that it has done can be excluded" in found.reason
+
+
+def test_what_is_done_is_excluded_as_far_as_the_line_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = (replace(row(TABLE), execution_seconds=9.0), row(SLOW), row(KEYED, "error", RESET))
+    monkeypatch.setattr(commands, "MAX_COMMAND_LENGTH", 75)
+    (line,) = cut_off("dbt run -s state:modified", *rows)[0].commands
+    assert line == "dbt run --select state:modified fqn:shop.keyed --exclude fqn:shop.orders"
+    monkeypatch.setattr(commands, "MAX_COMMAND_LENGTH", 40)
+    made, found = cut_off("dbt run -s state:modified", *rows)
+    assert (made.commands, found.action) == (("dbt run -s state:modified",), StepAction.WHOLE)
+    assert "the names of its nodes would be longer than 40 characters" in found.reason
+
+
+def test_what_the_environment_refreshes_need_not_be_excluded() -> None:
+    made, _ = in_force("dbt build -s state:modified", row(JOURNAL), row(SLOW), full_refresh=True)
+    assert made.commands == ("dbt build --select state:modified --exclude fqn:shop.slow",)
+    assert in_force("dbt build -s state:modified", row(JOURNAL), row(SLOW))[0].commands == ()
+    made, _ = in_force("dbt build -f -s state:modified", row(JOURNAL), row(SLOW))
+    assert made.commands == ("dbt build -f --select state:modified --exclude fqn:shop.slow",)
+
+
+@pytest.mark.parametrize(("command", "favors"), [("dbt build", True), ("dbt build --no-favor-state", False)])
+def test_with_favor_state_of_the_environment_only_tests_are_excluded(command: str, favors: bool) -> None:
+    rows = (row(TABLE), row(SLOW), row(TEST, "pass"))
+    made, _ = in_force(f"{command} -s state:modified", *rows, favor_state=True)
+    assert made.commands[0].partition(" --exclude ")[2].split() == (
+        ["fqn:shop.not_null_orders_id"] if favors else ["fqn:shop.slow", "fqn:shop.not_null_orders_id"]
+    )

@@ -128,12 +128,19 @@ def test_overrides_take_the_names_of_the_api() -> None:
         ("artifacts-path", "/github/workspace/out", "out"),
         ("project-directory", "./dbt", "dbt"),
         ("pr-comment", "on-failure", "on-failure"),
+        ("emit", "Prefect,openlineage\nprefect", ("prefect", "openlineage")),
+        ("emit", " openlineage ", ("openlineage",)),
         ("strategy-job-index", "3", "3"),
     ],
 )
 def test_accepted(name: str, text: str, value: object) -> None:
     settings = read({name: text}, GITHUB_WORKSPACE="/github/workspace")
     assert getattr(settings, name.replace("-", "_")) == value
+
+
+@pytest.mark.parametrize("text", ["prefect; openlineage", "dagster", ",", "prefect openlineage ../x"])
+def test_a_list_of_words_holds_no_others(text: str) -> None:
+    assert problems(MINIMUM | {"emit": text})["emit"].startswith("must be a list of prefect, openlineage;")
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_the_next_write_replaces_the_run(state: State, file: Path) -> None:
     assert (saved(file).run_id, saved(file).request is None) == (None, False)
 
 
-def test_a_run_of_somebody_elses_is_not_kept(state: State, file: Path) -> None:
+def test_a_run_of_another_step_is_not_kept(state: State, file: Path) -> None:
     state.run(ours(), is_to_cancel=False, step_key=TAG.key.step)
     assert saved(file).run_id is None
 

@@ -10,10 +10,13 @@ import pytest
 from tests.support.attempts import NOON, attempt, step
 
 from dbt_cloud_run.cloud.models import Run
+from dbt_cloud_run.gates import Gate
+from dbt_cloud_run.github.events import Commit
 from dbt_cloud_run.invariants import Invariant
 from dbt_cloud_run.model import Ending, FailureKind, Fate, FateKind, Interruption, Limit, LimitReached, StepError
 from dbt_cloud_run.story import Story, known_attempts, outcome_of
 
+GREEN = attempt(1, step(4, "dbt build", {"model.p.a": "success"}))
 RED = attempt(1, step(4, "dbt build", {"model.p.a": "error"}))
 LATER = NOON + timedelta(minutes=5)
 
@@ -59,3 +62,28 @@ def test_what_ended_the_step_early_is_the_outcome() -> None:
     assert outcome_of(story, now=LATER, error=error).failure_kind is FailureKind.API
     signal = Interruption(signum=15)
     assert outcome_of(story, now=LATER, interruption=signal).ending is Ending.CANCELLED
+
+
+def test_a_step_that_starts_nothing_is_skipped_and_says_why() -> None:
+    story = Story(job_id=7, skipped="Job 7 is busy.", notes=("one",))
+    outcome = outcome_of(story, now=LATER)
+    assert (outcome.ending, outcome.failure_kind, outcome.notes) == (
+        Ending.SKIPPED,
+        FailureKind.NONE,
+        ("one", "Job 7 is busy."),
+    )
+    signal = Interruption(signum=15)
+    assert outcome_of(story, now=LATER, interruption=signal).ending is Ending.CANCELLED
+
+
+def test_a_condition_of_fail_on_is_judged_by_the_commit_of_the_event() -> None:
+    story = Story(attempts=(replace(GREEN, git_sha="b" * 40),), subject=Commit(sha="a" * 40))
+    kinds = {
+        sha: outcome_of(story, now=LATER, fail_on=(Gate.OTHER_COMMIT,), git_sha=sha).failure_kind
+        for sha in (None, "a" * 40, "b" * 40)
+    }
+    assert kinds == {
+        None: FailureKind.OTHER_COMMIT,
+        "a" * 40: FailureKind.OTHER_COMMIT,
+        "b" * 40: FailureKind.NONE,
+    }

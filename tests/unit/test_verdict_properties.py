@@ -137,7 +137,7 @@ def test_a_success_is_one_only_where_every_invariant_holds_and_each_other_is_nam
         assert named == broken(history)
         assert outcome.ending is (Ending.ERROR if named else Ending.SUCCESS)
     assert (outcome.failure_kind is FailureKind.NONE) is (
-        outcome.ending in (Ending.SUCCESS, Ending.QUEUED, Ending.SKIPPED)
+        outcome.ending in (Ending.SUCCESS, Ending.QUEUED, Ending.SKIPPED, Ending.DRY_RUN)
     )
 
 

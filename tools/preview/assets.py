@@ -22,7 +22,7 @@ from standins.runner import STEP, Runner, command
 from dbt_cloud_emulator.config import DEMO_TOKEN, SHIPPED_PROJECT
 
 JOB = "1001"  # of the emulator's own account: it fails in one model, and its retry succeeds
-ASSET = ("main_marts", "customers")
+ASSET = ("analytics", "customers")
 
 
 def main(modules: Path) -> None:

@@ -25,6 +25,8 @@ def main(folder: Path) -> None:
     scenarios = load("report_scenarios")
     pages = {
         "green": scenarios.green(),
+        "gated": scenarios.gated(),
+        "nothing": scenarios.nothing_selected(),
         "recovered": scenarios.recovered(),
         "billed": scenarios.billed(),
         "failed": scenarios.failed(),

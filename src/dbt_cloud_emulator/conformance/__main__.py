@@ -133,7 +133,7 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         "--start-runs", type=int, default=0, choices=range(len(runs.PHASES) + 1), help="how many runs may be started"
     )
     parser.add_argument("--output", type=Path, default=Path("conformance.json"), help="the file that is written")
-    parser.add_argument("--list", action="store_true", help="print the beliefs, and ask nobody")
+    parser.add_argument("--list", action="store_true", help="print the beliefs, and send no request")
     return parser
 
 

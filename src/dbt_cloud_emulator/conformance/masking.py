@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from dbt_cloud_emulator.conformance.scene import OUR_CAUSE
 from dbt_cloud_emulator.conformance.session import Exchange
+from dbt_cloud_emulator.conformance.wording import known_words
 
 # Fields whose text is the API's own.
 KEPT = frozenset(
@@ -26,24 +27,7 @@ KEPT_HEADERS = ("content-type", "content-encoding", "retry-after", "location", "
 ITEMS = 3  # of a list that are written; more of the same show nothing new
 _COMMAND = re.compile(r"(`dbt [a-z][a-z-]*(?: (?:generate|freshness|validate))?)(?![\w-])[^`]*`")
 _SETUP = re.compile(r"(?i)^(clone git repository|create profile from connection)")
-# How dbt Cloud words an end or a refusal is worth knowing: words of this list are kept, and all others are not.
 MESSAGES = frozenset({"status_message", "user_message", "developer_message"})
-_KNOWN_WORDS = """
-a access account action active actor after again all an and another any api are artifacts as at automatically be
-because been before branch build but by can cancel canceled cancelled cannot capacity cause change check clone
-cloud command commit complete completed configured connection constraints could credentials data day days dbt
-denied deleted did does double due during duration end ended error exceeded execute executed expired fail failed
-for forbidden found from generate git had has have heartbeat hour hours idle in inactivity incorrect internal
-into invalid is it its job kill latest limit longer lost maximum memory merge message minute minutes missing
-more newer next no not of on one only or other out over paid perform permission permissions please plan point
-profile project proper provided pull push queue queued recent reached received repository request requested
-resource resources results retried retry run runner running runs scheduled second seconds service set since some
-stale start started step steps stop stopped success superseded system terminated than that the there this time
-timed timeout to token too triggered try unable unauthorized unknown unpaid until up user users verify wait
-waited waiting warehouse was were when which while will with without you your
-"""
-WORDS = frozenset(_KNOWN_WORDS.split())
-_TOKEN = re.compile(r"[^\W\d_]+|\d+|\s+|.", re.DOTALL)
 
 
 class Mask:
@@ -84,8 +68,7 @@ class Mask:
         return f"<text of {len(text)} characters>"
 
     def _message(self, text: str) -> str:
-        shown = "".join(_shown(token) for token in _TOKEN.findall(self.text(text)[:500]))
-        return re.sub(r"(…\W*)+", "… ", shown).strip()
+        return known_words(self.text(text))
 
     def _header(self, name: str, text: str) -> str:
         """An address is written by the end of its host: what follows may be a signature."""
@@ -112,10 +95,3 @@ class Mask:
             "seconds": round(exchange.seconds, 3),
             "body": shown,
         }
-
-
-def _shown(token: str) -> str:
-    """A piece of a message: a known word, a small number or punctuation; else an ellipsis."""
-    if token.isdigit():
-        return token if len(token) < 6 else "…"
-    return token if not token.isalpha() or token.lower() in WORDS else "…"

@@ -63,8 +63,14 @@ def run_check(belief: Belief, scene: Scene) -> Outcome:
     except NotThereError as reason:
         return _judged(belief, Seen(is_as_believed=False, what=f"not there: {reason}"))
     except (KeyError, TypeError, ValueError, AttributeError, LookupError) as error:
-        return _judged(belief, Seen(is_as_believed=False, what=f"of another form: {type(error).__name__}: {error}"))
+        return _judged(belief, Seen(is_as_believed=False, what=f"of another form: {_in_short(error)}"))
     return _judged(belief, seen)
+
+
+def _in_short(error: Exception) -> str:
+    """What kind it is, and which field is missing: the text of others can quote a value."""
+    missing = error.args[0] if isinstance(error, KeyError) and error.args else None
+    return f"{type(error).__name__}{f': {missing!r}' if isinstance(missing, str | int) else ''}"
 
 
 def _judged(belief: Belief, seen: Seen) -> Outcome:

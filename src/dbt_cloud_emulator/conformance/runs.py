@@ -42,12 +42,13 @@ def _trigger(scene: Scene, name: str, body: Mapping[str, Any]) -> Started:
 
 def _watch(scene: Scene, started: Started, *, interval: float = 1.0) -> None:
     """Poll a run, with its steps, until it has ended."""
-    deadline = time.monotonic() + SECONDS
-    while time.monotonic() < deadline:
+    began = time.monotonic()
+    while (seconds := time.monotonic() - began) < SECONDS:
         run = scene.run(started.id)
         if not started.moments or started.moments[-1] != run:
             started.moments.append(run)
         if run.get("status") in ENDED:
+            started.seconds = seconds
             return
         time.sleep(interval)
 
@@ -81,7 +82,7 @@ def _retry(scene: Scene) -> None:
     if failed is None or not scene.run(failed["id"]).get("can_retry"):
         raise NotCheckedError("the job's newest run cannot be retried")
     answer = scene.session.ask("POST", f"runs/{failed['id']}/retry/")
-    started = scene.started["retry"] = Started({}, answer)
+    started = scene.started["retry"] = Started({}, answer, of=failed["id"])
     _watch(scene, started)
 
 

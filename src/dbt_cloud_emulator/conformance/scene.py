@@ -29,6 +29,8 @@ class Started:
     answer: Exchange
     moments: list[Json] = field(default_factory=list)  # the run as it was polled, steps included
     newest_after: Json | None = None  # the head of the job's list right after the trigger
+    seconds: float = 0.0  # from the first look to the end
+    of: int = 0  # the run that a retry retries
     cancel: Exchange | None = None
     cancel_again: Exchange | None = None
 
@@ -37,7 +39,7 @@ class Started:
         data = self.answer.data
         found = data.get("id") if isinstance(data, dict) else None
         if not self.answer.is_success or type(found) is not int:
-            raise NotThereError(f"{self.answer}, {self.answer.words[:200]}")
+            raise NotThereError(f"{self.answer}, {self.answer.shown_words}")
         return found
 
     @property

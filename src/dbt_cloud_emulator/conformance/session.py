@@ -8,8 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import parse_qsl
 
 import httpx
+
+from dbt_cloud_emulator.conformance.wording import known_words
 
 Params = Mapping[str, str] | Sequence[tuple[str, str]]
 
@@ -57,19 +60,27 @@ class Exchange:
         data = self.data
         return " ".join(text if isinstance(text, str) else json.dumps(text) for text in (message, data) if text)
 
+    @property
+    def shown_words(self) -> str:
+        """The same as it may be written: without names."""
+        return known_words(self.words)
+
     def __str__(self) -> str:
-        return f"{self.method} {self.path}{'?' + self.query if self.query else ''}: {self.status}"
+        # A value of the query can be a name.
+        names = "&".join(name for name, _ in parse_qsl(self.query, keep_blank_values=True))
+        return f"{self.method} {self.path}{'?' + names if names else ''}: {self.status}"
 
 
 @dataclass
 class Session:
-    """Requests to one account of one server; use as a context manager. Raises NotThereError where nobody answers."""
+    """Requests to one account of one server; use as a context manager. Raises NotThereError where no server answers."""
 
     base_url: str
     account_id: int
     token: str
     verify: Any = True
     timeout: float = 60.0
+    transport: httpx.BaseTransport | None = None  # in place of the network
     exchanges: list[Exchange] = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -80,6 +91,7 @@ class Session:
             timeout=self.timeout,
             verify=self.verify,
             trust_env=not is_plain,
+            transport=self.transport,
         )
         return self
 
@@ -130,7 +142,7 @@ class Session:
         """`data` of a success. Raises NotThereError for any other answer."""
         answer = self.ask(method, path, params, body, version=version)
         if not answer.is_success or not isinstance(answer.body, dict) or "data" not in answer.body:
-            raise NotThereError(f"{answer}, {answer.words[:200] or 'no envelope'}")
+            raise NotThereError(f"{answer}, {answer.shown_words or 'no envelope'}")
         return answer.data
 
     def one(self, path: str, params: Params | None = None) -> dict[str, Any]:

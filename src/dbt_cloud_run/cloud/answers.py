@@ -176,7 +176,7 @@ def _advice_403(words: str, request: str, subject: Subject | None) -> str:
     causes = [_PERMISSION if subject else _PERMISSION.replace(" on {subject}", ""), _ALLOW_LIST]
     if _ADDRESS.search(words) and not request.startswith("POST "):
         causes.reverse()
-    return f"dbt Cloud knows the token and refuses the request. Either {causes[0]}; or {causes[1]}."
+    return f"dbt Cloud accepts the token and refuses the request. Either {causes[0]}; or {causes[1]}."
 
 
 def unwrap(status: int, headers: Mapping[str, str], body: bytes, *, request: str, host: str) -> Any:

@@ -27,7 +27,7 @@ from dbt_cloud_run.cloud.models import CloudModel, Job, Named, Run
 from dbt_cloud_run.cloud.transport import Transport, encoding_of
 from dbt_cloud_run.deflating import SMALLEST, Deflating
 
-PAGE = 100  # the most that the platform gives at once
+PAGE = 100  # the most that the platform returns at once
 _Model = TypeVar("_Model", bound=CloudModel)
 
 
@@ -82,7 +82,7 @@ class CloudClient:
         return self._transport.host
 
     def server_now(self) -> datetime | None:
-        """dbt Cloud's own time, to compare with the times that it names; None as long as no answer has told it."""
+        """dbt Cloud's own time, to compare with the times that it names; None as long as no answer has stated it."""
         return self._transport.server_now()
 
     async def get_run(self, run_id: int, include: Iterable[str] = ()) -> Run:

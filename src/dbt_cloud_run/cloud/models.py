@@ -133,7 +133,7 @@ class Trigger(CloudModel):
 
 
 class StepCommand(CloudModel):
-    """The command of a step, where the platform gives it apart from the name."""
+    """The command of a step, where the platform states it apart from the name."""
 
     dbt_command: Text = None
 

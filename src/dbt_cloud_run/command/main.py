@@ -88,6 +88,8 @@ def _run(given: Given, environ: Mapping[str, str], console: BaseConsole) -> int:
         settings = Settings.from_environ(environ, WORDS)
     except InvalidInputsError as error:
         return refuse(console, _with_sources(error, given), environ)
+    if settings.reuse == "same-commit" and settings.overrides.git_sha is None:
+        _logger.warning("reuse is same-commit, but --git-sha does not say which commit it is: no run is reused.")
 
     async def follow_up() -> None:
         await clean_up(settings, console, SavedState.of(console.state))

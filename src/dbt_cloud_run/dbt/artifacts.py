@@ -1,6 +1,6 @@
 """dbt's artifact files, decoded into the few fields that we need; others are passed over, missing ones have defaults.
 
-Schemas: manifest v7 to v12, run-results v4 to v6, sources v3 (schemas.getdbt.com). The number does not tell the fields
+Schemas: manifest v7 to v12, run-results v4 to v6, sources v3 (schemas.getdbt.com). The number does not show the fields
 (they grow within a version), so nothing is checked against it.
 """
 
@@ -372,7 +372,7 @@ _answers: dict[str, Mapping[str, Any]] = {}  # by what they say
 
 
 def _shared(response: dict[str, Any]) -> Mapping[str, Any]:
-    """The same answer as before, where there was the same: most are `OK`, or tell of as many rows."""
+    """The same answer as before, where there was the same: most are `OK`, or name as many rows."""
     if not response:
         return _EMPTY
     key = str(response)

@@ -83,13 +83,13 @@ def at_most(windows: Sequence[Window], count: int) -> tuple[Window, ...]:
 
 
 def begin_of(node: ManifestNode) -> datetime | None:
-    """Where the model's first batch starts, as far as the manifest tells."""
+    """Where the model's first batch starts, as far as the manifest shows it."""
     begin = parse_time(str(node.config.begin)) if node.config.begin else None
     return _truncated(begin, str(node.config.batch_size)) if begin is not None else None
 
 
 def whole_span(node: ManifestNode, until: datetime) -> Window | None:
-    """All batches of the model up to this moment; None where the manifest does not tell where they begin."""
+    """All batches of the model up to this moment; None where the manifest does not show where they begin."""
     begin = begin_of(node)
     end = _next(_truncated(until, str(node.config.batch_size)), str(node.config.batch_size))
     return Window(begin, end) if begin is not None and begin < end else None
@@ -114,7 +114,7 @@ def plain_span(node: ManifestNode, start: datetime, end: datetime) -> Window | N
 
 
 def batches_in_log(log: str, node: ManifestNode) -> Batches | None:
-    """What a step's log tells of this model's batches; None where it shows none of them.
+    """What a step's log says of this model's batches; None where it shows none of them.
 
     The log of a step that was cut off may end in any batch, and may have lost its beginning.
     """

@@ -20,7 +20,7 @@ def blocked_by(selector: Selector, failures: Collection[str], verb: str) -> froz
 
 
 def causes_of(selector: Selector, failures: Iterable[str], verb: str) -> dict[str, str]:
-    """Each node that `blocked_by` gives, with the first of these failures that holds it up.
+    """Each node that `blocked_by` returns, with the first of these failures that holds it up.
 
     Every node is gone through once, however many failures there are: what lies below a node that is held up already
     is so, too.

@@ -126,7 +126,7 @@ class DbtCommand:
         return replace(self, parts=(*self._without({FAVOR_STATE}).parts, off))
 
     def render(self) -> str:
-        """The command line, quoted so that `shlex.split` gives the same words again."""
+        """The command line, quoted so that `shlex.split` returns the same words again."""
         words = ["dbt"]
         for part in self.parts:
             words.extend([part] if isinstance(part, str) else part.words())

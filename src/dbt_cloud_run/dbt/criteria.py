@@ -41,7 +41,7 @@ _CONFIGS = frozenset({"materialized", "enabled", "group", "severity", "access", 
 
 
 class UndecidableError(Exception):
-    """The manifest alone does not tell what this selects, or dbt would refuse it."""
+    """The manifest alone does not show what this selects, or dbt would refuse it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,11 +25,14 @@ class Manifests:
         """The manifest for the results of this step: its own, or else the newest."""
         return self.by_step.get((run_id, step_index), self.newest)
 
-    def with_step(self, run_id: int, step_index: int, manifest: Manifest) -> Manifests:
-        """These and one more, which becomes the newest; what it has in common with the newest is kept once."""
-        if self.newest is not None:
-            share(manifest, self.newest)
-        return Manifests(manifest, {**self.by_step, (run_id, step_index): manifest})
+    def of_run(self, run_id: int) -> dict[int, Manifest]:
+        """The manifests of single steps of a run, by index."""
+        return {index: manifest for (run, index), manifest in self.by_step.items() if run == run_id}
+
+    def with_run(self, run_id: int, newest: Manifest | None, by_step: Mapping[int, Manifest]) -> Manifests:
+        """These and those of one more run. What is the newest stays so where this run made none."""
+        added = {(run_id, index): manifest for index, manifest in by_step.items()}
+        return Manifests(newest or self.newest, {**self.by_step, **added})
 
 
 def share(manifest: Manifest, known: Manifest) -> None:

@@ -166,7 +166,7 @@ def shortest_terms(selector: Selector, unique_id: str) -> Iterator[str]:
 
 
 def twins_of(selector: Selector, wanted: frozenset[str]) -> frozenset[str]:
-    """Tests that no term tells from one of these: of its name, in its file, on its node."""
+    """Tests that no term separates from one of these: of its name, in its file, on its node."""
     tests = [selector.nodes[one] for one in wanted if one in selector.nodes]
     names = {_identity(node) for node in tests if node.resource_type == "test"}
     if not names:

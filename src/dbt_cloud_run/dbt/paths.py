@@ -1,4 +1,4 @@
-"""The `path:` method. dbt looks at the files of the root project; a manifest knows those that its nodes come from."""
+"""The `path:` method. dbt looks at the files of the root project; a manifest lists those that its nodes come from."""
 
 from __future__ import annotations
 

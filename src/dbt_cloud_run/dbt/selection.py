@@ -75,7 +75,7 @@ class Selector:
         return frozenset(unique_id for resource_type in types for unique_id in self._by_type[resource_type])
 
     def select(self, selection: Selection) -> frozenset[str]:
-        """The selected unique ids; raises `UndecidableError` where the manifest alone does not tell."""
+        """The selected unique ids; raises `UndecidableError` where the manifest alone does not show them."""
         selectors = self.manifest.selectors
         name = selection.selector or (None if selection.is_given else default_selector(selectors))
         if name is not None:

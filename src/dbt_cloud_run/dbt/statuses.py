@@ -40,7 +40,7 @@ def normalise(status: str) -> str:
 
 @lru_cache(maxsize=1024)
 def kind(status: str) -> Kind:
-    """Judge a status word. An unknown word that speaks of success is one; any other unknown word is a failure."""
+    """Judge a status word. An unknown word that means success is one; any other unknown word is a failure."""
     word = normalise(status)
     if word in SUCCESSES:
         return Kind.SUCCEEDED

@@ -71,6 +71,7 @@ class Publication:
             if uploading is not None:
                 uploading.give(self.files)
             await asyncio.to_thread(self._write_files)
+            await asyncio.to_thread(self._write_junit)
             self._once("annotations", self._annotate)
             await asyncio.to_thread(self._once, "job summary", self._write_summary)
             await asyncio.to_thread(self._comment)
@@ -96,6 +97,7 @@ class Publication:
         self._write_files()
         self._once("job summary", self._write_summary)
         self._once("annotations", self._annotate)
+        self._write_junit()
         self._guarded("ownership of the files", self._hand_over)
 
     @property
@@ -126,8 +128,13 @@ class Publication:
                 self.report = replace(self.report, assets_path=folder.relative(path))
         self._set_outputs()
         if folder is not None:
-            self._wrote(self._guarded(JUNIT, lambda: sinks.write_junit_file(self.report, folder)))
             self._wrote(self._guarded(SUMMARY, lambda: sinks.write_summary_file(self.report, folder)))
+
+    def _write_junit(self) -> None:
+        """A case for each test: of tens of thousands it takes seconds, so a signal has it written last."""
+        folder = self.folder if self.report.outcome.attempts else None
+        if folder is not None:
+            self._wrote(self._guarded(JUNIT, lambda: sinks.write_junit_file(self.report, folder)))
 
     def _set_outputs(self) -> None:
         self._warn(self._guarded("outputs", lambda: sinks.set_outputs(self.report, self.console)))

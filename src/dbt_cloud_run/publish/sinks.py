@@ -84,7 +84,7 @@ def write_summary(report: Report, console: BaseConsole) -> list[str]:
 
 
 def write_annotations(report: Report, console: BaseConsole) -> None:
-    """Annotate the files of failed nodes; one annotation is kept free for what ended the step early.
+    """Annotate the files of failed nodes; one annotation is kept free for what is said of the step besides.
 
     A file of another repository than the workflow's cannot be annotated: the message then has none.
     """
@@ -97,7 +97,8 @@ def write_annotations(report: Report, console: BaseConsole) -> None:
         read=lambda path: _source(checkout.root, path) if checkout is not None else None,
     )
     is_own = checkout is not None and checkout.is_own
-    reserved = 1 if report.outcome.failure_kind in _ENDED_EARLY else 0
+    is_said_besides = report.outcome.failure_kind in _ENDED_EARLY or bool(report.outcome.contradictions)
+    reserved = 1 if is_said_besides else 0
     for kind in ("error", "warning"):
         console.annotate_all(
             kind,

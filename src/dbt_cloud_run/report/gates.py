@@ -52,11 +52,6 @@ def _what(found: FailedGate) -> str:
     return f"The run built commit {built}, not {wanted}"
 
 
-def failed_gates(outcome: Outcome) -> str:
-    """The sentences of all conditions that failed; empty where none did."""
-    return " ".join(gate_words(found) for found in outcome.gates.failed)
-
-
 def cautions(outcome: Outcome) -> tuple[str, ...]:
     """What is worth a warning and a line: nothing was selected, or a condition had nothing to be about."""
     findings = outcome.gates

@@ -86,7 +86,7 @@ def _judged(number: int, head_sha: str, built: Built, built_sha: str | None, on_
 def other_commit(subject: Subject, built_sha: str | None) -> str:
     """A sentence where another commit was built than the one that was pushed, released or deployed; else empty.
 
-    Only for a run of the workflow's own repository, which the caller knows.
+    Only for a run of the workflow's own repository, which the caller checks.
     """
     if not isinstance(subject, Commit) or built_of(subject, built_sha) is not Built.ANOTHER:
         return ""

@@ -11,7 +11,7 @@ from dbt_cloud_run.errors import with_code
 from dbt_cloud_run.invariants import Invariant
 from dbt_cloud_run.ledger.judgement import failed_without_nodes, is_failed_set_up
 from dbt_cloud_run.model import Ending, FateKind
-from dbt_cloud_run.report.gates import failed_gates, gate_words
+from dbt_cloud_run.report.gates import gate_words
 from dbt_cloud_run.unknown import HIDDEN_FAILURE, step_words
 
 if TYPE_CHECKING:
@@ -25,13 +25,12 @@ _LONGEST_NAME = 120
 
 def reason(outcome: Outcome) -> tuple[str, str]:
     """Why it ended so, and what the user should do next; both empty where there is nothing to say."""
-    why, advice = _reason(outcome)
-    is_said = any(one.invariant is Invariant.NO_GATE_FAILED for one in outcome.contradictions)
-    gates = "" if is_said and outcome.error is None else failed_gates(outcome)
-    return " ".join(words for words in (why, gates) if words), advice
+    why, advice = reason_apart(outcome)
+    return " ".join(words for words in (why, *map(gate_words, outcome.gates.failed)) if words), advice
 
 
-def _reason(outcome: Outcome) -> tuple[str, str]:
+def reason_apart(outcome: Outcome) -> tuple[str, str]:
+    """The same without the conditions of `fail-on` that held, for where these are listed."""
     if outcome.error is not None:
         return with_code(outcome.error.message, outcome.error.code), outcome.error.advice
     if outcome.interruption is not None and outcome.ending is Ending.CANCELLED:
@@ -39,7 +38,8 @@ def _reason(outcome: Outcome) -> tuple[str, str]:
     if outcome.limit is not None and outcome.ending is Ending.TIMED_OUT:
         return limit_words(outcome.limit), "Raise the limit, or look in dbt Cloud for what the run waits for."
     if outcome.contradictions:
-        found = [_contradiction(one, outcome) for one in outcome.contradictions]
+        others = [one for one in outcome.contradictions if one.invariant is not Invariant.NO_GATE_FAILED]
+        found = [_contradiction(one, outcome) for one in others]
         return " ".join(message for message, _ in found), " ".join(advice for _, advice in found if advice)
     if outcome.last is None or outcome.ending is Ending.SUCCESS:
         return "", ""
@@ -86,7 +86,7 @@ def _superseded(last: Attempt) -> str:
     cancellation = last.cancellation
     newer = cancellation.newer_run_id if cancellation else None
     is_for_commit = cancellation is not None and cancellation.is_for_commit
-    which = f"run {newer}" if newer else "another one" if is_for_commit else "a newer one"
+    which = f"run {newer}" if newer else "another run" if is_for_commit else "a newer run"
     of_commit = " of a newer commit" if is_for_commit else ""
     return f"Run {last.run_id} was superseded: dbt Cloud runs {which}{of_commit} instead."
 
@@ -108,8 +108,6 @@ def _contradiction(found: Contradiction, outcome: Outcome) -> tuple[str, str]:
             f"The last run succeeded, but after a retry every result must be known, and those of run {runs} are not.",
             "Look in dbt Cloud at what these runs built, or re-run the workflow.",
         )
-    if found.invariant is Invariant.NO_GATE_FAILED:
-        return " ".join(gate_words(gate) for gate in found.gates), ""
     asked, built = found.commits or ("", "")
     runs = ", ".join(str(one) for one in found.runs)
     return f"Run {runs} built commit {built}, but commit {asked} was asked for.", "Check git-sha and git-branch."

@@ -45,7 +45,7 @@ class Case(Enum):
     HOPELESS_LOG = auto()  # no node is known to have failed, and the log shows a failure that would happen again
     FRESHNESS = auto()
     STALE = auto()  # every failed source is too old, or would fail again
-    UNKNOWN_REST = auto()  # cut off, or not listed in full, and the manifest does not tell what was to come
+    UNKNOWN_REST = auto()  # cut off, or not listed in full, and the manifest does not show what was to come
     NODES = auto()  # some nodes are worth another try
     HOPELESS_NODES = auto()  # none is
     EPHEMERAL = auto()  # only ephemeral models failed, which never run by themselves

@@ -59,7 +59,7 @@ def ephemeral_cause(row: NodeResult) -> str | None:
 def carriers_of(selector: Selector | None, rows: Iterable[NodeResult], *, full_refresh: bool) -> tuple[str, ...]:
     """The least that a hook can run with: of every schema that the step built in, the quickest that may be repeated.
 
-    What a hook is told of (`schemas`, `results`) comes from the nodes that run. Tests are in no schema, and serve where
+    What a hook receives (`schemas`, `results`) comes from the nodes that run. Tests are in no schema, and serve where
     nothing else does.
     """
     if selector is None:

@@ -48,7 +48,7 @@ _DECISIONS: Mapping[Case, _Decision] = {
     Case.HOPELESS_LOG: _Decision(_DROP, "its log shows a failure that would happen again"),
     Case.FRESHNESS: _Decision(_WHOLE, "it failed, and is run as a whole"),
     Case.STALE: _Decision(_DROP, "every failure in it is deterministic"),
-    Case.UNKNOWN_REST: _Decision(_NODES, "the manifest does not tell what it had still to run"),
+    Case.UNKNOWN_REST: _Decision(_NODES, "the manifest does not show what it had still to run"),
     Case.NODES: _Decision(_NODES, "some of its nodes did not succeed"),
     Case.HOPELESS_NODES: _Decision(_DROP, "every failure in it is deterministic"),
     Case.EPHEMERAL: _Decision(_WHOLE, "only ephemeral models of it failed, which are never run by themselves"),
@@ -135,7 +135,7 @@ class _Rerun:
         if not rewritten.commands and self._command is not None and self._command.is_node_command:
             return self._rest(rewritten.obstacle)
         if not rewritten.commands:
-            # Whole, it runs what would fail again too: then nothing is left out, and the run itself tells.
+            # Whole, it runs what would fail again too: then nothing is left out, and the run itself shows it.
             left = (replace(node, reason=f"{node.reason}; run again with the whole step") for node in needs.left_out)
             return self._whole(rewritten.obstacle, tuple(left))
         commands = rewritten.commands

@@ -25,7 +25,7 @@ _LISTS_UNSTARTED = (1, 6)
 def not_reported(
     selector: Selector, command: DbtCommand, results: StepResults, reported: Collection[str]
 ) -> frozenset[str] | None:
-    """What the command executes, without what is reported; None where the manifest alone does not tell."""
+    """What the command executes, without what is reported; None where the manifest alone does not show it."""
     if not command.is_node_command:
         return None
     command = _as_it_ran(command, results)
@@ -46,7 +46,7 @@ def lost(
 ) -> frozenset[str] | None:
     """What is missing in the results of a step in which nodes failed; nothing of a dbt that lists every node.
 
-    None where something may be missing, and the manifest does not tell what.
+    None where something may be missing, and the manifest does not show what.
     """
     stops_early = results.selected_fail_fast or command.has("--fail-fast")
     if version is None or not (version >= NEW_ENGINE or (version < _LISTS_UNSTARTED and stops_early)):
@@ -58,7 +58,7 @@ def lost(
 
 
 def _as_it_ran(command: DbtCommand, results: StepResults) -> DbtCommand:
-    """The command with what the environment or the project set, which the results tell."""
+    """The command with what the environment or the project set, which the results show."""
     in_force = (
         (INDIRECT_SELECTION, (results.indirect_selection,) if results.indirect_selection else ()),
         ("--resource-types", results.resource_types),

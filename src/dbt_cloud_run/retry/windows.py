@@ -120,7 +120,7 @@ def _batches(node: ManifestNode, row: NodeResult | None, step: Step) -> Batches 
         return batches_in_log(step.log, node)
     if row is not None and (row.batches_done or row.batches_failed):
         return Batches(row.batches_done, row.batches_failed)
-    # A row that says nothing of batches is of a model that ran none, or of an engine that does not tell.
+    # A row that says nothing of batches is of a model that ran none, or of an engine that does not report it.
     return batches_in_log(step.log, node) if row is None else None
 
 

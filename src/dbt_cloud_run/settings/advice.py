@@ -7,6 +7,9 @@ from dbt_cloud_run.errors import ActionError
 from dbt_cloud_run.model import StepError
 from dbt_cloud_run.settings.settings import Settings
 
+FAULT_ADVICE = "The run in dbt Cloud, if there is one, was left alone. Please report this with the lines in the log."
+"""What to do about a fault of this program."""
+
 
 def step_error(error: ActionError, settings: Settings) -> StepError:
     """The error that ended the step; the account, job or run that dbt Cloud refuses is named by its input."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -21,6 +21,12 @@ from dbt_cloud_run.settings.words import IN_WORKFLOW, Words
 
 PREFIX: Final = "INPUT_"
 """Of the variables by which the runner hands inputs over."""
+
+COMMENT_INPUTS = frozenset(
+    {"account-id", "host", "job-id", "job-name", "project-name", "environment-name", "steps-override"}
+    | {"target-name-override", "comment-key", "pr-comment", "github-token"}
+)
+"""The inputs that a comment on the pull request is found and written by."""
 
 
 class Settings(BaseModel):
@@ -97,6 +103,23 @@ class Settings(BaseModel):
             unknown_inputs=reader.unknown,
             warnings=(*reader.warnings(values), *odd_commands(overrides["steps_override"])),
         )
+
+    @classmethod
+    def without(cls, environ: Mapping[str, str], refused: Collection[str]) -> Settings | None:
+        """The settings as if the inputs that are refused were not given, for what a comment is found by.
+
+        None where it is found by one of these. They are not for starting a run: even the token may be missing.
+        """
+        if COMMENT_INPUTS.intersection(refused):
+            return None
+        entries = [entry for entry in INPUTS if entry.name in refused]
+        dropped = {f"INPUT_{name.upper()}" for entry in entries for name in (entry.name, entry.field)}
+        dropped |= {entry.variable for entry in entries if entry.variable}
+        left = {name: text for name, text in environ.items() if name not in dropped}
+        try:
+            return cls.from_environ(left | {"INPUT_ON-MISSING-TOKEN": "skip"})
+        except InvalidInputsError:
+            return None
 
 
 class _Reader:

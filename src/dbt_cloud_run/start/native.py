@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
 from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.errors import CloudError
 from dbt_cloud_run.cloud.retrying import READ_BUDGET, Reader
+
+_logger = logging.getLogger(__name__)
 
 LOOKS = 3
 PAUSE = 5.0
@@ -22,6 +26,9 @@ async def native_refusal(client: CloudClient, reader: Reader, run_id: int, deadl
     """Why dbt Cloud would not retry this run; None if it would. `deadline` is monotonic."""
     reason = "dbt Cloud names no reason"
     for look in range(LOOKS):
+        if look == 1:
+            seconds = PAUSE * (LOOKS - 1)
+            _logger.info("Waiting for up to %.0f s until dbt Cloud can retry run %s by itself.", seconds, run_id)
         if look:
             await reader.clock.sleep(PAUSE)
         try:

@@ -147,7 +147,7 @@ def _asks_for_the_same(theirs: TriggerOverrides, ours: TriggerOverrides, job_id:
 
 
 def _schema(given: TriggerOverrides, job_id: int) -> str | None:
-    """Where a run builds; dbt Cloud's Git integration gives a pull request this schema without an override."""
+    """Where a run builds; dbt Cloud's Git integration builds a pull request into this schema without an override."""
     pull_request = pull_request_of(given)
     if given.schema_override or pull_request is None:
         return given.schema_override

@@ -20,10 +20,11 @@ LONGEST_INTERVAL = 22.0  # seconds, where nothing is known
 LONGEST_EXPECTANT_INTERVAL = 45.0  # seconds, where the usual end is far away
 LONGEST_QUEUED_INTERVAL = 30.0
 _YOUNG = 70.0  # seconds: most short runs have ended by then; what has not may well take long
+_YOUNG_WITH_HISTORY = 30.0  # seconds: where a later end is expected, fewer early looks leave more for it
 _GROWTH = 1.5  # the power of the elapsed time with which the interval grows from then on
 _LAST_STEP = 0.85  # of the interval: a job may have one step, and then this is no news
 _MOST_HISTORY = 20
-_ODD_SHARE = 0.05  # of runs that end otherwise than the history says
+_ODD_SHARE = 0.02  # of runs that end otherwise than the history says
 _LEAST_SPREAD = 0.06
 _SPREAD_OF_ONE = 0.15
 
@@ -95,7 +96,8 @@ class PollSchedule:
         if not self.history:
             return _grown(elapsed, LONGEST_INTERVAL)
         expectant = min(_scale(self._usual) * math.sqrt(self._inverse_hazard(elapsed)), LONGEST_EXPECTANT_INTERVAL)
-        return max(min(expectant, _grown(elapsed, LONGEST_EXPECTANT_INTERVAL)), SHORTEST_INTERVAL)
+        early = _grown(elapsed, LONGEST_EXPECTANT_INTERVAL, _YOUNG_WITH_HISTORY)
+        return max(min(expectant, early), SHORTEST_INTERVAL)
 
     @property
     def _usual(self) -> float:
@@ -117,16 +119,16 @@ class PollSchedule:
         return (share * survival + _ODD_SHARE * odd_survival) / (share * density + _ODD_SHARE * odd_density)
 
 
-def _grown(elapsed: float, longest: float) -> float:
-    return min(FIRST_INTERVAL * math.pow(max(elapsed / _YOUNG, 1.0), _GROWTH), longest)
+def _grown(elapsed: float, longest: float, young: float = _YOUNG) -> float:
+    return min(FIRST_INTERVAL * math.pow(max(elapsed / young, 1.0), _GROWTH), longest)
 
 
 def _scale(usual: float) -> float:
     """√seconds: how an interval follows from the hazard. Longer runs get a longer lag and fewer calls for their length.
 
-    The figure makes both goals for runs of 30 minutes: a mean lag below 5 s with no more calls than every 15 s.
+    The figure makes both goals for runs of 30 minutes: a mean lag below 3 s with no more than 120 calls.
     """
-    return 0.38 * math.pow(1800.0 / max(usual, 1.0), 0.3)
+    return 0.315 * math.pow(1800.0 / max(usual, 1.0), 0.3)
 
 
 def _spread(logs: Sequence[float]) -> float:

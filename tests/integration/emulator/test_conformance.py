@@ -9,19 +9,24 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 from standins.emulator import TOKEN, RunningEmulator, running_emulator
+from tests.support.belief_changes import CHANGES
+from tests.support.conversation import Change, Conversation
 from tests.support.dbt_project import write_tiny_project
-from tests.support.recordings import project_recordings
+from tests.support.recordings import project_recordings, written_recording
 
 from dbt_cloud_emulator.conformance.__main__ import examine
 from dbt_cloud_emulator.conformance.beliefs import BELIEFS
 from dbt_cloud_emulator.conformance.outcome import CHECKS, Outcome, Verdict, run_check
-from dbt_cloud_emulator.conformance.runs import COMMANDS, FAILING, OVERRIDES, PHASES
+from dbt_cloud_emulator.conformance.runs import COMMANDS, FAILING, OVERRIDES, PHASES, start_runs
 from dbt_cloud_emulator.conformance.scene import Scene
 from dbt_cloud_emulator.conformance.session import Session
 
@@ -51,20 +56,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def replayed(
-    request: pytest.FixtureRequest, project: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, recordings: list[Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningEmulator]:
     """An emulator whose job has built once, and has failed and been retried; then it plays what the checks start."""
-    cache = request.config.cache
+    cache, folder = request.config.cache, tmp_path_factory.mktemp("recordings")
     assert cache is not None
-    job = ["--job", "1001"]
-
-    def steps(commands: Sequence[str]) -> list[str]:
-        return [word for command in commands for word in ("--steps", command)]
-
+    project = write_tiny_project(tmp_path_factory.mktemp("green"))
     [built] = project_recordings(cache, "built", project, ["--job", "1005", "--runs", "2"])
-    broken, retried = project_recordings(cache, "broken", project, [*job, "--runs", "2", *steps(BROKEN)])
-    [failed] = project_recordings(cache, "failing", project, [*job, "--runs", "2", *steps(FAILING)])
-    [listed] = project_recordings(cache, "listing", project, [*job, "--runs", "2", *steps(COMMANDS)])
+    broken, retried = recordings
+    failed = written_recording(folder / "failed", list(zip(FAILING, (10, 20, None), strict=True)))
+    listed = written_recording(folder / "listed", [(command, 10) for command in COMMANDS])
     replay = [built, broken, retried, retried, listed, built, failed, listed]
     with running_emulator(config=configuration(project, replay), strict=False) as emulator:
         give_history(emulator)
@@ -78,8 +79,10 @@ def give_history(emulator: RunningEmulator) -> None:
     emulator.wait(emulator.data("POST", f"runs/{failed['id']}/retry/")["id"])
 
 
-def checked(emulator: RunningEmulator, start_runs: int = 0) -> list[Outcome]:
-    with Session(emulator.base_url, 1, emulator.token) as session:
+def checked(
+    emulator: RunningEmulator, start_runs: int = 0, transport: httpx.BaseTransport | None = None
+) -> list[Outcome]:
+    with Session(emulator.base_url, 1, emulator.token, transport=transport) as session:
         return examine(Scene(session, 7), start_runs)
 
 
@@ -96,71 +99,91 @@ def test_every_belief_has_a_check_and_a_source() -> None:
         assert belief.source
 
 
-def test_the_emulator_is_as_believed_on_recorded_runs(replayed: RunningEmulator) -> None:
-    without = checked(replayed)
-    assert {each.seen for each in without if each.is_as_believed is None} == {"needs --start-runs"}
-    assert [each.belief.id for each in without if each.is_as_believed is False] == []
+@dataclass(frozen=True)
+class Talk:
+    """What was said and found, first without a run that is started, then with all of them."""
+
+    read: Conversation
+    written: Conversation
+    read_outcomes: list[Outcome]
+    written_outcomes: list[Outcome]
+    started: int
+
+
+@pytest.fixture(scope="module")
+def talk(replayed: RunningEmulator) -> Talk:
+    read, written = Conversation(), Conversation()
+    read_outcomes = checked(replayed, transport=read.recording())
     before = len(replayed.runs())
-    assert differences(checked(replayed, ALL)) == []
-    assert len(replayed.runs()) - before <= ALL
+    written_outcomes = checked(replayed, ALL, transport=written.recording())
+    return Talk(read, written, read_outcomes, written_outcomes, len(replayed.runs()) - before)
 
 
+def test_the_emulator_is_as_believed_on_recorded_runs(talk: Talk) -> None:
+    assert {each.seen for each in talk.read_outcomes if each.is_as_believed is None} == {"needs --start-runs"}
+    assert [each.belief.id for each in talk.read_outcomes if each.is_as_believed is False] == []
+    assert differences(talk.written_outcomes) == []
+    assert talk.started <= ALL
+
+
+def as_changed(talk: Talk, belief: str, change: Change) -> Outcome:
+    """The check of one belief, with the answers changed on their way."""
+    conversation = talk.written if belief.startswith("write.") else talk.read
+    transport = conversation.replaying(change)
+    with Session("http://127.0.0.1", 1, TOKEN, transport=transport) as session:
+        scene = Scene(session, 7)
+        if belief.startswith("write."):
+            start_runs(scene, ALL, lambda _: None)
+        if belief == "client.reads":
+            # It looks at what was recorded before.
+            for path in ("jobs/7/", "runs/"):
+                session.ask("GET", path, {"job_definition_id": "7", "limit": "1"} if path == "runs/" else None)
+        return run_check(BELIEFS[belief], scene)
+
+
+def test_every_belief_has_a_change_that_its_check_must_notice() -> None:
+    assert list(CHANGES) == list(BELIEFS)
+
+
+@pytest.mark.parametrize("belief", BELIEFS)
+def test_each_change_of_a_belief_fails_its_check(belief: str, talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter(range(10_000))
+    clock = SimpleNamespace(monotonic=lambda: next(seconds), sleep=lambda _: None)
+    monkeypatch.setattr("dbt_cloud_emulator.conformance.runs.time", clock)
+    monkeypatch.setattr("dbt_cloud_emulator.conformance.runs.SECONDS", 100)
+    assert as_changed(talk, belief, lambda answer: answer).is_as_believed is True
+    found = [as_changed(talk, belief, change) for change in CHANGES[belief]]
+    assert [each.is_as_believed for each in found] == [False] * len(found), [each.seen for each in found]
+
+
+@pytest.mark.slow
 def test_the_emulator_is_as_believed_on_real_dbt(project: Path) -> None:
     with running_emulator(config=configuration(project), strict=False) as emulator:
         give_history(emulator)
         assert differences(checked(emulator, ALL)) == []
 
 
-def patched(path: str = r"/runs/\d+/$", **patch: Any) -> dict[str, Any]:
-    return {"path": path, "effect": "patch", "patch": patch, "times": None, "method": "GET"}
-
-
 @pytest.mark.parametrize(
-    ("belief", "switches", "fault"),
+    ("belief", "switches"),
     [
-        ("artifacts.missing", {"missing_artifact_status": 200}, {}),
-        ("steps.logs", {"logs_delay": 1e9}, {}),
-        ("query.account", {"strict": True}, {}),
-        ("query.repeated", {"strict": True}, {}),
-        ("run.audit", {"audit": False}, {}),
-        ("steps.ended", {"step_end_delay": 1e9}, {}),
-        ("artifacts.saved", {}, patched(artifacts_saved=False)),
-        ("run.href", {}, patched(href=None)),
-        ("run.status", {}, patched("/runs/$", status=41)),
-        ("run.flags", {}, patched("/runs/$", is_success=False)),
-        ("run.times", {}, patched(created_at="yesterday")),
-        ("run.durations", {}, patched(duration="7")),
-        ("run.fields", {}, patched(blocked_by=["7"])),
-        ("run.related", {}, patched(run_steps=[])),
-        ("run.bare", {}, patched(environment={"id": 1})),
-        ("runs.job", {}, patched("/runs/$", job_definition_id=8)),
-        ("runs.no_steps", {}, patched("/runs/$", run_steps=[{"index": 1}])),
-        ("retry.reason", {}, patched(can_retry=True, retry_not_supported_reason=None)),
-        ("retry.known", {}, patched("/runs/$", retry_not_supported_reason="RETRY_TOO_LATE")),
-        ("retry.chain", {}, patched(job_definition_id=8)),
-        ("refusal.job", {}, {"path": "/jobs/9", "status": 403, "times": None}),
-        ("refusal.run", {}, {"path": "/runs/9", "status": 404, "body": "nothing", "times": None}),
-        ("auth.wrong", {}, {"path": "/jobs/7/$", "status": 403, "times": None}),
-        ("artifacts.inline", {}, {"path": "/artifacts/run", "query": "step=", "effect": "redirect", "times": None}),
-        ("job.fields", {}, patched("/jobs/7/$", execute_steps="dbt build")),
-        ("client.reads", {}, patched("/runs/$", id=None)),
+        ("artifacts.missing", {"missing_artifact_status": 200}),
+        ("steps.logs", {"logs_delay": 1e9}),
+        ("query.account", {"strict": True}),
+        ("query.repeated", {"strict": True}),
+        ("run.audit", {"audit": False}),
+        ("steps.ended", {"step_end_delay": 1e9}),
     ],
 )
-def test_whatever_is_changed_fails_its_check(
-    replayed: RunningEmulator, belief: str, switches: Mapping[str, Any], fault: dict[str, Any]
+def test_what_the_emulator_can_be_told_fails_its_check(
+    replayed: RunningEmulator, belief: str, switches: Mapping[str, Any]
 ) -> None:
     before = replayed.client.get("/__emulator__/behaviour").json()
     replayed.behave(**switches)
-    if fault:
-        replayed.add_fault(**fault)
     try:
         with Session(replayed.base_url, 1, replayed.token) as session:
-            scene = Scene(session, 7)
-            session.ask("GET", "runs/", {"job_definition_id": "7"})
-            outcome = run_check(BELIEFS[belief], scene)
+            outcome = run_check(BELIEFS[belief], Scene(session, 7))
     finally:
         replayed.behave(**before)
-        replayed.clear_faults()
     assert outcome.is_as_believed is False, outcome.seen
     unsure = BELIEFS[belief].sureness == "unsure"
     assert outcome.verdict is (Verdict.SEEN if unsure else Verdict.NOT_HELD)

@@ -74,9 +74,9 @@ def test_a_rerun_of_the_job_retries_what_failed_and_starts_anew_otherwise(
     assert retried["retrying_run_id"] == run["id"]
     emulator.behave(can_retry_delay=60)
     emulator.wait(emulator.trigger(JOB, schema_override="x")["id"])
-    anew = emulator.data("POST", f"jobs/{JOB}/rerun/")
-    assert anew["retrying_run_id"] is None
-    assert anew["trigger"]["schema_override"] is None
+    new_run = emulator.data("POST", f"jobs/{JOB}/rerun/")
+    assert new_run["retrying_run_id"] is None
+    assert new_run["trigger"]["schema_override"] is None
 
 
 def test_a_run_that_has_just_failed_may_not_be_retried_yet(emulator: RunningEmulator) -> None:

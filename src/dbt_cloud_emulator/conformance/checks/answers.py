@@ -20,7 +20,7 @@ def answered(answer: Exchange, status: int, words: str = "") -> Seen:
 
 def said(answer: Exchange) -> str:
     """The status, and the words of a refusal; those of a success are the user's own."""
-    return str(answer.status) if answer.is_success else f"{answer.status}: {answer.words[:150] or 'no words'}"
+    return str(answer.status) if answer.is_success else f"{answer.status}: {answer.shown_words or 'no words'}"
 
 
 def _has(envelope: Any, *names: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -77,7 +78,10 @@ def created_range(scene: Scene) -> Seen:
     newest = parse_timestamp(scene.listed[0]["created_at"])
     bounds = [(newest + timedelta(seconds=seconds)).isoformat() for seconds in (-1, 1)]
     found = scene.list(created_at__range=json.dumps(bounds))
-    return Seen(scene.listed[0]["id"] in [run["id"] for run in found], f"{len(found)} runs")
+    before = [(newest - timedelta(days=days)).isoformat() for days in (20_001, 20_000)]
+    earlier = scene.list(created_at__range=json.dumps(before))
+    is_so = scene.listed[0]["id"] in [run["id"] for run in found] and not earlier
+    return Seen(is_so, f"{len(found)} runs, {len(earlier)} in a range of long ago")
 
 
 @check("runs.related")
@@ -106,14 +110,15 @@ def run_fields(scene: Scene) -> Seen:
 
 @check("run.status")
 def status(scene: Scene) -> Seen:
-    found = sorted({run["status"] for run in scene.listed})
+    found = sorted({run["status"] for run in (*scene.listed, scene.ended)})
     return Seen(set(found) <= set(STATUSES), f"{found}")
 
 
 @check("run.flags")
 def flags(scene: Scene) -> Seen:
-    odd = [run for run in scene.listed if _flags(run) != _expected(run)]
-    return Seen(not odd, f"{len(odd)} of {len(scene.listed)} contradict")
+    runs = [*scene.listed, scene.ended]
+    odd = [run for run in runs if _flags(run) != _expected(run)]
+    return Seen(not odd, f"{len(odd)} of {len(runs)} contradict")
 
 
 def _flags(run: Mapping[str, Any]) -> dict[str, Any]:
@@ -185,4 +190,5 @@ def message(scene: Scene) -> Seen:
 @check("run.sha")
 def sha(scene: Scene) -> Seen:
     found = scene.successful["git_sha"]
-    return Seen(isinstance(found, str) and bool(found), "null" if found is None else f"{len(found)} characters")
+    is_so = isinstance(found, str) and re.fullmatch("[0-9a-f]{40}([0-9a-f]{24})?", found) is not None
+    return Seen(is_so, "null" if found is None else f"{len(found)} characters, a whole hash: {is_so}")

@@ -81,7 +81,9 @@ def _after_failure(scene: Scene) -> list[dict[str, object]]:
 def one(scene: Scene) -> Seen:
     step = steps_of(scene.ended)[0]
     found = scene.session.one(f"steps/{step['id']}/")
-    return described("a step", found, fields.WHOLE_STEP)
+    seen = described("a step", found, fields.WHOLE_STEP)
+    is_same = found["id"] == step["id"]
+    return Seen(seen.is_as_believed and is_same, f"{seen.what}{'' if is_same else '; another id'}")
 
 
 @check("steps.debug")

@@ -14,7 +14,8 @@ from dbt_cloud_emulator.conformance.scene import CANCELLED, ENDED, ERROR, SUCCES
 @check("write.trigger")
 def trigger(scene: Scene) -> Seen:
     started = scene.phase("commands")
-    return Seen(started.id > 0 and started.answer.data["status"] not in ENDED, f"{started.answer.status}")
+    is_so = started.id > 0 and started.answer.status == 200 and started.answer.data["status"] not in ENDED
+    return Seen(is_so, f"{started.answer.status}, status {started.answer.data['status']}")
 
 
 @check("write.queued")
@@ -101,14 +102,15 @@ def commands(scene: Scene) -> Seen:
 def cancel(scene: Scene) -> Seen:
     started = scene.phase("cancel")
     answer = started.cancel
-    is_so = answer is not None and answer.is_success and answer.data["id"] == started.id
+    is_so = answer is not None and answer.status == 200 and answer.data["id"] == started.id
     return Seen(is_so, "no answer" if answer is None else said(answer))
 
 
 @check("write.cancelled")
 def cancelled(scene: Scene) -> Seen:
-    found = scene.phase("cancel").end["status"]
-    return Seen(found == CANCELLED, f"status {found}")
+    started = scene.phase("cancel")
+    found, seconds = started.end["status"], started.seconds
+    return Seen(found == CANCELLED and seconds <= 60, f"status {found} after {seconds:.0f} s")
 
 
 @check("write.canceller")
@@ -144,7 +146,8 @@ def stops(scene: Scene) -> Seen:
 @check("write.retry")
 def retry(scene: Scene) -> Seen:
     started = scene.phase("retry")
-    return Seen(started.id > 0, said(started.answer))
+    is_new = started.id > started.of
+    return Seen(started.answer.status == 200 and is_new, f"{said(started.answer)}, a higher id: {is_new}")
 
 
 @check("write.retry_refused")

@@ -26,7 +26,7 @@ POST_STEP_LIMITS: Final = UploadLimits(stall=60.0, total=150.0)
 class Flow:
     """A context that ends with an error as soon as the limits are exceeded; `moved` and `finished` say what goes on.
 
-    It keeps state since it is told by whoever sends: the client of the service and that of the blob.
+    It keeps state since it counts what others send: the client of the service and that of the blob.
     """
 
     def __init__(self, limits: UploadLimits) -> None:

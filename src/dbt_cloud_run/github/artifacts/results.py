@@ -92,7 +92,7 @@ class ResultsClient:
         self._http = http
 
     async def create(self, name: str, *, expires_at: str | None) -> str:
-        """Announce an artifact; gives the signed address that takes the blob. Its signature is masked by then.
+        """Announce an artifact; returns the signed address that takes the blob. Its signature is masked by then.
 
         Raises:
             ArtifactUploadError: refused, also because the name is taken.
@@ -109,7 +109,7 @@ class ResultsClient:
         return url
 
     async def finalize(self, name: str, *, size: int, sha256: str) -> int:
-        """Finish an artifact whose blob is there; gives its id. `size` in bytes, `sha256` in hexadecimal digits.
+        """Finish an artifact whose blob is there; returns its id. `size` in bytes, `sha256` in hexadecimal digits.
 
         Raises:
             ArtifactUploadError: refused.

@@ -169,7 +169,7 @@ async def _zip(files: Iterable[ArtifactFile], target: BinaryIO) -> Archive:
         message = f"The zip file of the artifact could not be written: {error.strerror}."
         raise ArtifactUploadError(message, "Free space in the runner's temporary folder.") from error
     finally:
-        stop.set()  # if we were cancelled, the thread has nobody to write for
+        stop.set()  # after a cancellation, nothing reads what the thread writes
     if not archive.files:
         raise ArtifactUploadError("There is no file to upload as an artifact.")
     return archive

@@ -97,7 +97,7 @@ def text(value: str, limit: int | None = None) -> str:
 
 
 def code(value: str, limit: int | None = None) -> str:
-    """Inline code, also in a table cell; an empty value gives an empty string."""
+    """Inline code, also in a table cell; an empty value becomes an empty string."""
     line = one_line(value, limit)
     if _PLAIN_CODE.match(line):
         return f"`{line}`"

@@ -6,9 +6,10 @@ import re
 from typing import TYPE_CHECKING
 
 from dbt_cloud_run.dbt.statuses import Kind
-from dbt_cloud_run.report.gates import cautions, quiet_line
+from dbt_cloud_run.report.gates import cautions, gate_words, quiet_line
 from dbt_cloud_run.report.markdown import escape
 from dbt_cloud_run.report.markdown.layout import Block, Section
+from dbt_cloud_run.report.reasons import reason_apart
 from dbt_cloud_run.report.wording import RECOVERED_ICON, duration, ending_words, plural
 
 if TYPE_CHECKING:
@@ -29,9 +30,11 @@ def headline(facts: Facts) -> Section:
         parts.append(_incomplete(outcome.unknown_runs))
     if facts.emptiness:
         parts.append(f"⚠️ {escape.text(facts.emptiness, 500)}\n")
-    said = [_lines(words) for words in facts.reason if words]
+    said = [_lines(words) for words in reason_apart(outcome) if words]
     if said:
         parts.append(" ".join(said) + "\n")
+    if outcome.gates.failed:
+        parts.append("".join(f"- ❌ {escape.text(gate_words(found), 1_000)}\n" for found in outcome.gates.failed))
     parts.extend(f"⚠️ {escape.text(caution, 500)}\n" for caution in cautions(outcome))
     notes = tuple(note for note in (quiet_line(outcome), *facts.data.notices, *outcome.notes) if note)
     parts.extend(f"ℹ️ {escape.text(note, 500)}\n" for note in notes)  # noqa: RUF001 - an icon, not a letter

@@ -127,7 +127,10 @@ def _gantt(facts: Facts, critical: frozenset[str]) -> str:
             name = _NO_KEYWORD + escape.mermaid(facts.info(node.unique_id).name, 40)
             lines.append(f"  {name} :{tag}{began}, {took}ms")
     which = f" of attempt {attempt.number}" if len(charted) > 1 else ""
-    of = f"the {len(slowest)} slowest of {plural(len(bars), 'node')}" if len(bars) > len(slowest) else "all nodes"
+    # A node that ran in two steps has two bars, and is one node.
+    count = len({node.unique_id for node in bars})
+    of = f"the {len(slowest)} slowest of {plural(count, 'node')}" if len(bars) > len(slowest) else "all nodes"
+    of += " that took time"
     legend = "Red: failed; grey: done; the darker bars are the critical path. Times are UTC."
     return f"Threads{which}, {of}. {legend}\n\n{escape.fence(chr(10).join(lines), 'mermaid')}\n\n"
 

@@ -1,0 +1,190 @@
+"""Corners of a retry: times that are not known, names that are taken, logs of another engine, lines that are cut."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.support.dbt_graphs import generic_test, manifest_of, node, ours, unit_test
+from tests.support.retry_attempts import NO_COLUMN, RESET, attempt, results, row, step, uid
+
+from dbt_cloud_run.model import NodeResult, PlannedStep, RetryPlan, RunState, StepAction
+from dbt_cloud_run.retry import commands
+from dbt_cloud_run.retry.plan import plan_retry
+
+FAILED, OK = RunState.ERROR, RunState.SUCCESS
+NOON = datetime(2026, 3, 5, 12, tzinfo=UTC)
+
+
+def planned(
+    command: str, *rows: NodeResult, nodes: tuple[Any, ...], version: str = "1.11.0", log: str = "", **options: Any
+) -> tuple[RetryPlan, PlannedStep]:
+    manifest = ours(manifest_of(nodes))
+    manifest.metadata.dbt_version = version
+    made = plan_retry(attempt((command,), step(4, command, FAILED, *rows, log=log)), manifest, **options)
+    return made, made.steps[0]
+
+
+def micro(name: str) -> dict[str, Any]:
+    body = node("model", "shop", [], name, materialized="incremental")
+    body["config"] |= {"incremental_strategy": "microbatch", "batch_size": "day", "begin": "2026-01-01"}
+    return body | {"relation_name": f'"db"."main"."{name}"'}
+
+
+@pytest.mark.parametrize(
+    ("times", "until"),
+    [
+        ({"finished_at": 2, "generated_at": 5, "started_at": 9}, "2026-03-08"),
+        ({"generated_at": 5, "started_at": 9}, "2026-03-11"),
+        ({"started_at": 9}, "2026-03-15"),
+        ({}, None),
+    ],
+)
+def test_the_end_of_a_step_is_what_is_known_of_it(times: dict[str, int], until: str | None) -> None:
+    body = micro("daily")
+    days = {name: NOON + timedelta(days=number) for name, number in times.items()}
+    made = replace(results("run", row(body, "error", RESET)), generated_at=days.pop("generated_at", None))
+    one = replace(step(4, "dbt run", FAILED), results=made, **days)
+    manifest = ours(manifest_of((body,)))
+    manifest.metadata.dbt_version = "2.0.0"
+    plan = plan_retry(attempt(("dbt run",), one), manifest, retry_on="any")
+    if until is None:
+        assert (plan.commands, plan.is_partial) == ((), True)
+        assert plan.steps[0].reason.startswith("which batches of model.shop.daily failed is not known")
+        assert "retry-on" not in plan.steps[0].reason
+        assert {each.unique_id for each in plan.steps[0].left_out} == {uid(body)}
+    else:
+        assert f"--event-time-start 2026-01-01T00:00:00 --event-time-end {until}T00:00:00" in plan.commands[0]
+
+
+def test_a_row_without_batches_is_not_completed_from_the_log() -> None:
+    """dbt lists the batches of each model that ran any; the log may be of an earlier command of the step."""
+    body = micro("daily")
+    log = "12:00:00  Batch 1 of 2 OK created batch 2026-01-01 of main.daily ........ [OK in 0.2s]\n"
+    made, _ = planned("dbt run", row(body, "error", RESET), nodes=(body,), log=log)
+    assert made.commands == ("dbt run --select fqn:shop.daily",)
+
+
+BASE = node("model", "shop", [], "base", materialized="table")
+MIDDLE = node("model", "shop", [], "middle", parents=[BASE["unique_id"]], materialized="ephemeral")
+TOP = node("model", "shop", [], "top", parents=[MIDDLE["unique_id"]])
+COUNTS = unit_test("shop", [], "counts", TOP)
+LEAF = node("model", "shop", [], "leaf", parents=[TOP["unique_id"]])
+
+
+def test_what_is_read_through_an_ephemeral_model_counts_with_favor_state() -> None:
+    made, _ = planned(
+        "dbt run --favor-state",
+        row(BASE),
+        row(TOP, "error", RESET),
+        row(LEAF, "skipped"),
+        nodes=(BASE, MIDDLE, TOP, LEAF),
+    )
+    assert made.commands == ("dbt run --no-favor-state --select fqn:shop.leaf fqn:shop.top",)
+
+
+def test_a_unit_test_reads_nothing_that_was_built() -> None:
+    made, _ = planned(
+        "dbt test --favor-state", row(COUNTS, "error", RESET), row(BASE), nodes=(BASE, MIDDLE, TOP, COUNTS)
+    )
+    assert made.commands == ("dbt test --favor-state --select unit_test:shop.counts --indirect-selection empty",)
+
+
+def test_a_unit_test_runs_in_the_command_of_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = [node("model", "shop", [], f"m{number}", materialized="table") for number in range(6)]
+    tests = [unit_test("shop", [], f"u{number}", body) for number, body in enumerate(models)]
+    last = node("model", "shop", [], "last", parents=[body["unique_id"] for body in models])
+    broken = node("model", "shop", [], "broken")
+    done = [node("model", "shop", [], f"done_before_{number}") for number in range(9)]
+    rows = [row(body, "error", RESET) for body in models] + [row(body, "skipped") for body in (*tests, last)]
+    monkeypatch.setattr(commands, "MAX_COMMAND_LENGTH", 160)
+    rows += [row(broken, "error", NO_COLUMN), *(row(body) for body in done)]
+    made, _ = planned("dbt build", *rows, nodes=(*models, *tests, last, broken, *done))
+    assert len(made.commands) == 2
+    assert all(len(line) <= 160 for line in made.commands)
+    for number in range(6):
+        (line,) = (line for line in made.commands if f"fqn:shop.m{number}" in line)
+        assert f"unit_test:shop.u{number}" in line
+    assert "fqn:shop.last" in made.commands[-1]
+    # As few commands as fit: each next node would have been too much.
+    assert all(len(line) > 100 for line in made.commands[:-1])
+
+
+def test_the_words_of_the_new_engine_show_what_was_built() -> None:
+    journal = node("model", "shop", [], "journal", materialized="incremental") | {
+        "relation_name": '"db"."main"."journal"'
+    }
+    other = node("model", "shop", [], "main_journal", materialized="incremental")
+    log = " Succeeded [  0.12s] model main.journal (incremental)\n\x1b[31m   Failed\x1b[0m [  0.02s] model main.other\n"
+    made, found = planned("dbt run", nodes=(journal, other), log=log)
+    assert (made.commands, found.action) == ((), StepAction.DROP)
+    assert "it would repeat model.shop.journal, which" in found.reason
+    assert planned("dbt run", nodes=(journal, other), log=log.replace("main.journal", "main.orders"))[0].commands
+
+
+def test_a_command_that_builds_no_node_repeats_none() -> None:
+    journal = node("model", "shop", [], "journal", materialized="incremental")
+    made, _ = planned("dbt compile", nodes=(journal,))
+    assert made.commands == ("dbt compile",)
+
+
+def test_of_a_step_that_is_not_understood_all_that_appends_may_have_run() -> None:
+    journal = node("model", "shop", [], "journal", materialized="incremental")
+    for command in ("dbt run -Z", "dbt run -s state:modified"):
+        made, found = planned(command, nodes=(journal, BASE))
+        assert (made.commands, "it would repeat model.shop.journal" in found.reason) == ((), True)
+    assert planned("dbt run -s base", nodes=(journal, BASE))[0].commands == ("dbt run -s base",)
+
+
+def test_what_the_environment_refreshes_may_be_repeated() -> None:
+    journal = node("model", "shop", [], "journal", materialized="incremental")
+    made = replace(results("run", row(journal), row(BASE, "error", RESET)), full_refresh=True)
+    for full_refresh, commands_ in ((True, ("dbt run -Z",)), (None, ())):
+        one = replace(step(4, "dbt run -Z", FAILED), results=replace(made, full_refresh=full_refresh))
+        assert plan_retry(attempt(("dbt run -Z",), one), ours(manifest_of((journal, BASE)))).commands == commands_
+
+
+@pytest.mark.parametrize("name", ["dbt run", "dbt retry"])
+def test_a_native_retry_that_did_not_start_leaves_what_it_was_to_do(name: str) -> None:
+    nodes = (BASE, TOP, MIDDLE)
+    first = attempt(("dbt run",), step(4, "dbt run", FAILED, row(BASE), row(TOP, "error", RESET)))
+    manifest = ours(manifest_of(nodes))
+    for state in (RunState.SKIPPED, RunState.CANCELLED):
+        second = replace(attempt(("dbt run",), step(4, name, state)), number=2, retried_natively=True)
+        made = plan_retry(second, manifest, earlier=(first,))
+        assert made.commands == ("dbt run --select fqn:shop.top",)
+    distrusted = step(4, name, FAILED, row(TOP, "error", RESET), distrusted="they are of another command")
+    second = replace(attempt(("dbt run",), distrusted), number=2, retried_natively=True)
+    assert plan_retry(second, manifest, earlier=(first,)).commands == ("dbt run --select fqn:shop.top",)
+
+
+def test_the_rest_of_a_step_says_why_it_runs_with_what_would_fail_again() -> None:
+    ok, bad, other = (node("model", "shop", [], name, materialized="table") for name in ("ok", "bad", "other"))
+    test = generic_test("shop", [], "not_null_ok_id", ok["unique_id"])
+    rows = (row(ok), row(test, "pass"), row(bad, "error", NO_COLUMN), row(other, "error", RESET))
+    made, found = planned(
+        "dbt build --no-favor-state -s state:modified+", *rows, nodes=(ok, bad, other, test), version="2.0.0"
+    )
+    (line,) = made.commands
+    assert line.startswith("dbt build --no-favor-state --select state:modified+ fqn:shop.bad fqn:shop.other --exclude ")
+    assert "fqn:shop.ok" in line
+    assert found.left_out == ()
+    reasons = {each.unique_id: each.reason for each in found.nodes}
+    assert reasons.keys() == {uid(bad), uid(other)}
+
+
+def test_what_favor_state_would_read_from_production_is_not_excluded() -> None:
+    ok, other = (node("model", "shop", [], name, materialized="table") for name in ("ok", "other"))
+    test = generic_test("shop", [], "not_null_ok_id", ok["unique_id"])
+    counted = unit_test("shop", [], "counts", ok)
+    rows = (row(ok), row(test, "pass"), row(counted, "pass"), row(other, "error", RESET))
+    nodes = (ok, other, test, counted)
+    made, _ = planned("dbt build --favor-state -s state:modified+", *rows, nodes=nodes, version="2.0.0")
+    assert made.commands == (
+        (
+            "dbt build --favor-state --select state:modified+ fqn:shop.other "
+            "--exclude fqn:shop.not_null_ok_id unit_test:shop.counts"
+        ),
+    )
