@@ -14,7 +14,7 @@ const page = await browser.newPage({ viewport: { width: 1280, height: 860 }, col
 await page.goto(url, { timeout: 120_000, waitUntil: "domcontentloaded" });
 try {
   if (button) await page.getByRole("button", { name: button, exact: true }).click({ timeout: 120_000 });
-  await page.getByText(text).first().waitFor({ timeout: 40_000 });
+  await page.getByText(text).first().waitFor({ timeout: 120_000 });
   // What is drawn and loaded after the text.
   await page.waitForTimeout(4_000);
 } finally {
