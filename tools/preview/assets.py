@@ -38,7 +38,8 @@ def main(modules: Path) -> None:
             recipe = ROOT / "docs" / "examples" / "dagster_assets.py"
             environment = {"DAGSTER_URL": dagster.url, "no_proxy": "*"}
             subprocess.run([sys.executable, "-I", str(recipe), str(assets)], env=environment, check=True)  # noqa: S603
-            _shoot(modules, f"{dagster.url}/assets/{'/'.join(ASSET)}?view=events", "run_id", "dagster-asset.png")
+            page = f"{dagster.url}/assets/{'/'.join(ASSET)}?view=events"
+            _shoot(modules, page, "relation_name", "dagster-asset.png", "Skip")
 
 
 def _run_step(folder: Path, prefect: str) -> Path:
@@ -53,9 +54,9 @@ def _run_step(folder: Path, prefect: str) -> Path:
         return runner.workspace / runner.values("output")["assets-path"]
 
 
-def _shoot(modules: Path, url: str, text: str, picture: str) -> None:
+def _shoot(modules: Path, url: str, text: str, picture: str, *button: str) -> None:
     shutil.copy(ROOT / "tools" / "preview" / "page.mjs", modules)
-    words = ["node", str(modules / "page.mjs"), url, text, str(ROOT / "docs" / picture)]
+    words = ["node", str(modules / "page.mjs"), url, text, str(ROOT / "docs" / picture), *button]
     subprocess.run(words, env=os.environ, check=True)  # noqa: S603 - our own script
 
 
