@@ -14,6 +14,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
+# Needs `rich`, an extra of the command that the image does not carry.
+LEFT_OUT = ("dbt_cloud_run.command.terminal",)
 # Imported by libraries and by the interpreter itself, but not before they are needed.
 LATER = ("encodings.idna", "importlib.readers", "importlib.resources._adapters", "anyio._backends._asyncio")
 
@@ -23,7 +25,8 @@ def import_everything() -> None:
     import dbt_cloud_run
 
     for module in pkgutil.walk_packages(dbt_cloud_run.__path__, "dbt_cloud_run."):
-        importlib.import_module(module.name)
+        if module.name not in LEFT_OUT:
+            importlib.import_module(module.name)
     for name in LATER:
         importlib.import_module(name)
 

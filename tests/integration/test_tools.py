@@ -114,6 +114,17 @@ def test_end_to_end_tests_are_never_green_without_an_engine(tmp_path: Path) -> N
     assert done.stdout == ""
 
 
+def test_byte_code_is_made_without_what_the_image_does_not_carry() -> None:
+    without_rich = "import sys; sys.modules['rich'] = None; sys.argv[:] = ['x']; import tools.bytecode as made; "
+    command = [
+        sys.executable,
+        "-c",
+        f"{without_rich}made.import_everything(); print('dbt_cloud_run.post' in sys.modules)",
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
+
+
 CLEAN = {"name": "httpx", "version": "0.28.1", "vulns": []}
 BAD = {"name": "idna", "version": "3.1", "vulns": [{"id": "PYSEC-1", "fix_versions": ["3.2"]}]}
 SKIPPED = {"name": "certifi", "skip_reason": "not found"}
