@@ -12,11 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dbt_cloud_run.dbt.artifacts import (
+    Manifest,
     UnreadableArtifactError,
     decode_manifest,
     decode_run_results,
     decode_sources,
 )
+from dbt_cloud_run.dbt.decoding import decode
 
 A, B = "model.shop.a", "model.shop.b"
 
@@ -154,3 +156,12 @@ def test_whatever_one_row_holds_the_others_stay(tmp_path: Path, place: tuple[Any
     assert results.nodes[-1].unique_id == B
     assert results.nodes[-1].status == "error"
     assert len(results.nodes) + results.lost_rows == 2
+
+
+@pytest.mark.parametrize("count", [0, 1, 2_001, 4_000])
+def test_nodes_that_are_decoded_one_by_one_are_the_same(tmp_path: Path, count: int) -> None:
+    node = next(iter(MANIFEST["nodes"].values()))
+    nodes = {f"model.shop.m{number}": {**node, "description": f"é {number}"} for number in range(count)}
+    path = written(tmp_path, {**MANIFEST, "nodes": nodes})
+    assert decode(path, Manifest, apart="nodes") == decode(path, Manifest)
+    assert len(decode(path, Manifest, apart="nodes")[0].nodes) == count

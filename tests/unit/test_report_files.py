@@ -13,6 +13,7 @@ import pytest
 from tests.support import report_scenarios as scenarios
 from tests.support.report_data import attempt, ledger, step
 
+from dbt_cloud_run import redaction
 from dbt_cloud_run.assets.asset import Asset
 from dbt_cloud_run.dbt.artifacts import decode_run_results
 from dbt_cloud_run.model import Attempt, Ending, Ledger, Outcome
@@ -116,6 +117,23 @@ def test_rows_of_a_file_that_vanished_are_made_from_what_was_read(
     merged = json.loads(target.read_text())
     jsonschema.validate(merged, SCHEMA)
     assert {found["unique_id"] for found in merged["results"]} == {"seed.p.s", "model.p.a", "model.p.b", "model.p.c"}
+
+
+def test_a_file_that_holds_every_node_is_copied_as_it_is(tmp_path: Path) -> None:
+    rows = [row("model.p.b", "success", adapter_response={"a": [1.50, "é"]}), row("model.p.a", "error", message="x")]
+    path = run_results(tmp_path / "1" / "rr.json", rows)
+    run, target = decoded_attempt(1, path), tmp_path / "run_results.json"
+    assert files.write_merged_run_results(target, ledger((run,)), (run,)) == 2
+    assert json.dumps(rows)[1:-1] in target.read_text()
+    jsonschema.validate(json.loads(target.read_text()), SCHEMA)
+
+
+def test_a_secret_in_a_file_that_is_copied_is_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redaction, "_hidden_bytes", [b"s3cr3t-token"])
+    path = run_results(tmp_path / "1" / "rr.json", [row("model.p.a", "error", message="by s3cr3t-token")])
+    run, target = decoded_attempt(1, path), tmp_path / "run_results.json"
+    files.write_merged_run_results(target, ledger((run,)), (run,))
+    assert json.loads(target.read_text())["results"][0]["message"] == "by ***"
 
 
 def test_documentation_steps_are_no_source(tmp_path: Path) -> None:
