@@ -21,6 +21,7 @@ from dbt_cloud_run.cloud.retrying import NEW_RUN_GRACE, Reader
 from dbt_cloud_run.console import BaseConsole
 from dbt_cloud_run.errors import ActionError, Interrupted, InvalidInputsError
 from dbt_cloud_run.process import handle_signals, own_workspace, run_process
+from dbt_cloud_run.settings.entry import PREFIX
 from dbt_cloud_run.settings.inputs import missing_inputs
 from dbt_cloud_run.settings.settings import Settings
 from dbt_cloud_run.start.heads import head_of
@@ -88,7 +89,7 @@ def _settings(environ: Mapping[str, str], saved: SavedState) -> Settings | None:
     are not valid, only those count that say where the run is and who may cancel it.
     """
     missing = missing_inputs(saved.inputs, environ)
-    needed = {name: text for name, text in environ.items() if not name.startswith("INPUT_") or name in NEEDED_INPUTS}
+    needed = {name: text for name, text in environ.items() if not name.startswith(PREFIX) or name in NEEDED_INPUTS}
     for given in (cast("MutableMapping[str, str]", environ), needed | {"INPUT_JOB-ID": saved.inputs.get("job-id", "")}):
         try:
             return Settings.from_environ(ChainMap(missing, given))

@@ -34,7 +34,7 @@ from dbt_cloud_run.start.decide import Decision, decide
 from dbt_cloud_run.start.once import find_started, start_once
 from dbt_cloud_run.start.request import about_lines
 from dbt_cloud_run.state import State
-from dbt_cloud_run.story import Story, outcome_of
+from dbt_cloud_run.story import Story, decided, outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -134,17 +134,7 @@ async def _work(step: Step, client: CloudClient) -> int:
     deadline = reader.within(minutes * 60) if minutes else None
     try:
         decision = await decide(settings, client, reader, deadline=deadline)
-        _record(
-            step,
-            replace(
-                step.story,
-                job_id=decision.job_id,
-                step_key=decision.tag.key.step,
-                subject=decision.subject,
-                job_name=decision.job.name if decision.job is not None else None,
-                notes=decision.notes,
-            ),
-        )
+        _record(step, decided(step.story, decision))
         for line in about_lines(decision, settings, job=decision.job):
             _logger.info("%s", line)
         if decision.busy and settings.when_busy == "fail":

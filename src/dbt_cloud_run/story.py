@@ -17,6 +17,7 @@ from dbt_cloud_run.start.once import StartRequest
 if TYPE_CHECKING:
     from dbt_cloud_run.dbt.manifests import Manifests
     from dbt_cloud_run.deflating import Deflating
+    from dbt_cloud_run.start.decide import Decision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +71,18 @@ class Story:
     def with_note(self, note: str) -> Story:
         """The story with one more note for the report."""
         return replace(self, notes=(*self.notes, note))
+
+
+def decided(story: Story, decision: Decision) -> Story:
+    """The story with what was decided before anything was started."""
+    return replace(
+        story,
+        job_id=decision.job_id,
+        step_key=decision.tag.key.step,
+        subject=decision.subject,
+        job_name=decision.job.name if decision.job is not None else None,
+        notes=decision.notes,
+    )
 
 
 def outcome_of(

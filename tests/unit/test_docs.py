@@ -29,9 +29,10 @@ def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
     ]
 
 
-def test_every_example_stands_on_a_page() -> None:
+def test_every_example_stands_on_a_page_or_is_linked_from_one() -> None:
     pages = "".join(path.read_text() for path in documents())
     shown = set(re.findall(r"<!-- begin: ([\w./-]+\.\w+) -->", pages))
+    shown |= set(re.findall(r"\]\(examples/([\w./-]+\.\w+)\)", pages))
     assert shown == {str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*") if path.is_file()}
 
 

@@ -37,6 +37,7 @@ from dbt_cloud_run.dbt.artifacts import (
     decode_run_results,
     decode_sources,
 )
+from dbt_cloud_run.dbt.decoding import LargeArtifactError
 from dbt_cloud_run.dbt.manifests import share
 from dbt_cloud_run.dbt.verbs import Verb, verb_of
 from dbt_cloud_run.dbt.versions import NEW_ENGINE, version_of
@@ -52,10 +53,6 @@ LARGEST_DECODED = 1024**3  # bytes; a larger file is kept and uploaded, but not 
 _SPECIAL = (RUN_RESULTS, SOURCES, MANIFEST, CATALOG)
 
 T = TypeVar("T")
-
-
-class _TooLargeError(UnreadableArtifactError):
-    """The file may well be what its name says, but is not decoded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,7 +264,7 @@ class _Collection:
             except UnreadableArtifactError as error:
                 self._warn(f"Run {downloads.run.id}: {str(error).replace(got.name, MANIFEST)}")
                 # What is not a manifest is discarded: that of an earlier step is better than it.
-                if not isinstance(error, _TooLargeError):
+                if not isinstance(error, LargeArtifactError):
                     downloads.discard(MANIFEST, index)
                     continue
             else:
@@ -395,7 +392,7 @@ async def _decoded(decode: Callable[[Path], T], path: Path) -> T:
     def within_the_limit() -> T:
         size = path.stat().st_size
         if size > LARGEST_DECODED:
-            raise _TooLargeError(f"{path.name} is too large to be read: {size} bytes")
+            raise LargeArtifactError(f"{path.name} is too large to be read: {size} bytes")
         return decode(path)
 
     return await asyncio.to_thread(within_the_limit)

@@ -17,8 +17,9 @@ from dbt_cloud_run.errors import InputProblem, InvalidInputsError
 from dbt_cloud_run.main import refuse, run
 from dbt_cloud_run.post import clean_up
 from dbt_cloud_run.process import run_process
+from dbt_cloud_run.settings.entry import PREFIX
 from dbt_cloud_run.settings.inputs import as_variables
-from dbt_cloud_run.settings.settings import PREFIX, Settings
+from dbt_cloud_run.settings.settings import Settings
 from dbt_cloud_run.settings.words import Words
 from dbt_cloud_run.state import SavedState
 from dbt_cloud_run.step import EXIT_FAILURE

@@ -27,6 +27,10 @@ class UnreadableArtifactError(Exception):
     """The file is not what its name says: not JSON, cut short, `null`, or of another shape."""
 
 
+class LargeArtifactError(UnreadableArtifactError):
+    """The file may well be what its name says, but is too large to be decoded."""
+
+
 class NotJsonError(UnreadableArtifactError):
     """The file is of no use to anyone."""
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 Parser = Callable[[str], Any]
+
+PREFIX: Final = "INPUT_"
+"""Of the variables by which the runner hands inputs over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,10 @@ class Input:
         return self.computed or self.expression or self.default
 
     def given(self, environ: Mapping[str, str]) -> str:
-        """The value that the runner handed over, stripped; empty if none. Some shells drop names with dashes."""
-        name = self.name.upper()
-        return environ.get(f"INPUT_{name}", "").strip() or environ.get(f"INPUT_{name.replace('-', '_')}", "").strip()
+        """The value that the runner handed over, stripped; empty if none."""
+        return next((text for name in self.handed_over if (text := environ.get(name, "").strip())), "")
+
+    @property
+    def handed_over(self) -> tuple[str, str]:
+        """The variables by which the runner hands it over. Some shells drop names with dashes."""
+        return f"{PREFIX}{self.name.upper()}", f"{PREFIX}{self.field.upper()}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, InstanceOf, SecretStr
@@ -14,13 +14,11 @@ from dbt_cloud_run.github.context import GitHubContext
 from dbt_cloud_run.github.events import MergeGroup, PullRequest, Unreadable
 from dbt_cloud_run.model import TriggerOverrides
 from dbt_cloud_run.settings.commands import odd_commands
+from dbt_cloud_run.settings.entry import PREFIX
 from dbt_cloud_run.settings.inputs import DEFAULTS, INPUTS, PLATFORM_INPUTS, Input
 from dbt_cloud_run.settings.parsing import BadValueError, shown
 from dbt_cloud_run.settings.paths import OutsideWorkspaceError, resolve_inside, workspace_relative
 from dbt_cloud_run.settings.words import IN_WORKFLOW, Words
-
-PREFIX: Final = "INPUT_"
-"""Of the variables by which the runner hands inputs over."""
 
 COMMENT_INPUTS = frozenset(
     {"account-id", "host", "job-id", "job-name", "project-name", "environment-name", "steps-override"}
@@ -113,7 +111,7 @@ class Settings(BaseModel):
         if COMMENT_INPUTS.intersection(refused):
             return None
         entries = [entry for entry in INPUTS if entry.name in refused]
-        dropped = {f"INPUT_{name.upper()}" for entry in entries for name in (entry.name, entry.field)}
+        dropped = {name for entry in entries for name in entry.handed_over}
         dropped |= {entry.variable for entry in entries if entry.variable}
         left = {name: text for name, text in environ.items() if name not in dropped}
         try:
