@@ -57,7 +57,7 @@ def test_a_success_needs_no_reason() -> None:
     [
         (Ending.ERROR, "failed"),
         (Ending.CANCELLED, "was cancelled"),
-        (Ending.SUPERSEDED, "a newer one"),
+        (Ending.SUPERSEDED, "a newer run"),
         (Ending.TIMED_OUT, "time limit"),
     ],
 )

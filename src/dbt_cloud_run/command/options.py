@@ -127,6 +127,10 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         columns = shutil.get_terminal_size((_COLUMNS, 24)).columns
         super().__init__(prog, max_help_position=34, width=min(columns, _COLUMNS))
 
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        # The names of inputs and their words have dashes: a line does not end within one.
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False, break_long_words=False)
+
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from dbt_cloud_run.gates import Gate
 from dbt_cloud_run.settings import commands, parsing
+from dbt_cloud_run.settings.entry import PREFIX
 from dbt_cloud_run.settings.entry import Input as Input
 
 # `with:` keys that the runner takes itself for every container action.
@@ -375,7 +376,7 @@ def missing_inputs(known: Mapping[str, str], environ: Mapping[str, str]) -> dict
 
 def as_variables(texts: Mapping[str, str]) -> dict[str, str]:
     """Inputs by their names, as the variables by which the runner hands them over."""
-    return {f"INPUT_{name.upper()}": text for name, text in texts.items()}
+    return {f"{PREFIX}{name.upper()}": text for name, text in texts.items()}
 
 
 DEFAULTS = {entry.name: entry.default for entry in INPUTS}

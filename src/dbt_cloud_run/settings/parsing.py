@@ -98,7 +98,7 @@ def words(*known: str) -> Callable[[str], tuple[str, ...]]:
 
     def parse(text: str) -> tuple[str, ...]:
         given = {word.lower() for word in _BETWEEN_WORDS.split(text) if word and word != "-"}
-        if not given <= set(known):
+        if not given or not given <= set(known):
             raise BadValueError(f"must be a list of {', '.join(known)}")
         return tuple(word for word in known if word in given)
 
