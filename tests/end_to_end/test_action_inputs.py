@@ -51,6 +51,7 @@ STEPS: dict[int, dict[str, str]] = {
         "steps-override": "dbt seed\n\ndbt run --select checked\n",
     },
     QUIET: {
+        "emit": "prefect",
         "targeted-retries": "0",
         "fail-on-error": "false",
         "summary": "false",
@@ -246,7 +247,10 @@ ROWS: dict[str, Proof] = {
         s.step(NATIVE).outputs["attempts"] == "2"
         and s.emulator.requests("POST", f"/runs/{s.runs(NATIVE)[0]['id']}/retry/")
     ),
-    "retry-delay": lambda s: "Waiting 2.5 s" in s.step(DELAYED).log and "Waiting" not in s.step(PLAIN).log,
+    "retry-delay": lambda s: (
+        re.search(r"Waiting [0-2](\.\d+)? s before the retry", s.step(DELAYED).log)
+        and "Waiting" not in s.step(PLAIN).log
+    ),
     "wait": lambda s: s.step(OVERRIDES).outputs["status"] == "queued",
     "timeout-minutes": lambda s: (
         s.step(PATIENT).outputs["status"] == "timed-out" and "timeout-minutes" in s.step(PATIENT).summary
@@ -288,6 +292,7 @@ ROWS: dict[str, Proof] = {
     "pr-comment": lambda s: "flaky" in s.comments.comments[0].body,
     # A request with another token gets a 401.
     "github-token": lambda s: s.comments.comments and not s.step(COMMENTED).warnings,
+    "emit": lambda s: any("PREFECT_API_URL" in text for text in s.step(QUIET).warnings),
     "comment-key": lambda s: len(s.comments.comments) == 2,
     "strategy-job-index": lambda s: len(set(s.tags(MATRIX))) == 2,
 }

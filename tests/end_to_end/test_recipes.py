@@ -136,7 +136,9 @@ def test_a_recipe_is_valid_by_the_services_own_schema(name: str) -> None:
 
 def test_every_script_has_a_case_and_every_recipe_a_test() -> None:
     assert SCRIPTS.keys() == {(case.recipe, case.job) for case in CASES.values()}
-    assert {path.name for path in RECIPES.glob("*.yml")} == {case.recipe for case in CASES.values()}
+    # The others are workflows of GitHub.
+    elsewhere = {path.name for path in RECIPES.glob("*.yml") if "\njobs:\n" not in path.read_text(encoding="utf-8")}
+    assert elsewhere == {case.recipe for case in CASES.values()}
 
 
 @pytest.mark.parametrize(("recipe", "job"), SCRIPTS)

@@ -29,6 +29,8 @@ def run(status: int, *steps: dict[str, Any], asked: tuple[str, ...] = (BUILD, TE
         run(10, step(BUILD, 10), step(TEST, 10)),
         run(10, step(BUILD, 10), step("dbt test --threads 4", 10)),
         run(10, step(BUILD, 10), asked=()),
+        # The job was edited after the run: as many commands execute nodes as it now has.
+        run(10, step("dbt deps", 10), step(BUILD, 10), asked=("dbt deps", "dbt run")),
         run(10, step("dbt retry", 10), retrying_run_id=9),
         run(20, step(BUILD, 20)),
         run(20, step(BUILD, 30, started_at=BEGAN)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from dbt_cloud_run.cloud.models import Run, RunStep
 from dbt_cloud_run.dbt.verbs import verb_of
 from dbt_cloud_run.model import RunState
@@ -66,4 +68,9 @@ def _lists_last_command(run: Run) -> bool:
     listed = sum(verb_of(step.command) == verb or verb_of(step.command).name == "retry" for step in ended)
     # dbt Cloud's own retry runs the rest of the commands: the last one in any case.
     wanted = 1 if run.retrying_run_id is not None else sum(verb_of(command) == verb for command in run.asked)
-    return listed >= wanted
+    return listed >= wanted or (verb.executes and _executing(step.command for step in ended) >= _executing(run.asked))
+
+
+def _executing(commands: Iterable[str | None]) -> int:
+    """How many of these commands execute nodes. As many others than those asked for: the job was edited since."""
+    return sum(verb_of(command).executes for command in commands if command)
