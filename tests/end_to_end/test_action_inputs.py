@@ -6,6 +6,7 @@ deactivated keep their runs in the queue.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
