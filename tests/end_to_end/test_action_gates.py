@@ -10,6 +10,8 @@ from tests.support.action import FinishedStep, RunningStep
 from tests.support.action_project import GREEN_BUILD, action_world, job
 from tests.support.dbt_project import write_tiny_project
 
+pytestmark = pytest.mark.slow
+
 SHA = "1" * 40
 NONE, STALE, LATE, WARNED, OTHER, GREEN = range(501, 507)
 SOURCES = """sources:

@@ -23,6 +23,8 @@ from tests.support.comments_service import CommentsService
 from dbt_cloud_run.settings.inputs import INPUTS
 from dbt_cloud_run.start.tag import parse_tag
 
+pytestmark = pytest.mark.slow
+
 SHA = "1" * 40
 # A step is named by its dbt job. REPLAYED run what was recorded, QUEUED_JOBS stay in the queue.
 PLAIN, QUIET, LOUD, NATIVE, DELAYED, ATTACHED, COMMENTED = REPLAYED = tuple(range(101, 108))

@@ -16,6 +16,8 @@ from tests.support.action_project import FLAKY_BUILD, GREEN_BUILD, action_world,
 
 from dbt_cloud_run.start.native import PAUSE as NATIVE_PAUSE
 
+pytestmark = pytest.mark.slow
+
 SHA = "1" * 40
 # Runs of these go on for minutes: the recordings are replayed slowly.
 CANCELLED, SUPERSEDED, TIMED_OUT, ATTACHED, LEFT, BUSY, NOT_WAITED = range(11, 18)

@@ -14,6 +14,8 @@ from standins.emulator import RunningEmulator
 from tests.support.action import ActionJob, FinishedStep
 from tests.support.action_project import FLAKY_BUILD, action_world, job, variables
 
+pytestmark = pytest.mark.slow
+
 SCHEMA = Path(__file__).parents[1] / "schemas" / "run-results-v6.schema.json"
 GREEN, FLAKY, BROKEN, BROKEN_AGAIN, TWO_STEPS, UNPARSABLE, DOCS, CHECKBOX = range(11, 19)
 STAGING = {"environment_id": 21}  # another database, whose dbt commands need not wait for the others

@@ -25,7 +25,7 @@ in_workflow = pytest.mark.parametrize("world", ["action"], indirect=True)
 """For what there is in a workflow of GitHub's alone: events, and attempts of a run of the workflow."""
 
 
-@pytest.fixture(scope="module", params=["action", "command"])
+@pytest.fixture(scope="module", params=["action", pytest.param("command", marks=pytest.mark.slow)])
 def world(
     request: pytest.FixtureRequest, pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[World]:

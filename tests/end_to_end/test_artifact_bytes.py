@@ -8,11 +8,14 @@ import string
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from standins.cloud_server import ACCOUNT, TOKEN, CloudServer
 from standins.results_service import ResultsService
 from tests.support.action import ActionJob, FinishedStep
+
+pytestmark = pytest.mark.slow
 
 RUN = 500
 LONG = "compiled/analytics/models/staging/salesforce/_salesforce__models.yml/dbt_utils_unique_combination_of_columns_"

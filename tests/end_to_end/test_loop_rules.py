@@ -7,6 +7,8 @@ from datetime import datetime
 import pytest
 from tests.support.workflow_steps import Steps
 
+pytestmark = pytest.mark.slow
+
 RUN, LIST, TRIGGER = r"/runs/\d+/$", r"/runs/$", r"/run/$"
 
 

@@ -17,6 +17,8 @@ from tests.support.comments_service import CommentsService
 from tests.support.loop import LoopJob, PlayedStep
 from tests.support.replayed import job_id
 
+pytestmark = pytest.mark.slow
+
 FOREVER: dict[str, Any] = {"times": None}
 RESULTS, MANIFEST = r"/artifacts/run_results\.json$", r"/artifacts/manifest\.json$"
 

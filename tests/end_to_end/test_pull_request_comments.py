@@ -15,6 +15,8 @@ from tests.support.action import ActionJob, FinishedStep
 from tests.support.action_project import BROKEN_RUN, GREEN_BUILD, action_world, job, recorded
 from tests.support.comments_service import TOKEN, CommentsService
 
+pytestmark = pytest.mark.slow
+
 SNAPSHOT = Path(__file__).resolve().parents[1] / "snapshots" / "comments.md"
 MODELS, TESTS, NIGHTLY = 201, 202, 203
 FIRST, SECOND, THIRD = ("a1" * 20, "b2" * 20, "c3" * 20)

@@ -25,6 +25,8 @@ from tests.support.comments_service import CommentsService
 from tests.support.replayed import configuration, job_id
 from tests.support.told_cloud import build, node, play, row, told
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "dbtc_S3cr3t+/=&%tok~en?0123456789"  # every character that some encoding changes
 GITHUB_TOKEN = "ghs_An0ther+S3cret/9876543210"
 

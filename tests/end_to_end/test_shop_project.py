@@ -18,6 +18,8 @@ import dbt_cloud_emulator
 from dbt_cloud_run.dbt.failures import explain, judge
 from dbt_cloud_run.model import Retryability
 
+pytestmark = pytest.mark.slow
+
 SHOP = Path(dbt_cloud_emulator.__file__).parent / "projects" / "shop"
 SUCCEEDED = {"success", "pass", "warn", "no-op"}
 

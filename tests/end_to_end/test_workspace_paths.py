@@ -23,6 +23,8 @@ from tests.support.replayed import configuration, job_id
 
 from dbt_cloud_run.collect import collect
 
+pytestmark = pytest.mark.slow
+
 RUNNER_UID = 1001
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away, as in the container")
 
