@@ -44,6 +44,11 @@ class FinishedCommand(FinishedStep):
         return self.log
 
     @property
+    def state(self) -> dict[str, str]:
+        """The command saves none."""
+        return {}
+
+    @property
     def errors(self) -> list[str]:
         return re.findall(r"^Error: (.*(?:\n  .*)*)", self.log, re.MULTILINE)
 

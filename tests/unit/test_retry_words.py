@@ -234,3 +234,11 @@ def test_what_may_not_be_repeated_is_named_and_counted() -> None:
         made, planned = one("dbt build -Z", *rows, row(OTHER, "error", RESET), manifest=manifest)
         assert f"it would repeat {uid(bodies[0])}{more}, which may not be repeatable" in planned.reason
         assert ({each.unique_id for each in planned.left_out}, made.commands) == ({uid(OTHER)}, ())
+
+
+def test_a_plan_that_drops_its_step_names_what_failed_and_not_what_was_skipped_and_cuts_a_long_command() -> None:
+    bodies = [node("model", "shop", [], "broken"), node("model", "shop", [], "behind", parents=["model.shop.broken"])]
+    rows = [row(bodies[0], "error", NO_COLUMN), row(bodies[1], "skipped")]
+    command = "dbt run --select " + " ".join(f"a_long_name_{number}" for number in range(20))
+    made, _ = one(command, *rows, manifest=ours(manifest_of(bodies)))
+    assert made.stop_reason == f"`{command[:119]}…`: every failure in it is deterministic (model.shop.broken)"

@@ -11,7 +11,7 @@ from dbt_cloud_run.cancellation import CancelledBy
 from dbt_cloud_run.dbt.artifacts import Manifest
 from dbt_cloud_run.dbt.failures import judge_log
 from dbt_cloud_run.dbt.selection import Selector
-from dbt_cloud_run.dbt.statuses import did_not_succeed, was_built
+from dbt_cloud_run.dbt.statuses import did_not_succeed, is_failure, was_built
 from dbt_cloud_run.dbt.verbs import verb_named, verb_of
 from dbt_cloud_run.dbt.versions import version_of
 from dbt_cloud_run.model import (
@@ -41,6 +41,7 @@ _NOT_RETRIED = {
 }
 _RUNS = (StepAction.WHOLE, StepAction.NODES)
 _LATER = 10**9  # in the place of a step's index: after every step of the attempt
+_LONGEST_COMMAND = 120  # characters of one in a sentence
 
 
 def plan_retry(
@@ -254,13 +255,19 @@ def _built(steps: Iterable[Step]) -> Iterable[str]:
 def _stop_reason(steps: Sequence[PlannedStep], attempt: Attempt) -> str:
     dropped = next((step for step in steps if step.action is StepAction.DROP), None)
     if dropped is not None:
-        names = [node.unique_id for node in dropped.left_out]
+        failed_ones = [node for node in dropped.left_out if is_failure(node.status)]
+        names = [node.unique_id for node in failed_ones or dropped.left_out]
         shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-        return f"`{dropped.command}`: {dropped.reason}" + (f" ({shown})" if shown else "")
+        return f"`{_shortened(dropped.command)}`: {dropped.reason}" + (f" ({shown})" if shown else "")
     failed = next((step for step in attempt.steps if step.state is RunState.ERROR), None)
     if failed is not None:
         return f"only `{failed.name}` failed, which dbt Cloud adds by itself: there is nothing of the job's to retry"
     return "every step that the run was asked for succeeded: there is nothing to retry"
+
+
+def _shortened(command: str) -> str:
+    """A command for a sentence: a retry's selection can be long, and what follows it is the point."""
+    return command if len(command) <= _LONGEST_COMMAND else f"{command[: _LONGEST_COMMAND - 1]}…"
 
 
 def _notes(steps: Iterable[PlannedStep]) -> Iterable[str]:

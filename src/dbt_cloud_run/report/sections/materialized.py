@@ -213,4 +213,4 @@ def _tests(asset: Asset) -> str:
     counts: defaultdict[Kind, int] = defaultdict(int)
     for status, count in asset.tests.items():
         counts[kind(status)] += count
-    return " ".join(f"{ICONS[judged]} {counts[judged]}" for judged in _WORST if counts[judged]) or UNKNOWN
+    return " ".join(f"{ICONS[judged]}\u00a0{counts[judged]}" for judged in _WORST if counts[judged]) or UNKNOWN
