@@ -12,6 +12,8 @@ from tests.support.action import FinishedStep
 from tests.support.action_project import FLAKY_BUILD, GREEN_BUILD, action_world, job, recorded
 from tests.support.command import CommandJob
 
+pytestmark = pytest.mark.slow
+
 SHA, OTHER_SHA = "1" * 40, "2" * 40
 # One for each test, so that no test sees another one's runs.
 FAILED, GREEN, MISMATCH, REUSED, NOT_REUSED, RESUMED, SUCCEEDED, ALL, ACTIVE = range(11, 20)

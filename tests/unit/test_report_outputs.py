@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.support import report_scenarios as scenarios
 
@@ -127,6 +127,8 @@ entries = st.lists(st.text(max_size=30), max_size=60)
 
 
 @given(st.tuples(entries, entries, entries, entries), st.integers(0, 4000))
+@example(([""], [], [], []), 65)
+@example(([], [], [], [""]), 65)
 def test_cut_lists_are_valid_and_within_the_limit(lists: tuple[list[str], ...], limit: int) -> None:
     names = [name for name in LIST_OUTPUTS if name != "run-ids"]
     outputs = {"status": "error", **{name: json.dumps(found) for name, found in zip(names, lists, strict=True)}}

@@ -25,6 +25,8 @@ OTHER_LIMIT = 20_000
 
 LIST_OUTPUTS = ("run-ids", "failed-owners", "failed-nodes", "recovered-nodes", "assets")
 
+_EMPTY_LIST = len("[]")
+
 
 @dataclass(frozen=True, slots=True)
 class CutOutput:
@@ -96,11 +98,13 @@ def cut_outputs(outputs: Mapping[str, str], limit: int = OUTPUT_LIMIT) -> tuple[
     cuts = [CutOutput(name, 0, 1) for name in endless]
     room = limit - sum(_units(name) + _units(value) for name, value in kept.items() if name not in LIST_OUTPUTS)
     lists = sorted((name for name in LIST_OUTPUTS if name in outputs), key=lambda name: _units(outputs[name]))
+    # Every list has its name and its brackets in any case.
+    room -= sum(_units(name) + _EMPTY_LIST for name in lists)
     for position, name in enumerate(lists):
-        share = max(room, 0) // (len(lists) - position) - _units(name)
+        share = max(room, 0) // (len(lists) - position) + _EMPTY_LIST
         entries = json.loads(outputs[name])
         kept[name], count = _first_entries(outputs[name], entries, share)
-        room -= _units(name) + _units(kept[name])
+        room -= _units(kept[name]) - _EMPTY_LIST
         if count < len(entries):
             cuts.append(CutOutput(name, count, len(entries)))
     return kept, tuple(cuts)
@@ -109,7 +113,7 @@ def cut_outputs(outputs: Mapping[str, str], limit: int = OUTPUT_LIMIT) -> tuple[
 def _first_entries(whole: str, entries: list[Any], room: int) -> tuple[str, int]:
     if _units(whole) <= room:
         return whole, len(entries)
-    used, count = len("[]"), 0
+    used, count = _EMPTY_LIST, 0
     for entry in entries:
         used += len(json.dumps(entry)) + (1 if count else 0)  # it is all ASCII
         if used > room:

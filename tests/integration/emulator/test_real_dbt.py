@@ -15,6 +15,8 @@ import pytest
 from standins.emulator import RunningEmulator, running_emulator
 from tests.support.dbt_project import fails_until, takes_long, write_tiny_project
 
+pytestmark = pytest.mark.slow
+
 BUILD, ALL, TWO, SLOW, CI, UNSUPPORTED, LIMITED, GIT = range(1, 9)
 SOURCES = """sources:
   - name: raw
