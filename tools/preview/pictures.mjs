@@ -36,7 +36,8 @@ const frame = `
   .code .hunk { margin-bottom: 4px; }
   .window { margin: 12px; overflow: hidden; }
   .xterm .scrollbar, .xterm .shadow { display: none; }
-  .xterm, .xterm * { outline: none; }
+  /* Its black would show at the edges. */
+  .xterm .xterm-viewport { background: none !important; }
 `;
 
 const framed = (content, width) => page_of(`<div class="frame">${content}</div>`, width, frame.replace("WIDTH", width));
@@ -123,7 +124,7 @@ const until_asset = (name) => (page) =>
 const nothing = async () => {};
 const terminal = '<div class="bar">dbt-cloud-run</div><div class="window"><div id="terminal"></div></div>';
 const pictures = [
-  { name: "summary", width: 960, content: article(read("summary.md")), prepare: until_asset("customers") },
+  { name: "summary", width: 960, content: article(read("summary.md")), prepare: until_asset("shop.calendar") },
   { name: "comment", width: 820, content: comment_head + article(read("comment.md")), prepare: nothing },
   { name: "annotation", width: 760, content: diff(JSON.parse(read("annotation.json"))), prepare: nothing },
   { name: "terminal", width: 1044, content: terminal, prepare: type },

@@ -9,7 +9,7 @@ const [file, out] = process.argv.slice(2);
 const [width, height] = [900, 900]; // of a screen
 const page_file = join(out, "readme.html");
 const root = `<base href="${pathToFileURL(resolve("."))}/">`;
-writeFileSync(page_file, root + page_of(article(readFileSync(file, "utf8")), width));
+writeFileSync(page_file, page_of(root + article(readFileSync(file, "utf8")), width));
 
 const browser = await open_browser();
 let bad = 0;
