@@ -10,7 +10,7 @@ SCRIPTS := .ci/run tools/setup tools/lock tools/e2e/run tools/e2e/engine tools/e
 
 MUTANTS ?=
 
-.PHONY: help setup demo demo-account test test-slow test-all mutants check format e2e bench preview lock clients clean
+.PHONY: help setup demo demo-account test test-slow test-all mutants check format e2e bench preview pictures lock clients clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -70,6 +70,9 @@ bench: setup ## measure, and say where the results are
 
 preview: setup ## pictures of the summary, made in a browser
 	@tools/preview/run
+
+pictures: setup ## take the pictures of the documents again, of real runs: about three minutes
+	@tools/preview/run pictures
 
 clients: setup ## point ten clients of other projects at the emulator, and print their calls
 	@$(PY) tests/manual/clients.py
