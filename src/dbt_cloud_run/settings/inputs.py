@@ -1,6 +1,6 @@
 """The table of inputs: the one place that says which there are, what they default to, and how each is read.
 
-`action.yml` and the README repeat it for users; tests hold them together, and to `tests/contract.toml`.
+`action.yml` and docs/reference.md repeat it for users; tests hold them together, and to `tests/contract.toml`.
 """
 
 from __future__ import annotations
