@@ -63,11 +63,11 @@ class InvalidInputsError(ActionError):
 
 
 class ConfigError(ActionError):
-    """The inputs are well formed, but do not fit what dbt Cloud, the event or the runner says."""
+    """The inputs are valid, but contradict what dbt Cloud, the event or the runner reports."""
 
     kind = FailureKind.CONFIG
     code = "does-not-fit"
-    remedy = "Do what the message says: it names the input, the event or the variable that does not fit."
+    remedy = "The message names the input, the event or the variable that does not fit, and what to change."
 
 
 class Interrupted(Exception):  # noqa: N818 - a signal is not an error

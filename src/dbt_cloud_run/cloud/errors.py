@@ -32,7 +32,7 @@ class CloudError(ActionError):
     """
 
     code = "dbt-cloud"
-    remedy = "Do what the message says."
+    remedy = "The message says what was unexpected. Re-run the workflow; if it happens again, report it."
     is_transient = False  # a read may be repeated
 
     def __init__(
@@ -86,7 +86,7 @@ class Rejected(CloudError):
     """dbt Cloud answered with another 4xx: it refuses the request itself."""
 
     code = "rejected"
-    remedy = "The message quotes why. It is mostly an override that the job or the environment does not allow."
+    remedy = "The message quotes why. Usually, it is an override that the job or the environment does not allow."
 
 
 class Redirected(CloudError):
@@ -100,7 +100,7 @@ class RateLimited(CloudError):
     """dbt Cloud answered 429: the account has sent too many requests."""
 
     code = "rate-limited"
-    remedy = "The limit holds for the whole account. Look for other tools that poll, or raise `poll-interval`."
+    remedy = "The limit applies to the whole account. Look for other tools that poll, or raise `poll-interval`."
 
     is_transient = True
 
@@ -115,23 +115,23 @@ class NotReceived(CloudError):
 
 
 class WrongHost(NotReceived):
-    """There is no such host, or what answers is not verified to be it."""
+    """No such host exists, or what answers cannot prove that it is this host."""
 
     code = "wrong-host"
     remedy = "Check the spelling of `host`, and whether the runner resolves it."
 
 
 class UntrustedCertificate(WrongHost):
-    """The host shows a certificate that no known authority vouches for."""
+    """The certificate of the host is not issued by a known authority."""
 
     code = "untrusted-certificate"
-    remedy = "A proxy that inspects TLS has an authority of its own: name its file in `SSL_CERT_FILE`."
+    remedy = "A proxy that inspects TLS has an authority of its own: set `SSL_CERT_FILE` to its PEM file."
 
     is_transient = False
 
 
 class Ambiguous(CloudError):
-    """dbt Cloud did not answer, or with a 5xx. Whether the request took effect is not known."""
+    """dbt Cloud did not answer, or answered with a 5xx status. Whether the request took effect is not known."""
 
     code = "no-answer"
     remedy = "Look at the status page of dbt Cloud, and re-run the workflow."
@@ -147,10 +147,10 @@ class Unreadable(Ambiguous):
 
 
 class TooLarge(Ambiguous):
-    """An answer or a file is larger than what is read."""
+    """An answer of dbt Cloud or an artifact exceeds a limit. SECURITY.md lists the limits."""
 
     code = "too-large"
-    remedy = "Look in dbt Cloud for what makes it so large: mostly debug logs."
+    remedy = "Look in dbt Cloud for what makes it so large, such as debug logs. Leave out artifacts you do not need."
 
     is_transient = False
 
@@ -163,14 +163,14 @@ class Unreachable(CloudError):
 
 
 class Unconfirmed(CloudError):
-    """A run may have been started, and it could not be found out. Nothing is sent again."""
+    """A run may have been started, and whether it was could not be determined. Nothing is sent again."""
 
     code = "unconfirmed"
     remedy = "Look at the list of runs of the job in dbt Cloud before you re-run the workflow."
 
 
 class NotStarted(CloudError):
-    """The job was not started: dbt Cloud took none of the requests."""
+    """The job was not started: dbt Cloud accepted none of the requests."""
 
     code = "not-started"
     remedy = "Re-run the workflow when dbt Cloud answers."

@@ -22,10 +22,10 @@ LONGEST = 900.0
 
 
 class Overdue(CloudError):  # noqa: N818 - it says what happened to the request, as its kind does
-    """The time for the artifacts of a run is over."""
+    """The artifacts of a run did not arrive in the time allowed for them."""
 
     code = "artifacts-overdue"
-    remedy = "Keep fewer files with `artifacts`, or look for what slows the network of the runner."
+    remedy = "Keep fewer files with `artifacts`, or find out what slows down the network of the runner."
 
 
 @dataclass(slots=True)

@@ -19,24 +19,25 @@ PREFIX: Final = "DBT_CLOUD_RUN_"
 NAME: Final = "dbt-cloud-run"
 
 _DESCRIPTION: Final = """\
-Run a dbt Cloud job: trigger it once, wait for it, run exactly the nodes again that did not
-succeed, and write what is in the warehouse to files. Ctrl-C and SIGTERM cancel the run.
-A default stands in brackets.
+Run a dbt Cloud job: trigger it once, wait for it, re-run exactly the nodes that did not
+succeed, and write what was built to files. Ctrl-C and SIGTERM cancel the run. Defaults are
+in brackets.
 """
 
 _EPILOG: Final = f"""\
 Every option can be given as a variable: --job-id is {PREFIX}JOB_ID. An option wins over its
 variable, and that over DBT_CLOUD_API_TOKEN, DBT_CLOUD_ACCOUNT_ID, DBT_CLOUD_HOST and
-DBT_CLOUD_JOB_ID. An empty value counts as not given. What takes several values takes them one per
-line, or the option once for each. A token is never an option, which other users of the machine
-could read: it is the variable DBT_CLOUD_API_TOKEN, or --api-token-file.
+DBT_CLOUD_JOB_ID. An empty value counts as not given. A list is one value per line, or the option
+once for each value. The token is not an option, because other users of the machine could read it:
+use the variable DBT_CLOUD_API_TOKEN, or --api-token-file.
 
-Exit status: 0; 1 where the run did not succeed, or the command could not do its work; 130 after
-Ctrl-C, 143 after SIGTERM. Every output is in result.json, in the folder of the artifacts.
+Exit status: 0; 1 if the run did not succeed or the command could not do its work; 130 after
+Ctrl-C, 143 after SIGTERM, 129 when the terminal closes. result.json, in the folder of the
+artifacts, contains every output.
 """
 
 _WITHOUT_EFFECT: Final = (
-    "These are about pull requests, re-runs and artifacts of GitHub Actions. They are taken with a warning, so that "
+    "These are about pull requests, re-runs and artifacts of GitHub Actions. They are accepted with a warning, so that "
     "one set of variables serves everywhere:"
 )
 _COLUMNS: Final = 100

@@ -1,6 +1,6 @@
 """The table of inputs: the one place that says which there are, what they default to, and how each is read.
 
-`action.yml` and the README repeat it for users; tests hold them together, and to `tests/contract.toml`.
+`action.yml` and docs/reference.md repeat it for users; tests hold them together, and to `tests/contract.toml`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _WHICH_RUN = (
         required=True,
         variable="DBT_CLOUD_ACCOUNT_ID",
         description=(
-            "Account id; best from `vars`, since a secret would be blanked out of every link; "
+            "Account id; best from `vars`, since GitHub replaces a secret with `***` in every link; "
             "else `DBT_CLOUD_ACCOUNT_ID` is read."
         ),
         elsewhere="Account id, the first number in the addresses of dbt Cloud; else `DBT_CLOUD_ACCOUNT_ID` is read.",
@@ -78,7 +78,7 @@ _WHICH_RUN = (
         parse=parsing.choice("queue", "fail", "skip"),
         default="queue",
         description=(
-            "When the job has an active run of others that builds into the same schema (of a CI job: for the same pull "
+            "When another active run of the job builds into the same schema (of a CI job: for the same pull "
             "request): `queue` behind it, `fail`, or `skip` (end green with `status: skipped`; not on pull requests)."
         ),
     ),
@@ -176,7 +176,7 @@ _RETRIES = (
         name="targeted-retries",
         parse=parsing.integer(0, 100),
         default="3",
-        description="How often the nodes that did not succeed are run again; `0` turns it off.",
+        description="How often the nodes that did not succeed are re-run; `0` turns retries off.",
     ),
     Input(
         name="retry-on",
@@ -207,19 +207,19 @@ _RETRIES = (
         name="timeout-minutes",
         parse=parsing.decimal(525_600, "minutes"),
         default="0",
-        description="Longest time over all attempts, after which the run is cancelled; `0`: none.",
+        description="Limit in minutes over all attempts, at which the run is cancelled; `0`: none.",
     ),
     Input(
         name="queue-timeout-minutes",
         parse=parsing.decimal(525_600, "minutes"),
         default="0",
-        description="Longest time of each attempt in dbt Cloud's queue; `0`: none.",
+        description="Limit in minutes for each attempt in dbt Cloud's queue; `0`: none.",
     ),
     Input(
         name="poll-interval",
         parse=parsing.poll_interval,
         default="auto",
-        description="Seconds between two looks at the run, or `auto`.",
+        description="Seconds between two status requests, or `auto`.",
     ),
     Input(
         name="cancel-run",
@@ -339,7 +339,7 @@ _PUBLISHED = (
         name="comment-key",
         parse=parsing.line,
         description=(
-            "Tells apart two steps of a workflow that are equal in everything else that their `pr-comment` is found by."
+            "Distinguishes two steps of a workflow whose `pr-comment` is otherwise found by the same properties."
         ),
         only_in_workflow=True,
     ),
@@ -347,7 +347,7 @@ _PUBLISHED = (
         name="strategy-job-index",
         parse=parsing.line,
         expression="${{ strategy.job-index }}",
-        description="Internal: tells the jobs of a matrix apart. Leave it as it is.",
+        description="Internal: distinguishes the jobs of a matrix. Leave it as it is.",
         only_in_workflow=True,
     ),
 )

@@ -66,7 +66,7 @@ class Lineage:
         return self._of_job(RunState.START, _began(self.emission.outcome.attempts[0]), {})
 
     def end(self) -> RunEvent:
-        """The end of the job's run: COMPLETE, FAIL with the reason, or ABORT where somebody has cancelled it."""
+        """The end of the job's run: COMPLETE, FAIL with the reason, or ABORT if it was cancelled."""
         outcome = self.emission.outcome
         last = outcome.attempts[-1]
         states = {

@@ -39,7 +39,7 @@ class ArtifactNameTakenError(ArtifactUploadError):
 
 
 class ArtifactUploadUnavailable(ArtifactUploadError):  # noqa: N818 - it says that there is nothing to upload to
-    """There is no artifact service: another server than GitHub, no token, or not on a runner."""
+    """No artifact service that the action can upload to is available, such as on GitHub Enterprise Server."""
 
     code = "upload-unavailable"
     remedy = "Set `upload-artifact: false`, and upload the files of the workspace in another way."
