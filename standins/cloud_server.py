@@ -95,6 +95,7 @@ class CloudServer:
         self._tls = tls
         self.runs: list[dict[str, Any]] = []
         self.files: dict[tuple[int, str, int | None], bytes | Path] = {}
+        self.listed_as: dict[int, list[str]] = {}  # run id -> its list of artifacts, where that is not the files'
         self.jobs: list[dict[str, Any]] = []
         self.hidden: dict[int, int] = {}  # run id -> number of lists in which it does not show up yet
         self.requests: list[Request] = []
@@ -245,7 +246,9 @@ class CloudServer:
         if match := re.fullmatch(r"/runs/(\d+)/retry/", path):
             return enveloped(self.add_run(retrying_run_id=int(match[1])))
         if match := re.fullmatch(r"/runs/(\d+)/artifacts/", path):
-            return enveloped(sorted({name for run, name, _ in self.files if run == int(match[1])}))
+            run_id = int(match[1])
+            names = sorted({name for run, name, _ in self.files if run == run_id})
+            return enveloped(self.listed_as.get(run_id, names))
         if match := re.fullmatch(r"/runs/(\d+)/artifacts/(.+)", path):
             step = request.query.get("step")
             file = self.files.get((int(match[1]), unquote(match[2]), int(step) if step else None))

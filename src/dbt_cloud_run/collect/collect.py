@@ -337,6 +337,7 @@ class _Collection:
         listed = await downloads.listing()
         wanted = [path for path in listed if path not in _SPECIAL and any(matches(path, one) for one in others)]
         wanted += [pattern for pattern in others if is_plain(pattern) and pattern not in listed]
+        wanted = list(dict.fromkeys(wanted))
         jobs = [downloads.file(path, keeping.kept / path, None) for path in wanted]
         if keeping.step_artifacts == "all":
             there = downloads.found.keys() | await asyncio.to_thread(self._copied)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import os
 from dataclasses import dataclass, field
@@ -137,9 +136,8 @@ class Downloads:
         return True
 
     async def _read(self, path: str, target: Path, step: int | None, what: str, *, expected: bool) -> DownloadedFile:
-        # By a hash, so that no two share a name, however long they are and whatever they are made of.
-        name = hashlib.sha256(f"{self.run.id}/{step}/{path}".encode()).hexdigest()
-        packed = self.packing / name if self.packing and target.is_relative_to(self.kept) else None
+        # A name of its own for each download: one of the same file may still be under way, or be compressed.
+        packed = self.packing / os.urandom(16).hex() if self.packing and target.is_relative_to(self.kept) else None
 
         def check(file: Path) -> None:
             if file.stat().st_size == 0:
