@@ -424,6 +424,20 @@ def test_what_git_or_github_would_run_is_left_out(world: World, path: str) -> No
     assert {file.name for file in world.kept.rglob("*") if file.is_file()} == {"manifest.json", "run_results.json"}
 
 
+@pytest.mark.parametrize("link", ["compiled", "compiled/shop"])
+def test_a_link_of_the_checkout_leads_into_no_folder_of_git_s(world: World, link: str) -> None:
+    """`artifacts-path: .`, in a checkout of a commit that holds such a link."""
+    hooks = world.kept / ".git" / "hooks"
+    hooks.mkdir(parents=True)
+    (world.kept / link).parent.mkdir(exist_ok=True)
+    (world.kept / link).symlink_to(hooks)
+    path = f"{link}/pre-commit"
+    world.files[RUN, path, None] = b"#!/bin/sh"
+    attempt = world.collect(run_of(made_step(4, BUILD)), patterns=("compiled/**",))
+    assert any("left out" in warning and "pre-commit" in warning for warning in attempt.warnings)
+    assert list(hooks.iterdir()) == []
+
+
 @pytest.mark.parametrize("path", [*TAKEN, "junit.xml", "runs/500/step-4/run_results.json", "runs/x"])
 def test_no_artifact_takes_the_place_of_a_file_that_is_made_here(world: World, path: str) -> None:
     world.add("manifest.json", 4, manifest())
