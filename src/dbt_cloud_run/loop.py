@@ -77,18 +77,18 @@ async def attempts_of(story: Story, decision: Decision, means: Means) -> AsyncGe
         yield (story := replace(story, is_ours=decision.is_ours))
     elif not decision.is_new:
         # A person had the workflow run again: every failure is retried this once.
-        now = means.reader.clock.monotonic()
-        async for newer in _retried(story, decision, means, ended=now, take_all=True):
+        async for newer in _retried(story, decision, means, ended=means.reader.clock.monotonic(), take_all=True):
             yield (story := newer)
     # Without waiting, a run that has ended is read all the same, and nothing is retried.
     while story.current is not None and (means.settings.wait or story.current.state.is_terminal):
-        is_whole = False
+        is_whole, seen = False, float("-inf")
         async with aclosing(_waited(story, decision, means)) as waits:
-            async for newer, newer_is_whole in waits:
-                is_whole = newer_is_whole
+            async for newer, is_whole in waits:  # noqa: B007 - the last one counts
+                if newer.current is not None and not newer.current.state.is_terminal:
+                    seen = means.reader.clock.monotonic()
                 yield (story := newer)
         finished_at = story.current.finished_at if story.current is not None else None
-        ended = ended_at(means.reader.clock.monotonic(), finished_at, means.client.server_now())
+        ended = ended_at(means.reader.clock.monotonic(), seen, finished_at, means.client.server_now())
         yield (story := await _read(story, means, is_whole=is_whole))
         if story.limit is None and means.settings.wait:
             async for newer in _retried(story, decision, means, ended=ended):
