@@ -58,6 +58,28 @@ def test_the_delay_before_a_retry_is_waited_whatever_the_clocks_say(
 
 
 @pytest.mark.parametrize("hours", [-1, 0, 1])
+def test_artifacts_that_are_late_are_waited_for_whatever_the_date_says(hours: int, tmp_path: Path) -> None:
+    async def play(scene: ToldScene) -> None:
+        scene.server.now = lambda: datetime.now(UTC) + timedelta(hours=hours)
+
+        async def end() -> None:
+            await ends(scene, status=20, finished_at=moment(), artifacts_saved=False)
+            late = dict(scene.server.files)
+            scene.server.files.clear()
+            looks = scene.server.count("GET", LOOK)
+            await until(lambda: scene.server.count("GET", LOOK) >= looks + 9)
+            scene.server.files.update(late)
+            scene.server.runs[0]["artifacts_saved"] = True
+
+        ending = asyncio.create_task(end())
+        await scene.play(retry_delay="0", targeted_retries="1")
+        await ending
+        assert "fqn:shop.a" in " ".join(scene.commands(1)), "without the results, all of it would be repeated"
+
+    in_told_scene(tmp_path, [{**FAILED, "status": 3, "finished_at": None}, GREEN], play)
+
+
+@pytest.mark.parametrize("hours", [-1, 0, 1])
 def test_after_a_run_that_ended_long_ago_nothing_is_waited(
     hours: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
