@@ -95,11 +95,12 @@ class CloudServer:
         self._tls = tls
         self.runs: list[dict[str, Any]] = []
         self.files: dict[tuple[int, str, int | None], bytes | Path] = {}
+        self.listed_as: dict[int, list[str]] = {}  # run id -> its list of artifacts, where that is not the files'
         self.jobs: list[dict[str, Any]] = []
         self.hidden: dict[int, int] = {}  # run id -> number of lists in which it does not show up yet
         self.requests: list[Request] = []
         self.connections = 0
-        self.answer_of_trigger: dict[str, Any] = {}  # what the answer to a trigger says instead
+        self.answer_of_trigger: dict[str, Any] = {}  # what the answer to a trigger or a retry says instead
         self._faults: list[tuple[str, str, Fault]] = []
         self._next_id = 70_471_823_000_001
         self._server: asyncio.Server | None = None
@@ -243,9 +244,11 @@ class CloudServer:
             body = json.loads(request.body)
             return enveloped({**self.add_run(job_definition_id=int(match[1]), trigger=body), **self.answer_of_trigger})
         if match := re.fullmatch(r"/runs/(\d+)/retry/", path):
-            return enveloped(self.add_run(retrying_run_id=int(match[1])))
+            return enveloped({**self.add_run(retrying_run_id=int(match[1])), **self.answer_of_trigger})
         if match := re.fullmatch(r"/runs/(\d+)/artifacts/", path):
-            return enveloped(sorted({name for run, name, _ in self.files if run == int(match[1])}))
+            run_id = int(match[1])
+            names = sorted({name for run, name, _ in self.files if run == run_id})
+            return enveloped(self.listed_as.get(run_id, names))
         if match := re.fullmatch(r"/runs/(\d+)/artifacts/(.+)", path):
             step = request.query.get("step")
             file = self.files.get((int(match[1]), unquote(match[2]), int(step) if step else None))

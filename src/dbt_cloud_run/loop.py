@@ -77,19 +77,19 @@ async def attempts_of(story: Story, decision: Decision, means: Means) -> AsyncGe
         yield (story := replace(story, is_ours=decision.is_ours))
     elif not decision.is_new:
         # A person had the workflow run again: every failure is retried this once.
-        now = means.reader.clock.monotonic()
-        async for newer in _retried(story, decision, means, ended=now, take_all=True):
+        async for newer in _retried(story, decision, means, ended=means.reader.clock.monotonic(), take_all=True):
             yield (story := newer)
     # Without waiting, a run that has ended is read all the same, and nothing is retried.
     while story.current is not None and (means.settings.wait or story.current.state.is_terminal):
-        is_whole = False
+        is_whole, seen = False, float("-inf")
         async with aclosing(_waited(story, decision, means)) as waits:
-            async for newer, newer_is_whole in waits:
-                is_whole = newer_is_whole
+            async for newer, is_whole in waits:  # noqa: B007 - the last one counts
+                if newer.current is not None and not newer.current.state.is_terminal:
+                    seen = means.reader.clock.monotonic()
                 yield (story := newer)
         finished_at = story.current.finished_at if story.current is not None else None
-        ended = ended_at(means.reader.clock.monotonic(), finished_at, means.client.server_now())
-        yield (story := await _read(story, means, is_whole=is_whole))
+        ended = ended_at(means.reader.clock.monotonic(), seen, finished_at, means.client.server_now())
+        yield (story := await _read(story, means, is_whole=is_whole, seen=seen))
         if story.limit is None and means.settings.wait:
             async for newer in _retried(story, decision, means, ended=ended):
                 yield (story := newer)
@@ -147,17 +147,17 @@ async def _end_at_limit(run: Run, limit: Limit, story: Story, means: Means) -> t
 # -- reading what a run left
 
 
-async def _read(story: Story, means: Means, *, is_whole: bool = False) -> Story:
-    """The story with the current run as its newest attempt."""
+async def _read(story: Story, means: Means, *, is_whole: bool = False, seen: float = float("-inf")) -> Story:
+    """The story with the current run as its newest attempt. It was last seen going on at `seen`."""
     assert story.current is not None  # noqa: S101 - the caller reads only a run
     run, unread = story.current, None
     if not is_whole or story.limit is not None or late_steps(run) is not None:
         run, unread = await read_whole(run, means.client, means.reader, is_whole=is_whole)
     ending = _ending(run, story.limit)
-    collected = await _collected(run, story, ending, means, unread)
+    collected = await _collected(run, story, ending, means, unread, seen)
     # Before a retry is planned: without the results, all of the run would have to be repeated.
     if collected.attempt.is_unread and _may_be_retried(story, ending, means) and await _waited_for_limit(run, means):
-        collected = await _collected(run, story, ending, means, unread)
+        collected = await _collected(run, story, ending, means, unread, seen)
     attempt = replace(
         collected.attempt,
         from_earlier_workflow_run=story.is_of_earlier_attempt,
@@ -187,11 +187,13 @@ def _ending(run: Run, limit: LimitReached | None) -> Ending:
     return Ending.TIMED_OUT if limit is not None and ending is Ending.CANCELLED else ending
 
 
-async def _collected(run: Run, story: Story, ending: Ending, means: Means, unread: str | None) -> Collected:
-    number = len(story.attempts) + 1
+async def _collected(
+    run: Run, story: Story, ending: Ending, means: Means, unread: str | None, seen: float
+) -> Collected:
+    number, client, reader = len(story.attempts) + 1, means.client, means.reader
     try:
         return await collect(
-            run, number, ending, client=means.client, reader=means.reader, keeping=means.keeping, unread=unread
+            run, number, ending, client=client, reader=reader, keeping=means.keeping, unread=unread, seen=seen
         )
     except Interrupted:
         raise
@@ -292,10 +294,8 @@ async def _plan(story: Story, means: Means, *, goes_back: bool, take_all: bool, 
     if not whole:
         # The chain is longer than the list of the newest runs: what was left out is not known.
         plan = replace(plan, is_partial=True)
-    is_late = bool(plan.commands) and _is_time_over(
-        means, delay_left(means.settings.retry_delay, story.retries, ended, means.reader.clock.monotonic())
-    )
-    return _stopped(plan) if is_late else plan
+    delay = delay_left(means.settings.retry_delay, story.retries, ended, means.reader.clock.monotonic())
+    return _stopped(plan) if plan.commands and _is_time_over(means, delay) else plan
 
 
 def _is_time_over(means: Means, seconds: float = 0.0) -> bool:

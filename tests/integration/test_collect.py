@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from standins.cloud_server import CloudServer, FakeClock, Fault
+from standins.cloud_server import ACCOUNT, CloudServer, FakeClock, Fault
 
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import ARTIFACT_BUDGET, Reader
 from dbt_cloud_run.collect.collect import Keeping, collect
 from dbt_cloud_run.collect.downloads import CANCELLED_GRACE
+from dbt_cloud_run.deflating import Deflating
 from dbt_cloud_run.model import Attempt, Ending
 
 RUN = 500
+ARTIFACTS = f"/api/v2/accounts/{ACCOUNT}/runs/{RUN}/artifacts/"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DONE = "Done. PASS=1 WARN=0 ERROR=1"
 BUILD = "dbt build"
@@ -67,6 +70,7 @@ class World:
         self.prepare: Callable[[CloudServer], None] = lambda _: None
         self.requests: list[tuple[str, str]] = []
         self.written: set[str] = set()
+        self.packed: dict[Path, Deflating | None] = {}
         self.manifest_name: str | None = None
         self.date: Callable[[], datetime] | None = None  # the server's, if it is not the clock's
 
@@ -89,6 +93,7 @@ class World:
                 )
                 self.requests = [(request.path, request.query.get("step", "")) for request in server.requests]
                 self.written = {path.relative_to(self.kept).as_posix() for path in found.files}
+                self.packed = dict(found.files)
                 self.manifest_name = found.manifest.metadata.project_name if found.manifest else None
                 return found.attempt
 
@@ -419,6 +424,20 @@ def test_what_git_or_github_would_run_is_left_out(world: World, path: str) -> No
     assert {file.name for file in world.kept.rglob("*") if file.is_file()} == {"manifest.json", "run_results.json"}
 
 
+@pytest.mark.parametrize("link", ["compiled", "compiled/shop"])
+def test_a_link_of_the_checkout_leads_into_no_folder_of_git_s(world: World, link: str) -> None:
+    """`artifacts-path: .`, in a checkout of a commit that holds such a link."""
+    hooks = world.kept / ".git" / "hooks"
+    hooks.mkdir(parents=True)
+    (world.kept / link).parent.mkdir(exist_ok=True)
+    (world.kept / link).symlink_to(hooks)
+    path = f"{link}/pre-commit"
+    world.files[RUN, path, None] = b"#!/bin/sh"
+    attempt = world.collect(run_of(made_step(4, BUILD)), patterns=("compiled/**",))
+    assert any("left out" in warning and "pre-commit" in warning for warning in attempt.warnings)
+    assert list(hooks.iterdir()) == []
+
+
 @pytest.mark.parametrize("path", [*TAKEN, "junit.xml", "runs/500/step-4/run_results.json", "runs/x"])
 def test_no_artifact_takes_the_place_of_a_file_that_is_made_here(world: World, path: str) -> None:
     world.add("manifest.json", 4, manifest())
@@ -468,6 +487,43 @@ def test_how_long_ago_a_run_ended_is_known_by_the_server_s_time(
     ended = (NOW - timedelta(hours=2)).isoformat()
     world.collect(run_of(made_step(4, BUILD), artifacts_saved=False, finished_at=ended))
     assert world.clock.sleeps == []
+
+
+# -- the compressed form of what is kept
+
+
+def packed_content(world: World) -> dict[str, tuple[bytes, bytes]]:
+    """By path, what lies in the folder and what its compressed form holds."""
+    found: dict[str, tuple[bytes, bytes]] = {}
+    for path, packed in world.packed.items():
+        if packed is not None and packed.result() is not None:
+            name = path.relative_to(world.kept).as_posix()
+            found[name] = path.read_bytes(), zlib.decompress(packed.target.read_bytes(), -15)
+    return found
+
+
+def test_a_path_that_is_listed_twice_is_downloaded_once(world: World) -> None:
+    """Two downloads at once into one file could leave a mixture of two answers."""
+    world.files[RUN, "compiled/a.sql", None] = b"select 1\n" * 200_000
+    path = "compiled/a.sql"
+    world.prepare = lambda server: server.listed_as.update({RUN: [path, path, path]})
+    world.collect(run_of(made_step(4, BUILD)), patterns=("compiled/*", "compiled/**"), packs=True)
+    assert [asked for asked, _ in world.requests if asked.endswith(path)] == [f"{ARTIFACTS}{path}"]
+    (held,) = packed_content(world).values()
+    assert held == (world.files[RUN, path, None],) * 2
+
+
+def test_what_is_collected_twice_is_compressed_into_two_files(world: World) -> None:
+    """A run is read once more before all of it would be repeated, while the first files may still be compressed."""
+    path = "compiled/a.sql"
+    first, second = (word * 400_000 for word in (b"first\n", b"other\n"))
+    targets: list[Path] = []
+    for content in (first, second):
+        world.files[RUN, path, None] = content
+        world.collect(run_of(made_step(4, BUILD)), patterns=("compiled/*",), packs=True)
+        assert packed_content(world)[path] == (content, content)
+        targets += [packed.target for packed in world.packed.values() if packed is not None]
+    assert len(set(targets)) == 2
 
 
 # -- limits

@@ -26,7 +26,10 @@ BODIES = {
     "empty.json": b"",
     "small.json": gzip.compress(b"{}"),
     "plain.json": CONTENT,
+    "part.json": CONTENT[:1000],
 }
+DATES: list[str] = []
+"""The `Date` of each answer."""
 
 
 @pytest.fixture
@@ -34,12 +37,15 @@ def url() -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             name = self.path.rpartition("/")[2]
-            self.send_response(200)
-            if name != "plain.json":
+            self.send_response_only(206 if name == "part.json" else 200)
+            for date in DATES:
+                self.send_header("Date", date)
+            if name not in ("plain.json", "part.json"):
                 self.send_header("Content-Encoding", "gzip")
-            self.send_header("Content-Length", str(len(BODIES[name])))
+            body = BODIES.get(name, b"{}")
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(BODIES[name])
+            self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -87,3 +93,25 @@ def test_a_small_body_is_left_to_the_archive(url: str, tmp_path: Path) -> None:
     found = download(url, "small.json", tmp_path)
     assert (found.path.read_bytes(), found.packed) == (b"{}", None)
     assert [path.name for path in tmp_path.iterdir()] == ["small.json"]
+
+
+def test_a_part_of_a_file_is_not_taken_for_it(url: str, tmp_path: Path) -> None:
+    """No part was asked for: whoever answers with one has not understood the request."""
+    with pytest.raises(Unreadable, match="206"):
+        download(url, "part.json", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_date_that_no_clock_shows_is_none(url: str) -> None:
+    async def seen() -> None:
+        async with CloudClient(url, 1, SecretStr("secret-token"), SystemClock()) as client:
+            with pytest.raises(Unreadable):
+                await client.get_run(7)
+            await asyncio.sleep(0.01)
+            assert client.server_now() is None
+
+    DATES.append("Fri, 31 Dec 9999 23:59:59 GMT")
+    try:
+        asyncio.run(seen())
+    finally:
+        DATES.clear()

@@ -225,6 +225,18 @@ def test_a_refused_retry_says_why(status: int) -> None:
     in_scene(play)
 
 
+@pytest.mark.parametrize("answer", [{"job_definition_id": JOB + 1}, {"retrying_run_id": 5}, {"id": 5}, {"id": True}])
+def test_an_answer_to_a_retry_that_is_another_run_s_is_not_believed(answer: dict[str, object]) -> None:
+    async def play(scene: Scene) -> None:
+        scene.server.answer_of_trigger = answer
+        run = await scene.retry()
+        assert scene.started == scene.server.count("POST", RETRY_PATH) == 1
+        assert scene.server.count("GET", LIST_PATH) > 0, "the look-up decides"
+        assert (run.id, run.job_definition_id) == (scene.server.runs[-1]["id"], JOB)
+
+    in_scene(play)
+
+
 def test_a_retry_is_not_refused_but_unauthorized_with_a_bad_token() -> None:
     async def play(scene: Scene) -> None:
         scene.server.fault("POST", RETRY_PATH, Fault(401))

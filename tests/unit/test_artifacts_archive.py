@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import threading
 import tracemalloc
 import zipfile
@@ -13,6 +14,7 @@ import pytest
 from tests.support.notes import kept_notes
 
 from dbt_cloud_run.github.artifacts.archive import ArtifactFile, Stopped, write_archive
+from dbt_cloud_run.github.artifacts.zip_format import MOST_NAME_BYTES
 
 
 def sparse(path: Path, size: int) -> Path:
@@ -85,3 +87,41 @@ def test_a_name_that_is_not_allowed_never_takes_the_place_of_one_that_is(tmp_pat
     assert held["x_y/c"] == "x_y/c"
     assert sorted(held.values()) == sorted(names)
     assert notes == []
+
+
+def test_a_name_that_no_zip_file_can_hold_costs_that_file(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("select 1")
+    longest, too_long = "n" * MOST_NAME_BYTES, "\u00e4" * (MOST_NAME_BYTES // 2 + 1)
+    with kept_notes() as notes, (tmp_path / "zip").open("wb") as target:
+        files = [ArtifactFile(tmp_path / "f", name) for name in (longest, too_long)]
+        assert write_archive(files, target, stop=threading.Event()).files == 1
+    with zipfile.ZipFile(tmp_path / "zip") as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == [longest]
+    assert len(notes) == 1
+    assert "is not in the artifact" in notes[0]
+
+
+@pytest.mark.parametrize("surrogate", [0xDCFF, 0xD800])
+def test_a_name_that_is_no_text_is_marked(tmp_path: Path, surrogate: int) -> None:
+    """File systems hold bytes that are no UTF-8, such as in `artifacts-path`."""
+    (tmp_path / "f").write_text("select 1")
+    with (tmp_path / "zip").open("wb") as target:
+        write_archive([ArtifactFile(tmp_path / "f", f"a{chr(surrogate)}.sql")], target, stop=threading.Event())
+    with zipfile.ZipFile(tmp_path / "zip") as archive:
+        (held,) = archive.namelist()
+        assert archive.read(held) == b"select 1"
+    assert re.fullmatch(r"a_-[0-9a-f]{8}\.sql", held)
+
+
+def test_names_that_differ_by_case_or_by_unicode_s_form_alone_are_two_files(tmp_path: Path) -> None:
+    names = ["caf\u00e9.sql", "cafe\u0301.sql", "A.sql", "a.sql", "\ufb01.sql", "fi.sql"]
+    for number in range(len(names)):
+        (tmp_path / str(number)).write_text(f"-- {number}")
+    with (tmp_path / "zip").open("wb") as target:
+        files = [ArtifactFile(tmp_path / str(number), name) for number, name in enumerate(names)]
+        assert write_archive(files, target, stop=threading.Event()).files == len(names)
+    with zipfile.ZipFile(tmp_path / "zip") as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == {
+            name: f"-- {number}".encode() for number, name in enumerate(names)
+        }

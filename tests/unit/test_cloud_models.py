@@ -29,6 +29,12 @@ JSON = st.recursive(
         ("2024-05-27T12:42:16+02:00", datetime(2024, 5, 27, 10, 42, 16, tzinfo=UTC)),
         ("2024-05-27 10:42:16", datetime(2024, 5, 27, 10, 42, 16, tzinfo=UTC)),
         ("0001-01-01T00:00:00+14:00", None),
+        # What stands for no time elsewhere, and what no second can be added to.
+        ("0001-01-01T00:00:00Z", None),
+        ("1969-12-31T23:59:59Z", None),
+        ("1970-01-01T00:00:00Z", datetime(1970, 1, 1, tzinfo=UTC)),
+        ("9999-12-31T23:59:59Z", None),
+        ("9998-12-31T23:59:59Z", datetime(9998, 12, 31, 23, 59, 59, tzinfo=UTC)),
         ("yesterday", None),
         ("", None),
         (None, None),

@@ -36,7 +36,14 @@ def test_names_that_lead_elsewhere_are_refused(workspace: Path, name: str) -> No
         inside_workspace(workspace, name)
 
 
-@pytest.mark.parametrize("name", [".git/config", "x/.GitHub/workflows/a.yml", ".github", "a/.git", ".Git./x"])
+# Trailing blanks of all kinds, and what file systems that ignore the case ignore, too.
+ODD_ENDS = [f".git{end}/x" for end in (" ", ". .", "\x85", "\u00a0", "\u1680", "\u2028", "\u3000.")]
+ODD_ENDS += [f".gi{ignored}thub/x" for ignored in ("\u00ad", "\u115f", "\u200c", "\u3164", "\ufe0f", "\U000e0100")]
+
+
+@pytest.mark.parametrize(
+    "name", [".git/config", "x/.GitHub/workflows/a.yml", ".github", "a/.git", ".Git./x", *ODD_ENDS]
+)
 def test_git_s_own_folders_are_refused_to_others_and_not_to_the_workflow(workspace: Path, name: str) -> None:
     with pytest.raises(UnsafePathError, match="Git"):
         safe_relative(name)

@@ -24,7 +24,13 @@ NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
 def test_the_end_is_that_of_dbt_clouds_own_clock(
     finished: datetime | None, server_now: datetime | None, ended: float
 ) -> None:
-    assert ended_at(1000.0, finished, server_now) == ended
+    assert ended_at(1000.0, 900.0, finished, server_now) == ended
+
+
+@pytest.mark.parametrize("before", [timedelta(hours=1), timedelta(days=9000)])
+def test_a_run_ended_after_it_was_seen_going_on_whatever_the_clocks_say(before: timedelta) -> None:
+    assert ended_at(1000.0, 990.0, NOON - before, NOON) == 990.0
+    assert ended_at(1000.0, float("-inf"), NOON - before, NOON) == 1000.0 - before.total_seconds()
 
 
 @pytest.mark.parametrize(

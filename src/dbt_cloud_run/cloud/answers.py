@@ -26,7 +26,12 @@ from dbt_cloud_run.cloud.errors import (
 MAX_WORDS = 500  # characters of the server's own words in a message
 _MAX_RETRY_AFTER = 24 * 3600.0
 _RETRY_AFTER_HEADERS = ("retry-after", "x-rate-limit-retry-after-seconds")
-_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+_TITLE = re.compile(r"<title[^<>]*>([^<]*)</title>", re.IGNORECASE)
+
+
+def when_possible(time: datetime) -> datetime | None:
+    """None for a year that no clock shows: some write the year 1 for no time, and to 9999 nothing can be added."""
+    return time if 1970 <= time.year < 9999 else None
 
 
 def http_date(value: str) -> datetime | None:
@@ -35,7 +40,7 @@ def http_date(value: str) -> datetime | None:
         date = parsedate_to_datetime(value)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    return date.replace(tzinfo=UTC) if date.tzinfo is None else date
+    return when_possible(date.replace(tzinfo=UTC) if date.tzinfo is None else date)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WrapValidator
 
 from dbt_cloud_run.cancellation import Cancellation, CancelledBy
+from dbt_cloud_run.cloud.answers import when_possible
 from dbt_cloud_run.cloud.cancellation import cancellation_of
 from dbt_cloud_run.model import RunState, TriggerOverrides
 
@@ -39,7 +40,7 @@ def parse_time(value: object) -> datetime | None:
         return None
     try:
         time = datetime.fromisoformat(value.strip())
-        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        return when_possible(time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC))
     except (ValueError, OverflowError):
         return None
 

@@ -150,6 +150,8 @@ class Transport:
                         raise error_for(
                             response.status_code, response.headers, content, request=request, host=self.host
                         )
+            if response.status_code == httpx.codes.PARTIAL_CONTENT:
+                raise Unreadable(f"{self.host} answered 206 to {request}: a part of what was asked for.")
             yield response, self._pieces(response)
         _log_request(request, params, response, began)
 

@@ -99,16 +99,17 @@ async def collect(
     reader: Reader,
     keeping: Keeping,
     unread: str | None = None,
+    seen: float = float("-inf"),
 ) -> Collected:
     """Everything that is needed of a run that has ended. `run` carries its steps, job and trigger.
 
-    `unread`: why the steps that it carries are not all, where that is known. What is missing, late or not to be trusted
-    is a warning, and an `Unknown` where results are concerned.
+    `unread`: why its steps are not all, where that is known. `seen`: when it was last seen going on. What is missing,
+    late or not to be trusted is a warning, and an `Unknown` where results are concerned.
     """
     packing = keeping.scratch / "packed" if keeping.packs else None
     if packing is not None:
         packing.mkdir(parents=True, exist_ok=True)
-    downloads = Downloads(client, reader, run, keeping.kept, packing)
+    downloads = Downloads(client, reader, run, keeping.kept, packing, seen)
     why = unread or missing_steps(run) or ""
     unlisted = unlisted_step(run) if why else None
     return await _Collection(downloads, keeping, unlisted, why).collected(number, ending)
@@ -337,6 +338,7 @@ class _Collection:
         listed = await downloads.listing()
         wanted = [path for path in listed if path not in _SPECIAL and any(matches(path, one) for one in others)]
         wanted += [pattern for pattern in others if is_plain(pattern) and pattern not in listed]
+        wanted = list(dict.fromkeys(wanted))
         jobs = [downloads.file(path, keeping.kept / path, None) for path in wanted]
         if keeping.step_artifacts == "all":
             there = downloads.found.keys() | await asyncio.to_thread(self._copied)

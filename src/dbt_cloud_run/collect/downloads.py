@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import os
 from dataclasses import dataclass, field
@@ -46,6 +45,7 @@ class Downloads:
     run: Run
     kept: Path  # a real path; what is written in it stays in it
     packing: Path | None = None
+    seen: float = float("-inf")  # when the run was last seen going on, by the reader's clock
     warnings: list[str] = field(default_factory=list)
     manifest_step: int | None = None  # whose manifest lies at the top
     is_unread: bool = False  # something could not be read for a reason that may pass
@@ -62,7 +62,7 @@ class Downloads:
         now = self.reader.clock.monotonic()
         # dbt Cloud's times are compared with its own clock alone: where it does not say, the run has ended just now.
         server_now, ended = self.client.server_now(), self.run.finished_at
-        ago = (server_now - ended).total_seconds() if server_now and ended else 0.0
+        ago = min((server_now - ended).total_seconds() if server_now and ended else 0.0, now - self.seen)
         limit = ARTIFACT_BUDGET
         if not self.run.state.is_terminal:  # we are out of time, and it goes on: what is there now is all
             limit = 0.0
@@ -137,9 +137,8 @@ class Downloads:
         return True
 
     async def _read(self, path: str, target: Path, step: int | None, what: str, *, expected: bool) -> DownloadedFile:
-        # By a hash, so that no two share a name, however long they are and whatever they are made of.
-        name = hashlib.sha256(f"{self.run.id}/{step}/{path}".encode()).hexdigest()
-        packed = self.packing / name if self.packing and target.is_relative_to(self.kept) else None
+        # A name of its own for each download: one of the same file may still be under way, or be compressed.
+        packed = self.packing / os.urandom(16).hex() if self.packing and target.is_relative_to(self.kept) else None
 
         def check(file: Path) -> None:
             if file.stat().st_size == 0:

@@ -11,6 +11,9 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_END = re.compile(r"[\s.]+$")
+# What file systems that ignore the case ignore, too, beside the category Cf (Unicode's `Default_Ignorable_Code_Point`).
+_IGNORED = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]")
 _PART_LIMIT: Final = 255  # bytes of one name that Linux file systems take
 _PATH_LIMIT: Final = 2048
 
@@ -34,9 +37,9 @@ def safe_relative(name: str) -> PurePosixPath:
 
 def _is_gits(part: str) -> bool:
     """Whether some file system takes this name for `.git` or `.github` (as Git itself checks: `protectNTFS`)."""
-    plain = unicodedata.normalize("NFKC", part).casefold()
+    plain = _IGNORED.sub("", unicodedata.normalize("NFKC", part).casefold())
     plain = "".join(character for character in plain if unicodedata.category(character) != "Cf")
-    return plain.partition(":")[0].rstrip(" .") in (".git", ".github", "git~1", "github~1")
+    return _END.sub("", plain.partition(":")[0]) in (".git", ".github", "git~1", "github~1")
 
 
 def _relative(name: str) -> PurePosixPath:
@@ -76,13 +79,17 @@ def inside_workspace(workspace: Path, relative: str | PurePosixPath) -> Path:
 def require_inside(root: Path, path: Path) -> None:
     """See to it, right before writing, that the folder of `path` is still in `root`, a real path (see above).
 
-    A checkout, or a step that runs at the same time, may have put a symbolic link on the way.
+    A checkout, or a step that runs at the same time, may have put a symbolic link on the way; and into no folder below
+    `root` that is Git's or GitHub's.
 
     Raises:
         UnsafePathError: it is not.
     """
-    if not Path(os.path.realpath(path.parent)).is_relative_to(root):
+    folder = Path(os.path.realpath(path.parent))
+    if not folder.is_relative_to(root):
         raise UnsafePathError(f"'{path.name}' would leave the folder of the artifacts through a symbolic link")
+    if any(_is_gits(part) for part in folder.relative_to(root).parts):
+        raise UnsafePathError(f"'{path.name}' would change, through a symbolic link, what Git or GitHub runs")
 
 
 class WorkspaceFiles:

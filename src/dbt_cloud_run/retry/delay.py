@@ -10,11 +10,14 @@ from datetime import datetime
 _MOST_DOUBLINGS = 30
 
 
-def ended_at(now: float, finished_at: datetime | None, server_now: datetime | None) -> float:
-    """When a run ended, in seconds of our clock: by dbt Cloud's own times where it names both, else `now`."""
+def ended_at(now: float, seen: float, finished_at: datetime | None, server_now: datetime | None) -> float:
+    """When a run ended, in seconds of our clock: by dbt Cloud's own times where it names both, else `now`.
+
+    It was seen going on at `seen`, so a time before that is wrong: the server's clock, or its `Date`, is not right.
+    """
     if finished_at is None or server_now is None:
         return now
-    return now - max((server_now - finished_at).total_seconds(), 0.0)
+    return max(now - max((server_now - finished_at).total_seconds(), 0.0), seen)
 
 
 def delay_left(delay: float, retries: int, ended: float, now: float) -> float:

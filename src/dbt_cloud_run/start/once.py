@@ -128,7 +128,8 @@ class NativeRetry:
     async def send(self, client: CloudClient) -> Run:
         """One request. Its answer counts only if it can be a retry of that run."""
         run = await client.retry_run(self.run_id)
-        if run.id <= self.run_id or run.retrying_run_id not in (None, self.run_id):
+        is_of_job = run.job_definition_id in (None, self.job_id)
+        if run.id <= self.run_id or not is_of_job or run.retrying_run_id not in (None, self.run_id):
             raise Unreadable(f"dbt Cloud answered the retry of run {self.run_id} with run {run.id} of another request.")
         return run
 

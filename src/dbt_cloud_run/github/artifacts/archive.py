@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from dbt_cloud_run.deflating import CHUNK, Deflated, Deflating, Stopped, checksum_of, deflate
-from dbt_cloud_run.github.artifacts.zip_format import Entry, Moment, ZipWriter
+from dbt_cloud_run.github.artifacts.zip_format import MOST_NAME_BYTES, Entry, Moment, ZipWriter
 
 __all__ = ["Archive", "ArtifactFile", "Stopped", "write_archive"]
 
 _logger = logging.getLogger(__name__)
 
 _IN_MEMORY: Final = 8 * 1024 * 1024  # bytes of a compressed file; what is larger goes to disk first
-_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f":<>|*?\\]')  # in paths within an artifact, after the official client
+# In paths within an artifact, after the official client; and what stands for bytes that are no UTF-8.
+_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f":<>|*?\\\ud800-\udfff]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def write_archive(files: Iterable[ArtifactFile], target: BinaryIO, *, stop: thre
     archive = ZipWriter(sink.write)
     for file in sorted(files, key=_by_name) if isinstance(files, Sequence) else files:
         name = _entry_name(file.arcname)
-        if name in names or ".." in name.split("/"):
+        if name in names or ".." in name.split("/") or len(name.encode()) > MOST_NAME_BYTES:
             _logger.info("%s is not in the artifact: its name is taken or not allowed there.", file.arcname)
         elif _write_entry(archive, file, name, stop):
             names.add(name)
@@ -79,7 +80,7 @@ def _entry_name(arcname: str) -> str:
     if name == arcname:
         return name
     stem, dot, suffix = name.rpartition(".") if "." in name.rpartition("/")[2] else (name, "", "")
-    return f"{stem}-{hashlib.sha256(arcname.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}{dot}{suffix}"
+    return f"{stem}-{hashlib.sha256(arcname.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}{dot}{suffix}"
 
 
 def _by_name(file: ArtifactFile) -> str:

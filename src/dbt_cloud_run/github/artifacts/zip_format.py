@@ -16,6 +16,7 @@ LARGEST: Final = 0xFFFFFFFF
 """From here on a value needs a field of 64 bits."""
 _MARK: Final = 0xFFFFFFFF  # what the 32-bit field says then
 MOST_ENTRIES: Final = 0xFFFF
+MOST_NAME_BYTES: Final = 0xFFFF
 
 _LOCAL = struct.Struct("<4sHHHHHLLLHH")
 _CENTRAL = struct.Struct("<4sBBHHHHHLLLHHHHHLL")
