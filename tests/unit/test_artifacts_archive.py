@@ -115,7 +115,7 @@ def test_a_name_that_is_no_text_is_marked(tmp_path: Path, surrogate: int) -> Non
 
 
 def test_names_that_differ_by_case_or_by_unicode_s_form_alone_are_two_files(tmp_path: Path) -> None:
-    names = ["caf\u00e9.sql", "cafe\u0301.sql", "A.sql", "a.sql", "\ufb01.sql", "fi.sql"]
+    names = ["\u00e9.sql", "e\u0301.sql", "A.sql", "a.sql", "\ufb01.sql", "fi.sql"]
     for number in range(len(names)):
         (tmp_path / str(number)).write_text(f"-- {number}")
     with (tmp_path / "zip").open("wb") as target:
