@@ -191,7 +191,7 @@ def test_a_rerun_waits_for_a_run_that_is_still_active(world: World) -> None:
 
 
 @in_workflow
-def test_another_workflow_run_takes_up_nothing(world: World) -> None:
+def test_another_workflow_run_attaches_to_nothing(world: World) -> None:
     before = len(ids_of(world, ACTIVE))
     world[1].run({"job-id": str(ACTIVE), "wait": "false"}, attempt=2, variables={"GITHUB_RUN_ID": "4343"})
     assert len(ids_of(world, ACTIVE)) == before + 1

@@ -85,7 +85,7 @@ def test_a_rerun_goes_on_with_what_a_cancelled_step_left(kind: str, steps: Steps
     ],
     ids=["another job of the matrix", "another step", "other overrides", "resume is off"],
 )
-def test_a_rerun_takes_up_nothing_that_is_not_its_own(first: Any, second: Any, steps: Steps) -> None:
+def test_a_rerun_attaches_to_nothing_that_is_not_its_own(first: Any, second: Any, steps: Steps) -> None:
     steps.play("bad", targeted_retries="0", **first)
     again = steps.play("bad", attempt=2, targeted_retries="0", **second)
     assert run_ids(again) == [steps.runs[1]["id"]]
@@ -93,7 +93,7 @@ def test_a_rerun_takes_up_nothing_that_is_not_its_own(first: Any, second: Any, s
 
 
 @pytest.mark.parametrize("index", ["0", "1"])
-def test_a_job_of_a_matrix_takes_up_its_own(index: str, steps: Steps) -> None:
+def test_a_job_of_a_matrix_attaches_to_its_own(index: str, steps: Steps) -> None:
     for number in ("0", "1"):
         steps.play("bad", targeted_retries="0", strategy_job_index=number)
     again = steps.play("bad", attempt=2, strategy_job_index=index, targeted_retries="1")

@@ -55,10 +55,30 @@ def test_where_dbt_cloud_would_not_a_new_run_retries_the_nodes(reason: str, tmp_
         assert scene.server.count("POST", RETRY) == 0
         words = INSTEAD.format(reason.rstrip("."))
         assert step.log.count(words) >= 1
-        assert "own retry is not used" in step.summary
+        assert step.summary.count(words) == 2, "among the notes, and with the plan"
         assert step.outputs["status"] == "success"
 
     in_told_scene(tmp_path, [refusing, GREEN], play)
+
+
+def test_whether_dbt_cloud_would_is_not_asked_beyond_the_limit_of_time(tmp_path: Path) -> None:
+    async def play(scene: ToldScene) -> None:
+        def once_it_was_read() -> bool:
+            if scene.server.count("GET", "run_results.json$") and not faults:
+                faults.append(Fault(503, times=float("inf")))
+                scene.server.fault("GET", r"/runs/\d+/$", faults[0])
+            return False
+
+        faults: list[Fault] = []
+        step = await scene.play(
+            retry_delay="40", retry_strategy="native", timeout_minutes="2", interrupt=once_it_was_read
+        )
+        assert faults
+        assert 100 < step.seconds < 125
+        assert "timeout-minutes leaves no time for a retry" in step.log
+        assert len(scene.server.runs) == 1
+
+    in_told_scene(tmp_path, [FAILED, GREEN], play)
 
 
 def test_where_dbt_cloud_refuses_the_request_a_new_run_retries_the_nodes(tmp_path: Path) -> None:
