@@ -160,7 +160,7 @@ def path_with_the_command(tmp_path: Path) -> str:
     programs = tmp_path / "programs"
     programs.mkdir()
     command = programs / "dbt-cloud-run"
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m dbt_cloud_run "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m dbt_cloud_run "$@"\n')
     command.chmod(0o755)
     return f"{programs}{os.pathsep}{os.environ['PATH']}"
 

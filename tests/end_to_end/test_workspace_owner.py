@@ -21,10 +21,14 @@ ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = next(path for path in sys.path if path.endswith("site-packages"))
 # Its library can be read by every user, which that of a user's own Python may not be.
 PYTHON = Path(f"/usr/bin/python3.{sys.version_info.minor}")
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not PYTHON.exists(),
-    reason="NO OWNERSHIP IS PROVEN HERE: it takes root, and a Python for all users",
-)
+IS_READABLE = all(folder.stat().st_mode & 0o005 == 0o005 for folder in (ROOT, *ROOT.parents))
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        os.geteuid() != 0 or not PYTHON.exists() or not IS_READABLE,
+        reason="NO OWNERSHIP IS PROVEN HERE: it takes root, and a Python and a checkout that all users can read",
+    ),
+]
 
 
 @pytest.fixture
