@@ -10,21 +10,22 @@ with Greeter() as greeter:
 
 from __future__ import annotations
 
+import abc
 import threading
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 
-class LocalHandler(BaseHTTPRequestHandler):
+class LocalHandler(abc.ABC, BaseHTTPRequestHandler):
     """One connection. `service` is the server that it belongs to."""
 
     service: Any
     protocol_version = "HTTP/1.1"
 
+    @abc.abstractmethod
     def answer(self) -> None:
         """Answer the request, whose method is `command`."""
-        raise NotImplementedError
 
     def do_GET(self) -> None:
         self.answer()

@@ -78,7 +78,7 @@ class Deflating:
         self._written = self._counted = 0
 
     def grown(self, size: int) -> None:
-        """The file has so many bytes that can be read."""
+        """The first `size` bytes of the file are written and can be read."""
         if size < SMALLEST:
             return
         if self._thread is None:
