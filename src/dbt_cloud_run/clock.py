@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from dbt_cloud_run.errors import Interrupted
 
@@ -60,3 +60,11 @@ class SystemClock:
             await asyncio.wait_for(self._interrupted.wait(), timeout=max(seconds, 0.0))
         if self._interrupted.is_set():
             raise Interrupted(self._signum)
+
+
+async def ends_before_signal(work: asyncio.Task[Any], clock: SystemClock) -> bool:
+    """Wait until the work has ended or a signal has come; returns whether the work ended, and not by a signal."""
+    signal = asyncio.create_task(clock.interrupted())
+    await asyncio.wait({work, signal}, return_when=asyncio.FIRST_COMPLETED)
+    signal.cancel()
+    return work.done() and not isinstance(work.exception(), Interrupted)

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
-from dbt_cloud_run.clock import SystemClock
+from dbt_cloud_run.clock import SystemClock, ends_before_signal
 from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.models import Job
 from dbt_cloud_run.cloud.retrying import READ_BUDGET, Reader
@@ -39,10 +39,7 @@ async def run_dry(
     """Say what the step would do; returns the exit status: 1 where that cannot be found out."""
     console.annotates = False
     work = asyncio.create_task(_report(settings, console, clock, scratch, make_client))
-    signal = asyncio.create_task(clock.interrupted())
-    await asyncio.wait({work, signal}, return_when=asyncio.FIRST_COMPLETED)
-    signal.cancel()
-    if work.done() and not isinstance(work.exception(), Interrupted):
+    if await ends_before_signal(work, clock):
         report = work.result()
     else:
         work.cancel()

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import signal
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 
 from dbt_cloud_run.clock import SystemClock
 from dbt_cloud_run.console import BaseConsole
+from dbt_cloud_run.emit.secrets import secrets_of_sinks
 from dbt_cloud_run.github.console import Console
 from dbt_cloud_run.github.files import inside_workspace
 from dbt_cloud_run.github.leftovers import DEFAULT_FOLDER
@@ -33,12 +33,7 @@ SECRETS = (
     "INPUT_GITHUB-TOKEN",
     "INPUT_GITHUB_TOKEN",
     "ACTIONS_RUNTIME_TOKEN",
-    "PREFECT_API_KEY",
-    "PREFECT_API_AUTH_STRING",
-    "OPENLINEAGE_API_KEY",
 )
-
-_SECRET_KEYS = ("apikey", "token", "secret", "password", "authorization")
 
 
 def run_process(
@@ -67,32 +62,8 @@ def mask_secrets(console: BaseConsole, environ: Mapping[str, str]) -> None:
     """Mask the secrets at once, before anything else could print them."""
     for name in SECRETS:
         console.mask(environ.get(name, ""))
-    for secret in _lineage_secrets(environ):
+    for secret in secrets_of_sinks(environ):
         console.mask(secret)
-
-
-def _lineage_secrets(environ: Mapping[str, str]) -> Iterator[str]:
-    """The secrets in OpenLineage's own variables, whose names are the paths of its configuration.
-
-    Such as `OPENLINEAGE__TRANSPORT__AUTH__APIKEY`, or `OPENLINEAGE__TRANSPORT__AUTH` with an object as JSON.
-    """
-    for name, text in environ.items():
-        if not name.startswith("OPENLINEAGE__"):
-            continue
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = text
-        # A number is a secret as it was written.
-        yield from _secrets_of(name.rpartition("__")[2], text if isinstance(value, int | float) else value)
-
-
-def _secrets_of(key: str, value: object) -> Iterator[str]:
-    if isinstance(value, dict):
-        for inner, more in value.items():
-            yield from _secrets_of(str(inner), more)
-    elif isinstance(value, str) and key.lower().replace("_", "").endswith(_SECRET_KEYS):
-        yield value
 
 
 def report_fault(console: BaseConsole, error: Exception) -> str:

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dbt_cloud_run.clock import SystemClock
+from dbt_cloud_run.clock import SystemClock, ends_before_signal
 from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.errors import CloudError, Unconfirmed
 from dbt_cloud_run.cloud.models import Run
@@ -120,10 +120,7 @@ async def run_step(
     async with client:
         # A signal ends every wait of the work with `Interrupted`; what is not a wait is cancelled in `_interrupted`.
         work = asyncio.create_task(_work(step, client))
-        signal = asyncio.create_task(clock.interrupted())
-        await asyncio.wait({work, signal}, return_when=asyncio.FIRST_COMPLETED)
-        signal.cancel()
-        if work.done() and not isinstance(work.exception(), Interrupted):
+        if await ends_before_signal(work, clock):
             return work.result()
         return await _interrupted(step, client, work)
 

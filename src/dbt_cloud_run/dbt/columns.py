@@ -44,7 +44,7 @@ class _Tables(msgspec.Struct, kw_only=True, gc=False):
 def read_columns(manifest: Path | None, catalog: Path | None) -> Mapping[str, tuple[Column, ...]]:
     """The columns by unique id: the catalog's, with the manifest's descriptions, else those of the manifest alone.
 
-    A file that cannot be read is passed over: what is missing is in nobody's verdict.
+    A file that cannot be read is passed over: no verdict depends on it.
     """
     described, found = _read(manifest), _read(catalog)
     columns = {unique_id: _described(table) for unique_id, table in described.items()}

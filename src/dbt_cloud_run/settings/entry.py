@@ -1,4 +1,4 @@
-"""One input of the table: its name, how it is read, what it defaults to, and how people are told of it."""
+"""One input of the table: its name, how it is read, what it defaults to, and how it is described to people."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Input:
     description: str
     default: str = ""
     expression: str = ""  # the default that only GitHub can fill in; stands in action.yml instead of `default`
-    computed: str = ""  # how people are told of a default that is worked out from other inputs
+    computed: str = ""  # how a default is described that is worked out from other inputs
     variable: str = ""  # the environment variable that is read when the input is not given
     required: bool = False
     secret: bool = False  # the value must appear in no message
