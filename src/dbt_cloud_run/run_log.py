@@ -14,6 +14,7 @@ from dbt_cloud_run.clock import Clock
 from dbt_cloud_run.cloud.models import Run, RunStep
 from dbt_cloud_run.console import BaseConsole
 from dbt_cloud_run.model import LONGEST_LOG, Attempt, RetryPlan, RunState, Step
+from dbt_cloud_run.text import shortened
 from dbt_cloud_run.unknown import step_words
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ class RunLog:
 
 def _name(step: Step | RunStep) -> str:
     name = step.command or step.name or "?"
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+    return shortened(name, LONGEST_NAME)
 
 
 def _since(seconds: float) -> str:

@@ -12,7 +12,7 @@ HOUSE = Path(__file__).parents[2] / "src" / "dbt_cloud_run"
 ORDER = (
     # What travels.
     *("cancellation", "cost", "endings", "gates", "invariants", "unknown", "planned", "model"),
-    *("errors", "clock", "redaction", "console"),
+    *("errors", "clock", "redaction", "text", "console"),
     "deflating",  # files that are compressed as they grow
     "network",  # how any host is reached
     *("github", "dbt", "cloud"),  # the worlds outside, which do not know each other
@@ -23,7 +23,7 @@ ORDER = (
 )
 WORLDS = {"github", "dbt", "cloud"}
 VALUES = {"cancellation", "cost", "endings", "gates", "invariants", "unknown", "planned", "model"}
-VALUES |= {"errors", "clock", "redaction", "console"}
+VALUES |= {"errors", "clock", "redaction", "text", "console"}
 SHARED = VALUES | {"deflating", "network"}
 
 

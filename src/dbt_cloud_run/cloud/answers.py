@@ -22,6 +22,7 @@ from dbt_cloud_run.cloud.errors import (
     Unauthorized,
     Unreadable,
 )
+from dbt_cloud_run.text import shortened
 
 MAX_WORDS = 500  # characters of the server's own words in a message
 _MAX_RETRY_AFTER = 24 * 3600.0
@@ -60,7 +61,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 def _shorten(text: str) -> str:
     text = " ".join(text.split())
-    return text if len(text) <= MAX_WORDS else text[: MAX_WORDS - 1] + "…"
+    return shortened(text, MAX_WORDS)
 
 
 def _loads(body: bytes) -> Any:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from dbt_cloud_run.text import shortened
+
 MOST_LINES = 12
 LONGEST_LINE = 400
 """Characters."""
@@ -56,7 +58,7 @@ def failure_lines(log: str) -> tuple[str, ...]:
     lines = _readable(log[-_TAIL:]).split("\n")
     found = _report(lines) or list(_marked(lines))
     kept = [line for line in dict.fromkeys(line.rstrip() for line in found) if line.strip()]
-    short = [line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 1]}…" for line in kept]
+    short = [shortened(line, LONGEST_LINE) for line in kept]
     if len(short) <= MOST_LINES:
         return tuple(short)
     more = len(short) - MOST_LINES + 1

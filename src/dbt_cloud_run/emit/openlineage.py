@@ -1,7 +1,7 @@
 """Lineage as OpenLineage's run events, through the standard's own client: with its configuration, and its transports.
 
-The client sends one event at a time and blocks, so several of them work at once, in threads. Nothing waits for these when the
-time is up.
+The client sends one event at a time and blocks, so several of them work at once, in threads. Nothing waits for
+the threads when the time is up.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from dbt_cloud_run.gates import Gate
 from dbt_cloud_run.report.wording import listed, plural
+from dbt_cloud_run.text import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +82,7 @@ def _nothing_selected(nothing: NothingSelected) -> str:
 
 
 def _commands(commands: Sequence[str]) -> str:
-    shown = [one if len(one) <= _LONGEST_COMMAND else f"{one[: _LONGEST_COMMAND - 1]}…" for one in commands]
+    shown = [shortened(one, _LONGEST_COMMAND) for one in commands]
     return listed([f"`{one}`" for one in shown], _MOST_NAMES)
 
 

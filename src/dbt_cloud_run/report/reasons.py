@@ -12,6 +12,7 @@ from dbt_cloud_run.invariants import Invariant
 from dbt_cloud_run.ledger.judgement import failed_without_nodes, is_failed_set_up
 from dbt_cloud_run.model import Ending, FateKind
 from dbt_cloud_run.report.gates import gate_words
+from dbt_cloud_run.text import shortened
 from dbt_cloud_run.unknown import HIDDEN_FAILURE, step_words
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _failed_step(last: Attempt) -> str:
     if step is None:
         return ""
     name = " ".join((step.command or step.name).split())
-    name = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+    name = shortened(name, _LONGEST_NAME)
     lines = failure_lines(step.log)
     more = ["…"] if len(lines) > _MOST_LINES else []
     why = "\n".join((*(line.strip() for line in lines[:_MOST_LINES]), *more))

@@ -10,6 +10,7 @@ from dbt_cloud_run.dbt.selection import Selector
 from dbt_cloud_run.dbt.statuses import BUILDABLE, Kind, kind
 from dbt_cloud_run.dbt.verbs import verb_named
 from dbt_cloud_run.model import NodeResult, PlannedNode, Retryability, Step
+from dbt_cloud_run.text import shortened
 
 _EPHEMERAL_CAUSE = re.compile(r"caused by compilation error in referenced ephemeral model (\S+)")
 _LONGEST_MESSAGE = 160
@@ -88,7 +89,7 @@ def skipped_node(row: NodeResult, cause: str | None, hopeless: Collection[str]) 
 
 def failed_node(row: NodeResult, verdict: Retryability) -> PlannedNode:
     message = " ".join((row.message or "").split())
-    shown = message if len(message) <= _LONGEST_MESSAGE else f"{message[: _LONGEST_MESSAGE - 1]}…"
+    shown = shortened(message, _LONGEST_MESSAGE)
     return PlannedNode(
         unique_id=row.unique_id,
         status=row.status,

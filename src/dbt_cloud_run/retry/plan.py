@@ -29,6 +29,7 @@ from dbt_cloud_run.retry.alignment import Aligned, align, has_started, is_lint
 from dbt_cloud_run.retry.native import completed
 from dbt_cloud_run.retry.needs import Situation
 from dbt_cloud_run.retry.steps import plan_step
+from dbt_cloud_run.text import shortened
 from dbt_cloud_run.unknown import HIDDEN_FAILURE, UnknownKind
 
 RetryOn = Literal["transient", "any"]
@@ -258,16 +259,11 @@ def _stop_reason(steps: Sequence[PlannedStep], attempt: Attempt) -> str:
         failed_ones = [node for node in dropped.left_out if is_failure(node.status)]
         names = [node.unique_id for node in failed_ones or dropped.left_out]
         shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-        return f"`{_shortened(dropped.command)}`: {dropped.reason}" + (f" ({shown})" if shown else "")
+        return f"`{shortened(dropped.command, _LONGEST_COMMAND)}`: {dropped.reason}" + (f" ({shown})" if shown else "")
     failed = next((step for step in attempt.steps if step.state is RunState.ERROR), None)
     if failed is not None:
         return f"only `{failed.name}` failed, which dbt Cloud adds by itself: there is nothing of the job's to retry"
     return "every step that the run was asked for succeeded: there is nothing to retry"
-
-
-def _shortened(command: str) -> str:
-    """A command for a sentence: a retry's selection can be long, and what follows it is the point."""
-    return command if len(command) <= _LONGEST_COMMAND else f"{command[: _LONGEST_COMMAND - 1]}…"
 
 
 def _notes(steps: Iterable[PlannedStep]) -> Iterable[str]:

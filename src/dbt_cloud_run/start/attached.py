@@ -8,6 +8,7 @@ import re
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.errors import InputProblem, InvalidInputsError
 from dbt_cloud_run.model import TriggerOverrides
+from dbt_cloud_run.text import shortened
 
 _logger = logging.getLogger(__name__)
 
@@ -61,4 +62,4 @@ def _is_same(field: str, given: object, stated: object) -> bool:
 def _shown(value: object) -> str:
     text = " ; ".join(value) if isinstance(value, list) else str(value)
     text = " ".join(text.split())
-    return repr(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…")
+    return repr(shortened(text, _LONGEST))

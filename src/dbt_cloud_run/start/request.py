@@ -15,6 +15,7 @@ from dbt_cloud_run.model import RetryPlan, TriggerOverrides
 from dbt_cloud_run.settings.settings import Settings
 from dbt_cloud_run.start.decide import Decision
 from dbt_cloud_run.start.once import NewRun, StartRequest
+from dbt_cloud_run.text import shortened
 
 _SHOWN_APART = frozenset({"git_sha", "git_branch", "steps_override"})
 _LONGEST_VALUE = 200
@@ -144,4 +145,4 @@ def _steps(decision: Decision, job: Job | None, origins: Mapping[str, str]) -> t
 
 def _short(value: object) -> str:
     text = " ".join(str(value).split())
-    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
+    return shortened(text, _LONGEST_VALUE)

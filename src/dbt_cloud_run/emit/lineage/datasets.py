@@ -50,7 +50,7 @@ _UNQUOTED: Final = str.maketrans("", "", '"`[]')
 
 
 def namespace_of(adapter: str, environ: Mapping[str, str]) -> str:
-    """The namespace of the datasets. Raises `NotSentError` where it is not set: a made-up one would name other datasets."""
+    """The namespace of the datasets. Raises `NotSentError` where it is not set: a guess would name others."""
     if given := environ.get(VARIABLE, "").strip().rstrip("/"):
         return given
     form = _NAMESPACES.get(adapter, f"{adapter}://<host>:<port>")
