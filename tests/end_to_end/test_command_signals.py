@@ -30,6 +30,7 @@ class PidOneCommand(RunningCommand):
     """A command that is PID 1 where it lives."""
 
     pid = PidOne.pid
+    wait_until_held = PidOne.wait_until_held
 
     def send(self, signum: int = signal.SIGINT) -> None:
         os.kill(self.pid, signum)
@@ -167,7 +168,7 @@ def test_a_signal_while_the_first_process_starts_is_not_lost(
     job = ContainedCommand(tmp_path, inputs_for(emulator))
     running = job.start(STUCK)
     assert isinstance(running, PidOneCommand)
-    assert running.pid
+    running.wait_until_held()
     time.sleep(after)
     running.send(signal.SIGTERM)
     step = running.finish(30)

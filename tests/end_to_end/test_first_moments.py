@@ -51,23 +51,6 @@ def job(witness: Witness, tmp_path: Path) -> Iterator[AsInTheImage]:
     made.close()
 
 
-def mask(pid: int, name: str) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(next(line.split()[1] for line in status.splitlines() if line.startswith(f"{name}:")), 16)
-
-
-def wait_until_held(step: PidOne) -> None:
-    """Until its first process holds the signals back, or has a handler.
-
-    What comes before that is lost whatever the program is: it is what Linux does to the first process of a container.
-    """
-    wanted = 1 << (signal.SIGTERM - 1) | 1 << (signal.SIGINT - 1)
-    pid = step.pid
-    deadline = time.monotonic() + 20
-    while (mask(pid, "SigBlk") | mask(pid, "SigCgt")) & wanted != wanted:
-        assert time.monotonic() < deadline
-
-
 @pytest.mark.parametrize("script", [STEP, POST])
 @pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("delay", SWEEP)
@@ -76,7 +59,7 @@ def test_a_signal_ends_it_at_once_and_nothing_is_started(
 ) -> None:
     state = {"STATE_run_id": "5", "STATE_target": f"{witness.origin} 1", "STATE_proof": "x"}
     step = job.start(script=script, variables=state if script == POST else {})
-    wait_until_held(step)
+    step.wait_until_held()
     time.sleep(delay)
     was_running = step.process.poll() is None
     told = time.monotonic()

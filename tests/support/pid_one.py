@@ -48,6 +48,14 @@ class PidOne(RunningStep):
     def send(self, signum: int = signal.SIGINT) -> None:
         os.kill(self.pid, signum)
 
+    def wait_until_held(self) -> None:
+        """Until it holds the signals back, or has a handler.
+
+        What comes before that is lost whatever the program is: it is what Linux does to the first process of a
+        container.
+        """
+        wait_until_held(self.pid)
+
     def stop(self, first: int = signal.SIGINT) -> tuple[FinishedStep, float]:
         """Tell it to stop as the runner does; gives what it left, and the seconds that it took.
 
@@ -64,6 +72,21 @@ class PidOne(RunningStep):
                 os.kill(pid, signum)
         status = self.process.wait(10)
         return FinishedStep(status, self.log, self.files, self.workspace, self.results), time.monotonic() - began
+
+
+def wait_until_held(pid: int) -> None:
+    """Until the first process of a container holds SIGINT and SIGTERM back, or has a handler for them."""
+    wanted = 1 << (signal.SIGTERM - 1) | 1 << (signal.SIGINT - 1)
+    process = Path("/proc") / str(pid)
+    deadline = time.monotonic() + 20
+    # `unshare` blocks both for a moment in its child, and lets them through again before it starts the program.
+    while (process / "exe").resolve().name == "unshare" or _held(process / "status") & wanted != wanted:
+        assert time.monotonic() < deadline, "the signals are not held back"
+
+
+def _held(status: Path) -> int:
+    fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    return int(fields["SigBlk"], 16) | int(fields["SigCgt"], 16)
 
 
 @dataclass
