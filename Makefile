@@ -1,7 +1,8 @@
 # `make demo` and `make test` do all of their own set-up, in this folder alone: .venv-demo and .venv.
 PY := .venv/bin/python
-# Most tests wait for processes and servers, so there may be more workers than cores; a file's tests stay together.
-TESTS := $(PY) -m pytest -q -n 4 --dist loadfile
+# Most tests wait for processes and servers, so there may be more workers than cores.
+# A file's tests stay together, and the longest files come first (tests/conftest.py).
+TESTS := $(PY) -m pytest -q -n 4 --dist loadgroup --no-loadscope-reorder
 SOURCES := src tests benchmarks demo standins tools entrypoint.py post_entrypoint.py command_entrypoint.py
 FILES := git ls-files -z --cached --others --exclude-standard --
 WORKFLOWS := .github/workflows/*.yml

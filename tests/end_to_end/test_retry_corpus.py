@@ -165,7 +165,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 def test_the_retry_executes_what_dbt_retry_executes(shop: Shop, failure: str, command: str) -> None:
     switches = FAILURES[failure].switches
     is_passing = not FAILURES[failure].is_final and "broken" not in switches
-    expected = _undisturbed(shop, command, switches) if is_passing else None
+    expected = shop.undisturbed(command.format(state=shop.state)) if is_passing else None
     line = f"{command.format(state=shop.state)} --vars '{{{switches}}}'"
     shop.start_over()
     first = shop.run(line, switches)
@@ -186,13 +186,6 @@ def test_the_retry_executes_what_dbt_retry_executes(shop: Shop, failure: str, co
         assert _executed(shop, hopeful, switches) == theirs.recovered - FAILURES[failure].held
     else:
         assert _planned(shop, line, first, switches, "transient").commands == everything.commands
-
-
-def _undisturbed(shop: Shop, command: str, switches: str) -> dict[str, list[str]]:
-    """What the command leaves where nothing fails."""
-    shop.start_over()
-    shop.run(f"{command.format(state=shop.state)} --vars '{{shop_flaky: false}}'", switches)
-    return shop.contents(switches)
 
 
 def _planned(shop: Shop, line: str, first: Ran, switches: str, retry_on: str) -> RetryPlan:

@@ -26,6 +26,10 @@ NEVER_EXECUTED = ("operation.", "model.shop.int_")
 """Hooks run with every command. An ephemeral model is part of others; `--fail-fast` lists it as skipped."""
 
 
+HEALTHY = "shop_flaky: false"
+"""Switches with which no node fails."""
+
+
 _OF_THE_RUN = frozenset({"dbt_scd_id"})
 """Columns that are made from the time of the run."""
 
@@ -54,12 +58,13 @@ class Shop:
         self._project = folder / "shop"
         shutil.copytree(PROJECT, self._project, ignore=shutil.ignore_patterns("target", "logs", "dbt_packages"))
         self._database = folder / "shop.duckdb"
+        self._undisturbed: dict[str, dict[str, list[str]]] = {}
         profile = {"type": "duckdb", "path": str(self._database), "schema": "main", "threads": 1}
         content = {"shop": {"target": "ci", "outputs": {"ci": profile, "prod": profile | {"schema": "prod"}}}}
         (folder / "profiles.yml").write_text(yaml.safe_dump(content), encoding="utf-8")
         self._call("dbt deps", folder / "target")
         for target in ("prod", "ci"):
-            self._call(f"dbt build --target {target} --vars '{{shop_flaky: false}}'", self.state)
+            self._call(f"dbt build --target {target} --vars '{{{HEALTHY}}}'", self.state)
         self._modify("model.shop.customers")
         shutil.copy(self._database, self._saved("base"))
 
@@ -98,6 +103,14 @@ class Shop:
         _, decoded = decode_run_results(results)
         rows = [row for row in decoded.nodes if not row.unique_id.startswith(NEVER_EXECUTED)]
         return Ran(decoded, {row.unique_id: row.status for row in rows})
+
+    def undisturbed(self, command: str) -> dict[str, list[str]]:
+        """What the command leaves in the database of the green build where nothing fails; run once."""
+        if command not in self._undisturbed:
+            self.start_over()
+            self.run(f"{command} --vars '{{{HEALTHY}}}'", HEALTHY)
+            self._undisturbed[command] = self.contents(HEALTHY)
+        return self._undisturbed[command]
 
     def manifest(self, switches: str) -> Manifest:
         return decode_manifest(self._target(switches) / "manifest.json")
