@@ -78,8 +78,8 @@ STEPS: dict[int, dict[str, str]] = {
     ANY: {"retry-on": "any", "targeted-retries": "1"},
     TRANSIENT: {},
     NATIVE: {"retry-strategy": "native"},
-    DELAYED: {"retry-delay": "2.5"},
-    PATIENT: {"poll-interval": "4", "timeout-minutes": "0.25", "cancel-run": "false"},
+    DELAYED: {"retry-delay": "12.5"},
+    PATIENT: {"poll-interval": "4", "timeout-minutes": "0.4", "cancel-run": "false"},
     QUEUED: {"queue-timeout-minutes": "0.03"},
     STAGING_TWIN: {
         **GO_ON,
@@ -251,7 +251,7 @@ ROWS: dict[str, Proof] = {
         and s.emulator.requests("POST", f"/runs/{s.runs(NATIVE)[0]['id']}/retry/")
     ),
     "retry-delay": lambda s: (
-        re.search(r"Waiting [0-2](\.\d+)? s before the retry", s.step(DELAYED).log)
+        re.search(r"Waiting 1?\d(\.\d+)? s before the retry", s.step(DELAYED).log)
         and "Waiting" not in s.step(PLAIN).log
     ),
     "wait": lambda s: s.step(OVERRIDES).outputs["status"] == "queued",
@@ -261,7 +261,7 @@ ROWS: dict[str, Proof] = {
     "queue-timeout-minutes": lambda s: (
         s.step(QUEUED).outputs["status"] == "timed-out" and "queue-timeout-minutes" in s.step(QUEUED).summary
     ),
-    "poll-interval": lambda s: max(s.gaps(PATIENT)) >= 3.9 and len(s.gaps(PATIENT)) <= 5,
+    "poll-interval": lambda s: max(s.gaps(PATIENT)) >= 3.9 and len(s.gaps(PATIENT)) <= 8,
     "cancel-run": lambda s: (
         (s.step(PATIENT).status, s.runs(PATIENT)[0]["status_humanized"]) == (1, "Queued")
         and s.step(QUEUED)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ import httpx
 import pytest
 from standins.emulator import TOKEN, RunningEmulator, running_emulator
 from tests.support.belief_changes import CHANGES
-from tests.support.conversation import Change, Conversation
+from tests.support.conversation import Answer, Change, Conversation
 from tests.support.dbt_project import write_tiny_project
 from tests.support.recordings import project_recordings, written_recording
 
@@ -154,6 +154,16 @@ def test_each_change_of_a_belief_fails_its_check(belief: str, talk: Talk, monkey
     assert as_changed(talk, belief, lambda answer: answer).is_as_believed is True
     found = [as_changed(talk, belief, change) for change in CHANGES[belief]]
     assert [each.is_as_believed for each in found] == [False] * len(found), [each.seen for each in found]
+
+
+def test_no_status_makes_a_check_raise(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dbt_cloud_emulator.conformance.runs.time.sleep", lambda _: None)
+
+    def cancelled(answer: Answer) -> Answer:
+        return replace(answer, content=re.sub(rb'"status": ?(10|20)\b', b'"status":30', answer.content))
+
+    for belief in BELIEFS:
+        assert as_changed(talk, belief, cancelled).seen
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from dbt_cloud_emulator.conformance.checks.answers import answered, said
 from dbt_cloud_emulator.conformance.outcome import Seen, check
 from dbt_cloud_emulator.conformance.runs import CAUSE, COMMANDS, FAILING, OVERRIDES
 from dbt_cloud_emulator.conformance.scene import CANCELLED, ENDED, ERROR, SUCCESS, Scene, command_of, steps_of
+from dbt_cloud_emulator.conformance.session import NotThereError
 
 
 @check("write.trigger")
@@ -138,7 +139,9 @@ def failed(scene: Scene) -> Seen:
 @check("write.stops")
 def stops(scene: Scene) -> Seen:
     steps = steps_of(scene.phase("fail").end)
-    at = next(number for number, step in enumerate(steps) if step["status"] == ERROR)
+    at = next((number for number, step in enumerate(steps) if step["status"] == ERROR), None)
+    if at is None:
+        raise NotThereError("no step failed")
     ran = [step["index"] for step in steps[at + 1 :] if step["status"] in (SUCCESS, ERROR)]
     return Seen(not ran, f"ran after it: {ran}")
 
