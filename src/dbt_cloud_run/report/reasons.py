@@ -96,13 +96,17 @@ def _contradiction(found: Contradiction, outcome: Outcome) -> tuple[str, str]:
     run = f"run {outcome.last.run_id}" if outcome.last else "the run"
     if found.invariant is Invariant.NOTHING_LEFT_OUT:
         return "The last run succeeded, but failures before it were left out of the retry.", ""
+    shown = ", ".join(found.nodes[:_MOST_NODES])
+    more = f" and {len(found.nodes) - _MOST_NODES:,} more" if len(found.nodes) > _MOST_NODES else ""
     if found.invariant is Invariant.NO_NODE_FAILED:
-        shown = ", ".join(found.nodes[:_MOST_NODES])
-        more = f" and {len(found.nodes) - _MOST_NODES:,} more" if len(found.nodes) > _MOST_NODES else ""
         return (
             f"dbt Cloud reports {run} as a success, but the last result of these nodes is a failure: {shown}{more}.",
             "",
         )
+    if found.invariant is Invariant.RETRIED_RAN:
+        why = f"these nodes were to be re-run, and no retry has a result of them: {shown}{more}."
+        advice = "Look in dbt Cloud at what the retry selected, or re-run the workflow."
+        return f"dbt Cloud reports {run} as a success, but {why}", advice
     if found.invariant is Invariant.RESULTS_KNOWN:
         runs = ", ".join(str(one) for one in found.runs)
         return (
