@@ -369,8 +369,8 @@ async def _fate(step: Step, client: CloudClient) -> Fate | None:
         async with asyncio.timeout(LAST_WORD):
             await client.cancel_run(run.id)
     except (CloudError, TimeoutError) as error:
-        known = step.story.current
-        return Fate(kind=FateKind.NOT_CANCELLED, run_id=known.id if known else None, error=str(error))
+        known, why = step.story.current, error.message if isinstance(error, CloudError) else ""
+        return Fate(kind=FateKind.NOT_CANCELLED, run_id=known.id if known else None, error=why)
     return Fate(kind=FateKind.CANCELLING, run_id=run.id, state=run.state)
 
 

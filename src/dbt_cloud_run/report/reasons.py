@@ -142,7 +142,10 @@ def fate_words(fate: Fate, *, continued_by: str = "") -> str:
         return f"{run} was to be cancelled, but had already ended: {fate.state.value}."
     if fate.kind is FateKind.NOT_CANCELLED:
         after = f" {continued_by[0].upper()}{continued_by[1:]} tries again." if continued_by else ""
-        return f"{run} could not be cancelled: {fate.error.rstrip('.') or 'dbt Cloud did not answer'}.{after}"
+        what = f"{run} could not be cancelled"
+        if fate.run_id is None:
+            what = "Whether the run was started could not be found out"
+        return f"{what}: {fate.error.rstrip('.') or 'dbt Cloud did not answer'}.{after}"
     if continued_by:
         return f"{run} is being cancelled in dbt Cloud; {continued_by} waits until it has ended."
     return f"dbt Cloud accepted the cancellation of run {fate.run_id}, which is still {fate.state.value} and may go on."
