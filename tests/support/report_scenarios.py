@@ -10,25 +10,11 @@ from tests.support.report_data import BLOB, START, attempt, data_of, ledger, sho
 from dbt_cloud_run.cost import Cost
 from dbt_cloud_run.dbt.costs import cost_of
 from dbt_cloud_run.dbt.statuses import Kind, kind
+from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.gates import Gate
 from dbt_cloud_run.ledger.outcome import build_outcome
-from dbt_cloud_run.model import (
-    Attempt,
-    Ending,
-    FailureKind,
-    FreshnessResult,
-    NodeResult,
-    Outcome,
-    PlannedNode,
-    PlannedStep,
-    Retryability,
-    RetryPlan,
-    RunState,
-    Step,
-    StepAction,
-    StepError,
-)
-from dbt_cloud_run.planned import SavedNode
+from dbt_cloud_run.model import Attempt, FreshnessResult, NodeResult, Outcome, RunState, Step, StepError
+from dbt_cloud_run.planned import PlannedNode, PlannedStep, Retryability, RetryPlan, SavedNode, StepAction
 from dbt_cloud_run.report.report import NodeInfo, Report
 
 FRESH = (

@@ -8,21 +8,20 @@ from datetime import timedelta
 import pytest
 from tests.support.attempts import NOON, attempt, step
 
+from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.ledger.outcome import build_outcome
 from dbt_cloud_run.model import (
     Attempt,
-    Ending,
-    FailureKind,
     Fate,
     FateKind,
     Interruption,
     LeftAlone,
     Limit,
     LimitReached,
-    RetryPlan,
     RunState,
     StepError,
 )
+from dbt_cloud_run.planned import RetryPlan
 from dbt_cloud_run.report.reasons import reason
 from dbt_cloud_run.unknown import Unknown, UnknownKind
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from tests.support import report_scenarios as scenarios
 from tests.support.report_data import attempt, shop, step, unique_id
 
-from dbt_cloud_run.model import Ending, FailureKind, FreshnessResult, NodeResult, Outcome, RunState
+from dbt_cloud_run.endings import Ending, FailureKind
+from dbt_cloud_run.model import FreshnessResult, NodeResult, Outcome, RunState
 from dbt_cloud_run.redaction import _hidden, _hidden_bytes, hide
 from dbt_cloud_run.report import files
 from dbt_cloud_run.report.junit import Case, Problem, cases, junit_xml

@@ -6,7 +6,7 @@ import time
 
 from tests.support import report_scenarios as scenarios
 
-from dbt_cloud_run.model import PlannedStep, RetryPlan, StepAction
+from dbt_cloud_run.planned import PlannedStep, RetryPlan, StepAction
 from dbt_cloud_run.report.progress import Progress, plan_lines, progress_line, read_progress, result_lines
 
 LOG = """\

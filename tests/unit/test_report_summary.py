@@ -20,16 +20,9 @@ from tests.support.line_count import steps_of
 from tests.support.rendering import render
 from tests.support.report_data import START, attempt, ledger, shop, step
 
-from dbt_cloud_run.model import (
-    Ending,
-    FailureKind,
-    FreshnessResult,
-    NodeResult,
-    Outcome,
-    RunState,
-    StepAction,
-    StepError,
-)
+from dbt_cloud_run.endings import Ending, FailureKind
+from dbt_cloud_run.model import FreshnessResult, NodeResult, Outcome, RunState, StepError
+from dbt_cloud_run.planned import StepAction
 from dbt_cloud_run.report.annotations import annotate
 from dbt_cloud_run.report.gates import gate_words
 from dbt_cloud_run.report.progress import result_lines

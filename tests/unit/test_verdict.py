@@ -8,22 +8,13 @@ from dataclasses import replace
 import pytest
 from tests.support.attempts import attempt, step
 
+from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.invariants import Contradiction, Invariant
 from dbt_cloud_run.ledger.ledger import build_ledger
 from dbt_cloud_run.ledger.verdict import Verdict, failure_kind, is_same_commit, unknown_runs
 from dbt_cloud_run.ledger.verdict import verdict as judged_with_ledger
-from dbt_cloud_run.model import (
-    Attempt,
-    Ending,
-    FailureKind,
-    PlannedNode,
-    PlannedStep,
-    RetryPlan,
-    RunState,
-    Step,
-    StepAction,
-    TriggerOverrides,
-)
+from dbt_cloud_run.model import Attempt, RunState, Step, TriggerOverrides
+from dbt_cloud_run.planned import PlannedNode, PlannedStep, RetryPlan, StepAction
 from dbt_cloud_run.unknown import Unknown, UnknownKind
 
 COMPILATION = "Encountered an error:\nCompilation Error in model a (models/a.sql)\n  no such thing\n"

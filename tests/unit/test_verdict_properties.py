@@ -12,22 +12,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.support.attempts import attempt, step
 
+from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.gates import Gate
 from dbt_cloud_run.invariants import Invariant
 from dbt_cloud_run.ledger.outcome import build_outcome
-from dbt_cloud_run.model import (
-    Attempt,
-    Ending,
-    FailureKind,
-    Interruption,
-    PlannedNode,
-    PlannedStep,
-    RetryPlan,
-    RunState,
-    StepAction,
-    StepError,
-    TriggerOverrides,
-)
+from dbt_cloud_run.model import Attempt, Interruption, RunState, StepError, TriggerOverrides
+from dbt_cloud_run.planned import PlannedNode, PlannedStep, RetryPlan, StepAction
 from dbt_cloud_run.report.reasons import reason
 from dbt_cloud_run.unknown import Unknown, UnknownKind
 

@@ -9,20 +9,13 @@ from dataclasses import dataclass
 from dbt_cloud_run.dbt.failures import judge_log
 from dbt_cloud_run.dbt.statuses import Kind, is_failure, is_skipped
 from dbt_cloud_run.dbt.verbs import verb_of
+from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.gates import FailedGate
 from dbt_cloud_run.invariants import Contradiction, Invariant
 from dbt_cloud_run.ledger.judgement import is_failed_set_up, judged
 from dbt_cloud_run.ledger.ledger import result_steps
-from dbt_cloud_run.model import (
-    Attempt,
-    Ending,
-    FailureKind,
-    Ledger,
-    Retryability,
-    RunState,
-    Step,
-    StepAction,
-)
+from dbt_cloud_run.model import Attempt, Ledger, RunState, Step
+from dbt_cloud_run.planned import Retryability, StepAction
 from dbt_cloud_run.retry.alignment import is_lint
 from dbt_cloud_run.unknown import Unknown, UnknownKind
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from dbt_cloud_run.cancellation import CancelledBy
 from dbt_cloud_run.dbt.console_log import failure_lines
+from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.errors import with_code
 from dbt_cloud_run.invariants import Invariant
 from dbt_cloud_run.ledger.judgement import failed_without_nodes, is_failed_set_up
-from dbt_cloud_run.model import Ending, FateKind
+from dbt_cloud_run.model import FateKind
 from dbt_cloud_run.report.gates import gate_words
 from dbt_cloud_run.text import shortened
 from dbt_cloud_run.unknown import HIDDEN_FAILURE, step_words
