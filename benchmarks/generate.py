@@ -19,19 +19,17 @@ from hashlib import md5
 from pathlib import Path
 from typing import Any, TextIO
 
+from benchmarks.result_shapes import catalog_table, result_row, run_args
 from benchmarks.shapes import (
     EXECUTED,
     NOW,
     SHOP,
-    catalog_table,
     exposure_node,
     group_node,
     invocation,
     macro_node,
     metadata,
     model_node,
-    result_row,
-    run_args,
     source_node,
     test_node,
 )

@@ -23,9 +23,9 @@ def metadata(schema: str, *, is_manifest: bool = False) -> dict[str, Any]:
     found: dict[str, Any] = {
         "dbt_schema_version": f"https://schemas.getdbt.com/dbt/{schema}.json",
         "dbt_version": "1.11.2",
-        "generated_at": _time(NOW),
+        "generated_at": as_time(NOW),
         "invocation_id": invocation(),
-        "invocation_started_at": _time(NOW - timedelta(minutes=30)),
+        "invocation_started_at": as_time(NOW - timedelta(minutes=30)),
         "env": {},
     }
     if is_manifest:
@@ -36,7 +36,7 @@ def metadata(schema: str, *, is_manifest: bool = False) -> dict[str, Any]:
             "send_anonymous_usage_stats": False,
             "adapter_type": ADAPTER,
             "quoting": {"database": True, "schema": True, "identifier": True, "column": None},
-            "run_started_at": _time(NOW - timedelta(minutes=30)),
+            "run_started_at": as_time(NOW - timedelta(minutes=30)),
         }
     return found
 
@@ -111,11 +111,7 @@ def model_node(
         "functions": [],
         "depends_on": {"macros": [f"macro.{SHOP}.macro_{rng.randrange(500)}"], "nodes": parents},
         "compiled_path": f"target/compiled/{SHOP}/models/{path}",
-        "compiled": True,
-        "compiled_code": compiled,
-        "extra_ctes_injected": True,
-        "extra_ctes": [],
-        "contract": {"enforced": False, "alias_types": True, "checksum": None},
+        **_compiled(compiled),
         "access": "protected",
         "constraints": [],
         "version": None,
@@ -137,19 +133,7 @@ def test_node(unique_id: str, folder: str, group: str, column: str, rng: random.
         **_head(test_id, "test", f"{name}.sql", where, [SHOP, folder, group, name], name=name),
         "schema": f"{SCHEMA}_dbt_test__audit",
         "checksum": {"name": "none", "checksum": ""},
-        "config": {
-            **_config([], {}, None),
-            "schema": "dbt_test__audit",
-            "materialized": "test",
-            "severity": "ERROR",
-            "store_failures": None,
-            "store_failures_as": None,
-            "where": None,
-            "limit": None,
-            "fail_calc": "count(*)",
-            "warn_if": "!= 0",
-            "error_if": "!= 0",
-        },
+        "config": {**_config([], {}, None), **_TEST_CONFIG},
         "tags": [],
         "description": "",
         "columns": {},
@@ -170,11 +154,7 @@ def test_node(unique_id: str, folder: str, group: str, column: str, rng: random.
         "functions": [],
         "depends_on": {"macros": [f"macro.dbt.test_{kind}"], "nodes": [unique_id]},
         "compiled_path": f"target/compiled/{SHOP}/{where}/{name}.sql",
-        "compiled": True,
-        "compiled_code": compiled,
-        "extra_ctes_injected": True,
-        "extra_ctes": [],
-        "contract": {"enforced": False, "alias_types": True, "checksum": None},
+        **_compiled(compiled),
         "column_name": column,
         "file_key_name": f"models.{model}",
         "attached_node": unique_id,
@@ -279,56 +259,14 @@ def macro_node(words: str, number: int) -> dict[str, Any]:
     }
 
 
-def result_row(unique_id: str, status: str, compiled: str, relation: str | None, rng: random.Random) -> dict[str, Any]:
-    seconds = round(rng.lognormvariate(0.5, 1.0), 6)
-    begun = NOW - timedelta(seconds=rng.uniform(120, 1700))
-    is_model = unique_id.startswith("model.")
-    rows = rng.randrange(2_000_000)
-    said = "Got 3 results, configured to warn if != 0" if status == "warn" else None
-    response = (
-        {"_message": f"SELECT {rows}", "code": "SELECT", "rows_affected": rows} if is_model else {"_message": "OK"}
-    )
+def _compiled(code: str) -> dict[str, Any]:
     return {
-        "status": status,
-        "timing": [
-            {"name": "compile", "started_at": _time(begun), "completed_at": _time(begun + timedelta(seconds=0.02))},
-            {
-                "name": "execute",
-                "started_at": _time(begun + timedelta(seconds=0.02)),
-                "completed_at": _time(begun + timedelta(seconds=0.02 + seconds)),
-            },
-        ],
-        "thread_id": f"Thread-{rng.randrange(1, 17)} (worker)",
-        "execution_time": seconds,
-        "adapter_response": response,
-        "message": response["_message"] if is_model else said,
-        "failures": None if is_model else 3 if status == "warn" else 0,
-        "unique_id": unique_id,
         "compiled": True,
-        "compiled_code": compiled,
-        "relation_name": relation,
-        "batch_results": None,
-    }  # fmt: skip
-
-
-def run_args() -> dict[str, Any]:
-    return {"which": EXECUTED, "invocation_command": "dbt build", "select": [], "exclude": [], "vars": {}}
-
-
-def catalog_table(unique_id: str, columns: Sequence[Column]) -> dict[str, Any]:
-    place = {"type": "BASE TABLE", "schema": SCHEMA, "name": name_of(unique_id), "database": DATABASE}
-    return {
-        "metadata": {**place, "comment": None, "owner": "dbt"},
-        "columns": {
-            name: {"type": kind, "index": number, "name": name, "comment": None}
-            for number, (name, kind, _) in enumerate(columns, 1)
-        },
-        "stats": {
-            "has_stats": {"id": "has_stats", "label": "Has Stats?", "value": False, "include": False,
-                          "description": "Indicates whether there are statistics for this table"},
-        },
-        "unique_id": unique_id,
-    }  # fmt: skip
+        "compiled_code": code,
+        "extra_ctes_injected": True,
+        "extra_ctes": [],
+        "contract": {"enforced": False, "alias_types": True, "checksum": None},
+    }
 
 
 def _head(
@@ -360,6 +298,19 @@ def _config(tags: list[str], meta: dict[str, Any], group: str | None) -> dict[st
         "group": group,
     }
 
+
+_TEST_CONFIG: dict[str, Any] = {
+    "schema": "dbt_test__audit",
+    "materialized": "test",
+    "severity": "ERROR",
+    "store_failures": None,
+    "store_failures_as": None,
+    "where": None,
+    "limit": None,
+    "fail_calc": "count(*)",
+    "warn_if": "!= 0",
+    "error_if": "!= 0",
+}
 
 _MODEL_CONFIG: dict[str, Any] = {
     "incremental_strategy": None,
@@ -409,5 +360,6 @@ def _sql(parents: Sequence[str], columns: Sequence[Column]) -> tuple[str, str]:
     return f"{raw},{tail}", f"{compiled},{tail}"
 
 
-def _time(moment: datetime) -> str:
+def as_time(moment: datetime) -> str:
+    """As dbt writes a time."""
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

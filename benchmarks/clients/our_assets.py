@@ -19,7 +19,8 @@ from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.models import WHOLE_RUN
 from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.collect.attempts import ending_of
-from dbt_cloud_run.collect.collect import Keeping, collect
+from dbt_cloud_run.collect.collect import collect
+from dbt_cloud_run.collect.keeping import Keeping
 from dbt_cloud_run.ledger.ledger import build_ledger
 
 

@@ -13,11 +13,12 @@ from dbt_cloud_run.clock import SystemClock, ends_before_signal
 from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.models import Job
 from dbt_cloud_run.cloud.retrying import READ_BUDGET, Reader
-from dbt_cloud_run.collect.collect import Keeping
+from dbt_cloud_run.collect.keeping import Keeping
 from dbt_cloud_run.console import BaseConsole
+from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.errors import ActionError, Interrupted
 from dbt_cloud_run.loop import Means, attempts_of
-from dbt_cloud_run.model import Ending, FailureKind, Interruption, Outcome, StepError
+from dbt_cloud_run.model import Interruption, Outcome, StepError
 from dbt_cloud_run.process import report_fault
 from dbt_cloud_run.publish.sinks import set_outputs, write_summary
 from dbt_cloud_run.report.dry_run import dry_run_lines

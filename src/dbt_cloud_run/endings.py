@@ -14,7 +14,7 @@ class Ending(StrEnum):
     CANCELLED = "cancelled"
     SUPERSEDED = "superseded"  # dbt Cloud cancelled it for a newer commit
     TIMED_OUT = "timed-out"  # our limits, or dbt Cloud's own
-    SKIPPED = "skipped"  # no token, or the job is busy, and told to skip
+    SKIPPED = "skipped"  # no token, or the job is busy, where the inputs say to skip then
     DRY_RUN = "dry-run"  # nothing was started, as it was asked for
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dbt_cloud_run.model import FailureKind
+from dbt_cloud_run.endings import FailureKind
 
 
 class ActionError(Exception):

@@ -13,6 +13,7 @@ class Invariant(StrEnum):
 
     NO_NODE_FAILED = "no node's last result is a failure"
     NOTHING_LEFT_OUT = "no failure was left out of a retry"
+    RETRIED_RAN = "every node that was to be re-run has a result of the retry"
     RESULTS_KNOWN = "after a retry, every result is known"
     COMMIT_AS_ASKED = "the commit that was built is the one that was asked for"
     NO_GATE_FAILED = "no condition of fail-on holds"

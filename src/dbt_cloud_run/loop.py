@@ -18,21 +18,14 @@ from dbt_cloud_run.cloud.errors import CloudError, RetryRefused
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import READ_BUDGET, Reader
 from dbt_cloud_run.collect.attempts import attempt_of, ending_of
-from dbt_cloud_run.collect.collect import Collected, Keeping, collect
+from dbt_cloud_run.collect.collect import Collected, collect
+from dbt_cloud_run.collect.keeping import Keeping
 from dbt_cloud_run.dbt.manifests import Manifests
+from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.errors import Interrupted
-from dbt_cloud_run.model import (
-    Attempt,
-    Ending,
-    Fate,
-    FateKind,
-    LeftAlone,
-    Limit,
-    LimitReached,
-    RetryPlan,
-    TriggerOverrides,
-)
-from dbt_cloud_run.retry.alignment import has_started
+from dbt_cloud_run.model import Attempt, Fate, FateKind, LeftAlone, Limit, LimitReached, TriggerOverrides
+from dbt_cloud_run.planned import RetryPlan
+from dbt_cloud_run.retry.capacity import lacked_capacity, plan_once_more
 from dbt_cloud_run.retry.delay import delay_left, ended_at
 from dbt_cloud_run.retry.plan import commands_from_failure, plan_retry
 from dbt_cloud_run.settings.settings import Settings
@@ -50,7 +43,6 @@ from dbt_cloud_run.waiting.wait import Limits, looks
 
 _logger = logging.getLogger(__name__)
 
-_NO_CAPACITY = "dbt Cloud cancelled the run for want of capacity before any step began: all of it runs once more"
 OUT_OF_TIME = f"{Limit.TOTAL.value} leaves no time for a retry"
 
 
@@ -68,14 +60,15 @@ class Means:
 async def attempts_of(story: Story, decision: Decision, means: Means) -> AsyncGenerator[Story]:
     """From the first run, or the runs before it, to the last attempt's end. Raises `ActionError`s and `Interrupted`.
 
-    The loop ends where no run is current: after a success, a time limit, or a plan that sends nothing.
+    The loop ends where no run is current (after a success, a time limit, or a plan that sends nothing), and without
+    waiting as soon as the current run is known to go on.
     """
     for run in decision.before:
         yield (story := await _read(_attached(story, run, is_of_earlier_attempt=True), means))
     if decision.run is not None:
         story = _attached(story, decision.run, is_of_earlier_attempt=decision.is_continued)
         yield (story := replace(story, is_ours=decision.is_ours))
-    elif not decision.is_new:
+    elif decision.before:
         # A person had the workflow run again: every failure is retried this once.
         async for newer in _retried(story, decision, means, ended=means.reader.clock.monotonic(), take_all=True):
             yield (story := newer)
@@ -128,7 +121,7 @@ async def _waited(story: Story, decision: Decision, means: Means) -> AsyncGenera
 def _limits(story: Story, means: Means) -> Limits:
     """The limits of this wait: after a lack of capacity, the time in the queue counts on."""
     limits, last = means.limits, story.attempts[-1] if story.attempts else None
-    if limits.queue is None or last is None or not _lacked_capacity(last):
+    if limits.queue is None or last is None or not lacked_capacity(last):
         return limits
     return replace(limits, queue=max(limits.queue - (last.queued_seconds or 0.0), 0.0))
 
@@ -156,7 +149,11 @@ async def _read(story: Story, means: Means, *, is_whole: bool = False, seen: flo
     ending = _ending(run, story.limit)
     collected = await _collected(run, story, ending, means, unread, seen)
     # Before a retry is planned: without the results, all of the run would have to be repeated.
-    if collected.attempt.is_unread and _may_be_retried(story, ending, means) and await _waited_for_limit(run, means):
+    if (
+        collected.attempt.is_unread
+        and _may_be_retried(story, ending, means)
+        and await _waited_out_rate_limit(run, means)
+    ):
         collected = await _collected(run, story, ending, means, unread, seen)
     attempt = replace(
         collected.attempt,
@@ -209,8 +206,8 @@ def _may_be_retried(story: Story, ending: Ending, means: Means) -> bool:
     return has_failed and story.retries < means.settings.targeted_retries
 
 
-async def _waited_for_limit(run: Run, means: Means) -> bool:
-    """Whether there is time for a second look; a rate limit is waited out before it."""
+async def _waited_out_rate_limit(run: Run, means: Means) -> bool:
+    """Wait as long as dbt Cloud's rate limit holds; False, without waiting, where timeout-minutes is over by then."""
     pause = means.reader.rate_limit.pause()
     if _is_time_over(means, pause):
         return False
@@ -243,8 +240,8 @@ async def _retried(
     has_ended_well = last.ending is Ending.SUCCESS and not goes_back
     if has_ended_well or story.retries >= means.settings.targeted_retries:
         return
-    if _lacked_capacity(last):
-        story, plan = await _plan_after_lack_of_capacity(story, means)
+    if lacked_capacity(last):
+        story, plan = await _plan_once_more(story, means)
     else:
         plan = await _plan(story, means, goes_back=goes_back, take_all=take_all or goes_back, ended=ended)
     story = _with_plan(story, plan)
@@ -254,7 +251,7 @@ async def _retried(
     if delay := delay_left(means.settings.retry_delay, story.retries, ended, means.reader.clock.monotonic()):
         _logger.info("Waiting %.0f s before the retry.", delay)
         await means.reader.clock.sleep(delay)
-    if means.settings.retry_strategy == "native" and not _lacked_capacity(last):
+    if means.settings.retry_strategy == "native" and not lacked_capacity(last):
         async for newer in _retried_natively(story, decision, plan, means, goes_back=goes_back):
             yield (story := newer)
         if story.current is not None:
@@ -313,20 +310,12 @@ def _started(story: Story, run: Run, *, is_partial: bool) -> Story:
     return replace(story, request=None, current=run, is_ours=True, is_partial=is_partial, retries=story.retries + 1)
 
 
-def _lacked_capacity(attempt: Attempt) -> bool:
-    """Whether dbt Cloud says that it cancelled the run for want of capacity, before any step began."""
-    cancellation = attempt.cancellation
-    is_cancelled = cancellation is not None and cancellation.by is CancelledBy.CAPACITY
-    return is_cancelled and attempt.started_at is None and not any(has_started(step) for step in attempt.steps)
-
-
-async def _plan_after_lack_of_capacity(story: Story, means: Means) -> tuple[Story, RetryPlan]:
-    """All of it once more, unless it was that already, or a newer run of the job does its work."""
+async def _plan_once_more(story: Story, means: Means) -> tuple[Story, RetryPlan]:
+    """After a lack of capacity: all of it once more, unless a newer run of the job does its work."""
     *before, last = story.attempts
-    if any(_lacked_capacity(attempt) for attempt in before):
-        return story, RetryPlan(stop_reason="dbt Cloud had no capacity for it a second time")
-    if not last.asked:
-        return story, RetryPlan(stop_reason="it is not known which commands the run was asked for")
+    plan = plan_once_more(story.attempts)
+    if not plan.commands:
+        return story, plan
     try:
         runs = await means.reader.read(
             lambda: means.client.list_runs(last.job_id, id_gt=last.run_id, order_by="id"),
@@ -336,12 +325,12 @@ async def _plan_after_lack_of_capacity(story: Story, means: Means) -> tuple[Stor
         reason = f"it could not be read whether a newer run of the job does its work: {error.message}"
         return story, RetryPlan(stop_reason=reason)
     newer = next((run for run in runs if run.id > last.run_id and not run.state.is_terminal), None)
-    if newer is not None:
-        cancellation = Cancellation(by=CancelledBy.NEWER_RUN, newer_run_id=newer.id)
-        superseded = replace(last, ending=Ending.SUPERSEDED, cancellation=cancellation)
-        story = replace(story, attempts=(*before, superseded))
-        return story, RetryPlan(stop_reason=f"run {newer.id} of the job is active, and does its work")
-    return story, RetryPlan(commands=last.asked, is_whole=True, notes=(_NO_CAPACITY,))
+    if newer is None:
+        return story, plan
+    cancellation = Cancellation(by=CancelledBy.NEWER_RUN, newer_run_id=newer.id)
+    superseded = replace(last, ending=Ending.SUPERSEDED, cancellation=cancellation)
+    story = replace(story, attempts=(*before, superseded))
+    return story, RetryPlan(stop_reason=f"run {newer.id} of the job is active, and does its work")
 
 
 async def _retried_natively(

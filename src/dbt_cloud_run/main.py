@@ -14,10 +14,11 @@ from pathlib import Path
 
 from dbt_cloud_run.clock import SystemClock
 from dbt_cloud_run.console import BaseConsole
+from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.errors import ConfigError, InvalidInputsError
 from dbt_cloud_run.github.events import PullRequest
 from dbt_cloud_run.github.runner_files import require_runner_files
-from dbt_cloud_run.model import Ending, FailureKind, Outcome, StepError
+from dbt_cloud_run.model import Outcome, StepError
 from dbt_cloud_run.process import handle_signals, own_workspace, run_process
 from dbt_cloud_run.settings.settings import Settings
 from dbt_cloud_run.settings.words import IN_WORKFLOW, Words

@@ -1,7 +1,5 @@
 """The values that travel between the rooms: runs as attempts, steps, node results, the outcome.
 
-The plan of a retry has a module of its own, and its names are found here, too.
-
 All are immutable. Times are timezone-aware UTC, durations are seconds.
 """
 
@@ -15,16 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from dbt_cloud_run.cancellation import Cancellation
-from dbt_cloud_run.endings import Ending as Ending
-from dbt_cloud_run.endings import FailureKind as FailureKind
+from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.gates import GateFindings
 from dbt_cloud_run.invariants import Contradiction
-from dbt_cloud_run.planned import PlannedNode as PlannedNode
-from dbt_cloud_run.planned import PlannedStep as PlannedStep
-from dbt_cloud_run.planned import Retryability as Retryability
-from dbt_cloud_run.planned import RetryPlan as RetryPlan
-from dbt_cloud_run.planned import StepAction as StepAction
-from dbt_cloud_run.planned import Window as Window
+from dbt_cloud_run.planned import RetryPlan, Window
 from dbt_cloud_run.unknown import Unknown, UnknownKind
 
 

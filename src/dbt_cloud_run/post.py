@@ -188,7 +188,7 @@ async def _appeared(client: CloudClient, reader: Reader, request: StartRequest) 
     """The run that an unanswered request has started; searched for as long as the main step would."""
     for number, pause in enumerate((0.0, *LOOK_PAUSES)):
         if number == 1:
-            _logger.info("Searching for up to %.0f s for %s %s.", sum(LOOK_PAUSES), request.what, request.sign)
+            _logger.info("Searching for up to %.0f s for %s.", sum(LOOK_PAUSES), request.what_to_look_for)
         await reader.clock.sleep(pause)
         found = await reader.read(lambda: find_started(client, request), deadline=reader.within(BUDGET))
         if found is not None:

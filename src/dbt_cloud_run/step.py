@@ -21,10 +21,11 @@ from dbt_cloud_run.cloud.errors import CloudError, Unconfirmed
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.console import BaseConsole
+from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.errors import ActionError, Interrupted
 from dbt_cloud_run.github.events import Nothing
 from dbt_cloud_run.github.log import TITLE
-from dbt_cloud_run.model import Ending, Fate, FateKind, Interruption, LeftAlone, Outcome, RunState, StepError
+from dbt_cloud_run.model import Fate, FateKind, Interruption, LeftAlone, Outcome, RunState, StepError
 from dbt_cloud_run.process import report_fault
 from dbt_cloud_run.run_log import RunLog
 from dbt_cloud_run.settings.advice import FAULT_ADVICE, step_error
@@ -181,7 +182,7 @@ def _loop(
     step: Step, client: CloudClient, reader: Reader, decision: Decision, deadline: float | None
 ) -> AsyncGenerator[Story]:
     """The loop over attempts. What it needs is imported when the job has been triggered, which is sooner without it."""
-    from dbt_cloud_run.collect.collect import Keeping
+    from dbt_cloud_run.collect.keeping import Keeping
     from dbt_cloud_run.loop import Means, attempts_of
     from dbt_cloud_run.waiting.wait import Limits
 
@@ -369,8 +370,8 @@ async def _fate(step: Step, client: CloudClient) -> Fate | None:
         async with asyncio.timeout(LAST_WORD):
             await client.cancel_run(run.id)
     except (CloudError, TimeoutError) as error:
-        known = step.story.current
-        return Fate(kind=FateKind.NOT_CANCELLED, run_id=known.id if known else None, error=str(error))
+        known, words = step.story.current, error.message if isinstance(error, CloudError) else ""
+        return Fate(kind=FateKind.NOT_CANCELLED, run_id=known.id if known else None, error=words)
     return Fate(kind=FateKind.CANCELLING, run_id=run.id, state=run.state)
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dbt_cloud_run.cloud.models import Run
+from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.gates import Gate
 from dbt_cloud_run.github.events import Subject, commits_of
-from dbt_cloud_run.model import Attempt, Ending, Interruption, LimitReached, Outcome, StepError
+from dbt_cloud_run.model import Attempt, Interruption, LimitReached, Outcome, StepError
 from dbt_cloud_run.start.once import StartRequest
 
 if TYPE_CHECKING:

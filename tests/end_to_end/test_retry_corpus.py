@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import pytest
 from tests.support.corpus import Ran, Shop, ended
 
-from dbt_cloud_run.model import RetryPlan, StepAction
+from dbt_cloud_run.planned import RetryPlan, StepAction
 from dbt_cloud_run.retry.plan import plan_retry
 
 

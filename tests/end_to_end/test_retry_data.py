@@ -6,7 +6,7 @@ import pytest
 from tests.support.data_cases import CASES, Data, commands_of, missing
 from tests.support.engines import engines
 
-from dbt_cloud_run.model import StepAction
+from dbt_cloud_run.planned import StepAction
 
 ENGINES = engines()
 

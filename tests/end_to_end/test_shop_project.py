@@ -16,7 +16,7 @@ import pytest
 
 import dbt_cloud_emulator
 from dbt_cloud_run.dbt.failures import explain, judge
-from dbt_cloud_run.model import Retryability
+from dbt_cloud_run.planned import Retryability
 
 pytestmark = pytest.mark.slow
 

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import io
 import os
-import socket
-import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from standins.results_service import SAS, SIGNATURE, Fault, ResultsService, runtime_token
-from tests.support.notes import kept_notes
+from tests.support.artifact_uploads import QuickClock, Upload, two_files
 
 from dbt_cloud_run.errors import Interrupted
-from dbt_cloud_run.github.artifacts.limits import UploadLimits
 from dbt_cloud_run.github.artifacts.upload import (
     ArtifactFile,
     ArtifactUploadError,
@@ -30,51 +25,6 @@ from dbt_cloud_run.github.artifacts.upload import (
     UploadedArtifact,
     upload_artifact,
 )
-
-
-class QuickClock:
-    """Waits are recorded, not waited."""
-
-    def __init__(self, interrupt_at: int = 0) -> None:
-        self.waits: list[float] = []
-        self._interrupt_at = interrupt_at
-
-    def monotonic(self) -> float:
-        return sum(self.waits)
-
-    def utcnow(self) -> datetime:
-        return datetime(2026, 11, 22, 15, 40, 45, 565000, tzinfo=UTC)
-
-    async def sleep(self, seconds: float) -> None:
-        self.waits.append(seconds)
-        if len(self.waits) == self._interrupt_at:
-            raise Interrupted(2)
-
-
-class Upload:
-    """One upload with defaults for all that a test does not care about."""
-
-    def __init__(self, service: ResultsService, files: list[ArtifactFile], temp_dir: Path) -> None:
-        self.clock = QuickClock()
-        self.notes: list[str] = []
-        self.masked: list[str] = []
-        self.arguments: dict[str, Any] = {
-            "name": "dbt-cloud-run-1-2",
-            "retention_days": None,
-            "results_url": service.url + "some/path/",
-            "runtime_token": runtime_token(),
-            "server_url": "https://github.com",
-            "repository": "org/repo",
-            "run_id": "77",
-            "max_retention": 90,
-            "temp_dir": temp_dir,
-        }
-        self.files = files
-
-    def __call__(self, **changes: Any) -> UploadedArtifact:
-        arguments = self.arguments | {"clock": self.clock} | changes
-        with kept_notes() as self.notes:
-            return asyncio.run(upload_artifact(self.files, mask=self.masked.append, **arguments))
 
 
 @pytest.fixture
@@ -85,14 +35,7 @@ def service() -> Iterator[ResultsService]:
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[ArtifactFile]:
-    folder = tmp_path / "files"
-    folder.mkdir()
-    (folder / "manifest.json").write_bytes(os.urandom(5000))
-    (folder / "b.json").write_text('{"a": "Größe"}' * 1000)
-    return [
-        ArtifactFile(folder / "manifest.json", "manifest.json"),
-        ArtifactFile(folder / "b.json", "runs/7/step-1/b.json"),
-    ]
+    return two_files(tmp_path / "files")
 
 
 @pytest.fixture
@@ -391,79 +334,3 @@ def test_it_can_be_cancelled_while_it_zips(upload: Upload) -> None:
     with pytest.raises(TimeoutError):
         asyncio.run(cancelled())  # waits for its threads
     assert time.monotonic() - started < 5
-
-
-# -- limits
-
-
-@contextlib.contextmanager
-def swallowing(*, answers: bool = False) -> Iterator[str]:
-    """The address of a store that takes bytes, slowly and for ever, and answers nothing; or each time with a 503."""
-
-    def swallow(listener: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                connection = listener.accept()[0]
-                threading.Thread(target=serve, args=[connection], daemon=True).start()
-
-    def serve(connection: socket.socket) -> None:
-        with contextlib.suppress(OSError), connection:
-            while answers and connection.recv(65536):
-                connection.sendall(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-                return
-            gone.wait(60)
-
-    gone = threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        threading.Thread(target=swallow, args=[listener], daemon=True).start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/blob?{SAS}"
-        gone.set()
-        with contextlib.suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
-
-
-def test_an_upload_that_stands_still_is_given_up(service: ResultsService, upload: Upload) -> None:
-    upload.files[0].path.write_bytes(os.urandom(9_000_000))
-    with swallowing() as url:
-        service._signed_url = lambda _name, _verb: url
-        with pytest.raises(ArtifactUploadError, match=r"no byte was taken for 0.5 s; 0 bytes had arrived") as caught:
-            upload(limits=UploadLimits(stall=0.5, total=600))
-    assert "actions/upload-artifact" in caught.value.advice
-    assert "sig=" not in str(caught.value)
-
-
-def test_one_that_fails_again_and_again_is_given_up_in_the_end(service: ResultsService, upload: Upload) -> None:
-    class RealWaits(QuickClock):
-        async def sleep(self, seconds: float) -> None:
-            await super().sleep(seconds)
-            await asyncio.sleep(1.0)
-
-    upload.clock = RealWaits()
-    with swallowing(answers=True) as url:
-        service._signed_url = lambda _name, _verb: url
-        with pytest.raises(ArtifactUploadError, match="The upload was given up"):
-            upload(limits=UploadLimits(stall=2.0, total=2.5))
-    lines = [line for line in upload.notes if "trying again" in line]
-    assert lines
-    assert lines[0].endswith("trying again in 3 s, 2 of 5.")
-    assert "sig=" not in "".join(lines)
-
-
-def test_bytes_that_flow_may_take_longer_than_the_limit(service: ResultsService, upload: Upload) -> None:
-    """Each part is finished within the limit of standing still, so the limit in all does not count."""
-    upload.files[0].path.write_bytes(os.urandom(17_000_000))
-    uploaded = upload(limits=UploadLimits(stall=30, total=0))
-    assert set(service.artifacts) == {uploaded.name}
-
-
-def test_a_cancellation_is_none_of_the_limits(service: ResultsService, upload: Upload) -> None:
-    async def cancelled() -> None:
-        arguments = upload.arguments | {"clock": upload.clock, "mask": print}
-        async with asyncio.timeout(0.3):
-            await upload_artifact(upload.files, **arguments)
-
-    with swallowing() as url:
-        service._signed_url = lambda _name, _verb: url
-        with pytest.raises(TimeoutError):
-            asyncio.run(cancelled())

@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from dbt_cloud_run.dbt.failures import explain, explain_log
-from dbt_cloud_run.model import Retryability
+from dbt_cloud_run.planned import Retryability
 
 HEAD = "Runtime Error in model orders (models/orders.sql)\n  "
 REFUSED = [

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.integration.test_artifact_upload import QuickClock
+from tests.support.artifact_uploads import QuickClock
 from tests.support.comments_service import TOKEN, CommentsService
 
 from dbt_cloud_run.errors import Interrupted

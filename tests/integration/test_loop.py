@@ -166,3 +166,14 @@ def test_every_override_of_the_first_trigger_is_sent_again_with_the_commit_that_
         assert second["git_sha"] == scene.server.runs[0]["git_sha"]
 
     in_told_scene(tmp_path, [told(20, command("dbt build", 20, LOST)), WHOLE], play)
+
+
+def test_a_skipped_node_that_the_retry_was_to_run_and_does_not_report_is_no_success(tmp_path: Path) -> None:
+    async def play(scene: ToldScene) -> None:
+        step = await scene.play(retry_delay="0", targeted_retries="1")
+        assert "fqn:shop.b" in " ".join(scene.commands(1))
+        assert (step.status, step.outputs["status"], step.outputs["failure-kind"]) == (1, "error", "nodes")
+        assert (step.outputs["nodes-skipped"], step.outputs["recovered-nodes"]) == ("1", f'["{A}"]')
+        assert f"no retry has a result of them: {B}." in step.log
+
+    in_told_scene(tmp_path, [built(20, {A: "error", B: "skipped"}), GREEN], play)

@@ -180,3 +180,21 @@ def test_the_request_is_not_repeated_beyond_the_limit_of_time(path: str, strateg
         assert (step.status, step.outputs["status"]) == (1, "error")
 
     in_told_scene(tmp_path, [FAILED, GREEN], play)
+
+
+def test_a_signal_that_cannot_find_the_retry_of_a_lost_answer_says_so_and_leaves_the_search_to_the_post_step(
+    tmp_path: Path,
+) -> None:
+    async def play(scene: ToldScene) -> None:
+        scene.server.fault("POST", RETRY, Fault("silence", took_effect=True))
+        step = await scene.play(retry_delay="0", retry_strategy="native", interrupt=lambda: len(scene.server.runs) == 2)
+        first, second = scene.server.runs
+        assert (step.status, scene.cancelled) == (143, [])
+        assert (
+            "Whether the run was started could not be found out: dbt Cloud does not say which run its run "
+            f"{second['id']} retries. The post step tries again."
+        ) in step.log
+        assert "ended" not in step.state
+        assert json.loads(step.state["pending"])[1] == first["id"]
+
+    in_told_scene(tmp_path, [FAILED, built(3, {}, retrying_run_id=None)], play)

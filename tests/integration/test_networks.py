@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from standins.cloud_server import ACCOUNT, CloudServer
 from standins.cloud_server import TOKEN as CLOUD_TOKEN
 from standins.results_service import ResultsService, runtime_token
-from tests.integration.test_artifact_upload import QuickClock
+from tests.support.artifact_uploads import QuickClock
 from tests.support.comments_service import PREFIX, TOKEN, CommentsService
 from tests.support.proxy import Proxy, running_proxy, tls_front
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from tests.support.told_cloud import ToldCloud, job_at, play, told
 from tests.support.told_scene import A, ToldScene, built, in_told_scene
 
 from dbt_cloud_run.publish import sinks
+from dbt_cloud_run.report.report import Report
 
 GREEN = built(10, {A: "success"})
 RED = built(20, {A: "error"})
@@ -40,6 +43,51 @@ def test_a_signal_in_the_second_attempt_leaves_the_path_of_the_assets_too(tmp_pa
         assert json.loads((step.workspace / "dbt-cloud/7/result.json").read_text())["assets-path"] == path
 
     in_told_scene(tmp_path, [RED, told(3)], interrupted)
+
+
+SMALL_FILES = ("assets.json", "junit.xml", "result.json", "summary.md")
+
+
+@pytest.mark.parametrize(
+    "sink",
+    [
+        "write_merged",
+        "write_assets_file",
+        "write_result_file",
+        "write_summary_file",
+        "write_junit_file",
+        "write_annotations",
+        "write_summary",
+    ],
+)
+def test_a_signal_at_any_sink_leaves_the_verdict_and_has_the_rest_published_once(
+    sink: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached, publish = threading.Event(), getattr(sinks, sink)
+
+    def slowly(report: Report, *others: object) -> object:
+        published = publish(report, *others)
+        if not reached.is_set():
+            reached.set()
+            # The signal comes while the sink has not returned.
+            time.sleep(0.3)
+        return published
+
+    monkeypatch.setattr(sinks, sink, slowly)
+
+    async def interrupted(scene: ToldScene) -> None:
+        step = await scene.play(interrupt=reached.is_set, targeted_retries="0")
+        assert (step.status, step.outputs["status"], step.state["ended"]) == (143, "error", "verdict"), step.log
+        folder = step.workspace / "dbt-cloud/7"
+        assert all((folder / name).is_file() for name in SMALL_FILES)
+        assert step.outputs["assets-path"] == "dbt-cloud/7/assets.json"
+        result = json.loads((folder / "result.json").read_text())
+        assert (result["status"], result["assets-path"]) == ("error", "dbt-cloud/7/assets.json")
+        assert step.summary.count(step.summary.splitlines()[0]) == 1
+        assert step.log.count("::error") == 1
+        assert scene.cancelled == []
+
+    in_told_scene(tmp_path, [RED], interrupted)
 
 
 @pytest.mark.parametrize(

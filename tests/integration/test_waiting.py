@@ -1,91 +1,28 @@
-"""Waiting for a run and cancelling it, over real sockets on a clock whose waits are over at once."""
+"""Waiting for a run, over real sockets on a clock whose waits are over at once."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
 import pytest
-from standins.cloud_server import CloudServer, FakeClock, Fault
+from standins.cloud_server import FakeClock, Fault
+from tests.support.waiting_scene import Play, Scene, in_scene
 
-from dbt_cloud_run.cloud.client import CloudClient
-from dbt_cloud_run.cloud.errors import CloudError
 from dbt_cloud_run.cloud.models import Run
-from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.errors import Interrupted
-from dbt_cloud_run.model import FateKind, Limit, RunState
-from dbt_cloud_run.waiting.cancel import CANCEL_BUDGET, cancel, cancel_with_fate
+from dbt_cloud_run.model import Limit, RunState
 from dbt_cloud_run.waiting.polling import FIRST_INTERVAL, PollSchedule
-from dbt_cloud_run.waiting.wait import STEPS_EVERY, STEPS_FROM, Limits, Look, LostSightError, looks, with_known
+from dbt_cloud_run.waiting.wait import STEPS_EVERY, STEPS_FROM, LostSightError, with_known
 
-RUN, CANCEL = r"/runs/\d+/$", r"/cancel/$"
+RUN = r"/runs/\d+/$"
 FOREVER = float("inf")
-
-
-class Scene:
-    """One run at one server. `at` says how the run changes as the clock goes on, in seconds from the begin."""
-
-    def __init__(self, server: CloudServer, client: CloudClient, clock: FakeClock) -> None:
-        self.server, self.client, self.clock = server, client, clock
-        self.reader = Reader(clock)
-        self.began = clock.now
-        self.run = server.add_run(status=1, job={"id": 7, "name": "Nightly", "execute_steps": ["dbt build"]})
-        self._changes: list[tuple[float, dict[str, Any]]] = []
-        clock.on_sleep = self._change
-
-    def at(self, seconds: float, **fields: Any) -> None:
-        self._changes.append((seconds, fields))
-        self._change()
-
-    def _change(self) -> None:
-        for seconds, fields in [change for change in self._changes if change[0] <= self.elapsed]:
-            self.run.update(fields)
-            self._changes.remove((seconds, fields))
-
-    @property
-    def elapsed(self) -> float:
-        return self.clock.now - self.began
-
-    @property
-    def known(self) -> Run:
-        return Run.model_validate(self.run)
-
-    async def wait(self, schedule: PollSchedule | None = None, **limits: float | None) -> list[Look]:
-        stream = looks(
-            self.known,
-            client=self.client,
-            reader=self.reader,
-            schedule=schedule or PollSchedule(),
-            limits=Limits(**limits),
-        )
-        return [look async for look in stream]
-
-    @property
-    def heavy(self) -> list[bool]:
-        """Of each look, whether it asked for the steps, too."""
-        return ["include_related" in request.query for request in self.server.requests if request.method == "GET"]
-
-
-Play = Callable[[Callable[[Scene], Awaitable[None]]], None]
 
 
 @pytest.fixture
 def scene() -> Play:
-    def play(body: Callable[[Scene], Awaitable[None]]) -> None:
-        async def run() -> None:
-            clock = FakeClock()
-            async with CloudServer() as server, server.client(clock) as client:
-                await body(Scene(server, client, clock))
-
-        asyncio.run(run())
-
-    return play
-
-
-# -- waiting
+    return in_scene
 
 
 def test_the_wait_ends_with_the_look_that_sees_the_end(scene: Play) -> None:
@@ -299,104 +236,3 @@ def test_what_a_light_answer_leaves_out_stays_known() -> None:
     )
     whole = Run.model_validate({"id": 1, "status": 10, "run_steps": []})
     assert with_known(whole, known, is_whole=True).steps == ()
-
-
-# -- cancelling
-
-
-def test_a_cancellation_is_confirmed_by_looking(scene: Play) -> None:
-    async def body(scene: Scene) -> None:
-        scene.run["status"] = 3
-        run, fate = await cancel_with_fate(scene.client, scene.reader, scene.known)
-        assert (run.state, fate.kind, fate.run_id, fate.state) == (
-            RunState.CANCELLED,
-            FateKind.CANCELLED,
-            scene.run["id"],
-            RunState.CANCELLED,
-        )
-        assert (scene.server.count("POST", CANCEL), scene.server.count("GET", RUN)) == (1, 1)
-        assert run.job is not None
-
-    scene(body)
-
-
-@pytest.mark.parametrize("status", [10, 20])
-def test_a_run_that_ended_in_the_meantime_counts_as_it_ended(scene: Play, status: int) -> None:
-    async def body(scene: Scene) -> None:
-        known = scene.known
-        scene.run["status"] = status
-        scene.server.fault("POST", CANCEL, Fault(400))
-        run, fate = await cancel_with_fate(scene.client, scene.reader, known)
-        assert (run.status, fate.kind) == (status, FateKind.HAD_ENDED)
-        assert run.job == known.job
-
-    scene(body)
-
-
-@pytest.mark.parametrize("kind", [400, 403])
-def test_a_cancellation_that_is_refused_is_said(scene: Play, kind: int) -> None:
-    async def body(scene: Scene) -> None:
-        scene.run["status"] = 3
-        scene.server.fault("POST", CANCEL, Fault(kind))
-        run, fate = await cancel_with_fate(scene.client, scene.reader, scene.known)
-        assert (run.id, fate.kind, fate.run_id) == (scene.run["id"], FateKind.NOT_CANCELLED, scene.run["id"])
-        assert str(kind) in (fate.error or "")
-        scene.server.fault("POST", CANCEL, Fault(kind))
-        with pytest.raises(CloudError):
-            await cancel(scene.client, scene.reader, scene.known)
-
-    scene(body)
-
-
-def test_a_run_that_does_not_end_is_looked_at_for_two_minutes(scene: Play) -> None:
-    async def body(scene: Scene) -> None:
-        def still_running() -> None:
-            scene.run["status"] = 3
-
-        scene.run["status"] = 3
-        original = scene.server._handle
-
-        def handle(request: Any) -> Any:
-            answer = original(request)
-            still_running()
-            return answer if request.method == "POST" else original(request)
-
-        scene.server._handle = handle  # type: ignore[method-assign]
-        _, fate = await cancel_with_fate(scene.client, scene.reader, scene.known)
-        assert fate.kind is FateKind.CANCELLING
-        assert CANCEL_BUDGET <= scene.elapsed < CANCEL_BUDGET + 5
-        assert set(scene.clock.sleeps) == {2.0}
-
-    scene(body)
-
-
-@pytest.mark.parametrize("kind", [503, 429, "reset", 404])
-def test_a_cancellation_outlasts_what_passes(scene: Play, kind: int | str) -> None:
-    async def body(scene: Scene) -> None:
-        scene.run["status"] = 3
-        scene.server.fault("POST", CANCEL, Fault(kind, times=2))
-        assert (await cancel(scene.client, scene.reader, scene.known)).state is RunState.CANCELLED
-
-    scene(body)
-
-
-def test_a_cancellation_is_given_up_after_two_minutes_of_faults(scene: Play) -> None:
-    async def body(scene: Scene) -> None:
-        scene.run["status"] = 3
-        scene.server.fault("POST", CANCEL, Fault(503, times=FOREVER))
-        _, fate = await cancel_with_fate(scene.client, scene.reader, scene.known)
-        assert fate.kind is FateKind.NOT_CANCELLED
-        assert CANCEL_BUDGET - 5 <= scene.elapsed <= CANCEL_BUDGET + 1
-
-    scene(body)
-
-
-def test_two_cooldowns_are_waited_out_and_no_third(scene: Play) -> None:
-    async def body(scene: Scene) -> None:
-        scene.run["status"] = 3
-        scene.server.fault("POST", CANCEL, Fault(429, times=FOREVER))
-        _, fate = await cancel_with_fate(scene.client, scene.reader, scene.known)
-        assert fate.kind is FateKind.NOT_CANCELLED
-        assert 2 * 300 <= scene.elapsed < 3 * 300
-
-    scene(body)

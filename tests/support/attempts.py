@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dbt_cloud_run.model import Attempt, Ending, NodeResult, RunState, Step, StepResults
+from dbt_cloud_run.endings import Ending
+from dbt_cloud_run.model import Attempt, NodeResult, RunState, Step, StepResults
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 _STATES = {Ending.SUCCESS: RunState.SUCCESS, Ending.ERROR: RunState.ERROR}

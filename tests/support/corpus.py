@@ -16,9 +16,11 @@ from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
 
 import dbt_cloud_emulator
-from dbt_cloud_run.dbt.artifacts import Manifest, decode_manifest, decode_run_results
+from dbt_cloud_run.dbt.artifacts import Manifest, decode_manifest
+from dbt_cloud_run.dbt.results import decode_run_results
 from dbt_cloud_run.dbt.statuses import did_not_succeed
-from dbt_cloud_run.model import Attempt, Ending, RunState, Step, StepResults
+from dbt_cloud_run.endings import Ending
+from dbt_cloud_run.model import Attempt, RunState, Step, StepResults
 
 PROJECT = Path(dbt_cloud_emulator.__file__).parent / "projects" / "shop"
 

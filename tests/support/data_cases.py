@@ -12,7 +12,8 @@ from pathlib import Path
 from tests.support.engines import Engine
 from tests.support.warehouse import RESET, Fault, Ran, Warehouse, day, ended, today
 
-from dbt_cloud_run.model import RetryPlan, RunState
+from dbt_cloud_run.model import RunState
+from dbt_cloud_run.planned import RetryPlan
 from dbt_cloud_run.retry.plan import plan_retry
 
 HOUR = timedelta(hours=1)

@@ -9,11 +9,10 @@ from pathlib import Path
 from dbt_cloud_run.assets.asset import Asset
 from dbt_cloud_run.dbt.costs import cost_of
 from dbt_cloud_run.dbt.statuses import Kind, kind, was_built
+from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.model import (
     Attempt,
     BuiltResult,
-    Ending,
-    FailureKind,
     Ledger,
     NodeOutcome,
     NodeResult,

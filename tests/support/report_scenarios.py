@@ -7,29 +7,14 @@ from datetime import timedelta
 
 from tests.support.report_data import BLOB, START, attempt, data_of, ledger, shop, shop_results, step, unique_id
 
-from dbt_cloud_run.cost import Cost
 from dbt_cloud_run.dbt.costs import cost_of
 from dbt_cloud_run.dbt.statuses import Kind, kind
+from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.gates import Gate
 from dbt_cloud_run.ledger.outcome import build_outcome
-from dbt_cloud_run.model import (
-    Attempt,
-    Ending,
-    FailureKind,
-    FreshnessResult,
-    NodeResult,
-    Outcome,
-    PlannedNode,
-    PlannedStep,
-    Retryability,
-    RetryPlan,
-    RunState,
-    Step,
-    StepAction,
-    StepError,
-)
-from dbt_cloud_run.planned import SavedNode
-from dbt_cloud_run.report.report import NodeInfo, Report
+from dbt_cloud_run.model import Attempt, FreshnessResult, NodeResult, RunState, Step, StepError
+from dbt_cloud_run.planned import PlannedNode, PlannedStep, Retryability, RetryPlan, SavedNode, StepAction
+from dbt_cloud_run.report.report import Report
 
 FRESH = (
     FreshnessResult(unique_id="source.shop.raw.orders", status="pass", max_loaded_at=START, age_seconds=1200.0),
@@ -204,13 +189,24 @@ def failed() -> Report:
         failing={"unique_fct_orders_order_id": ("fail", BROKEN_CONTRACT)},
         start=START + timedelta(minutes=4),
     )
+    plan = _plan_without_deterministic(first, tests)
+    stop = RetryPlan(stop_reason="a failed data test does not pass by running it again (retry-on: transient)")
+    return shop(
+        attempt(1, step(4, "dbt build", first), plan=plan),
+        attempt(2, step(4, "dbt build --select fct_orders", second, run_id=70404), plan=stop),
+        ending=Ending.ERROR,
+        failure_kind=FailureKind.NODES,
+    )
+
+
+def _plan_without_deterministic(first: tuple[NodeResult, ...], tests: tuple[str, ...]) -> RetryPlan:
     left_out = PlannedNode(
         unique_id=unique_id("dim_customers"),
         status="error",
         reason="failed: a column that does not exist (deterministic)",
         retryability=Retryability.DETERMINISTIC,
     )
-    plan = RetryPlan(
+    return RetryPlan(
         steps=(
             PlannedStep(
                 index=4,
@@ -244,13 +240,6 @@ def failed() -> Report:
         ),
         commands=("dbt build --select fct_orders",),
         is_partial=True,
-    )
-    stop = RetryPlan(stop_reason="a failed data test does not pass by running it again (retry-on: transient)")
-    return shop(
-        attempt(1, step(4, "dbt build", first), plan=plan),
-        attempt(2, step(4, "dbt build --select fct_orders", second, run_id=70404), plan=stop),
-        ending=Ending.ERROR,
-        failure_kind=FailureKind.NODES,
     )
 
 
@@ -351,80 +340,3 @@ def _hostile_attempt(run: Attempt) -> Attempt:
         steps=tuple(replace(planned, command=EVIL, new_command=EVIL, reason=EVIL) for planned in run.plan.steps),
     )
     return replace(run, steps=steps, plan=plan, git_sha=EVIL, environment_name=EVIL, job_name=EVIL, warnings=(EVIL,))
-
-
-def large(count: int, *, failing: int = 10) -> Report:
-    """A project of `count` models in four layers; every `count / failing`-th one fails and its children are skipped."""
-    layers = ("marts", "intermediate", "staging", "base")
-    size = max(count // 4, 1)
-    nodes: dict[str, NodeInfo] = {}
-    edges: dict[str, list[str]] = {}
-    rows: list[NodeResult] = []
-    bad: set[str] = set()
-    every = max(count // max(failing, 1), 1)
-    for position in range(count):
-        level = min(position // size, 3)
-        layer = layers[3 - level]
-        name = f"{layer}_{position:05d}"
-        uid = f"model.big.{name}"
-        path = f"models/{layer}/{name}.sql"
-        nodes[uid] = NodeInfo(
-            unique_id=uid, name=name, resource_type="model", package_name="big", original_file_path=path,
-            compiled_path=f"target/compiled/big/{path}", file=path, url=BLOB + path, materialization="table",
-            owners=(f"team {position % 7}",),
-        )  # fmt: skip
-        parents = [f"model.big.{layers[4 - level]}_{position - size:05d}"] if level else []
-        for parent in parents:
-            edges.setdefault(parent, []).append(uid)
-        blocked = any(parent in bad for parent in parents)
-        fails = failing > 0 and position % every == every - 1 and not blocked
-        status = "skipped" if blocked else "error" if fails else "success"
-        if status != "success":
-            bad.add(uid)
-        began = START + timedelta(seconds=position * 0.05)
-        seconds = 0.0 if blocked else 0.2 + (position * 37 % 101) / 25
-        rows.append(
-            NodeResult(
-                unique_id=uid,
-                status=status,
-                message=f"Database Error in model {name} ({path})\n  out of memory" if fails else None,
-                execution_seconds=seconds,
-                thread_id=f"Thread-{position % 16 + 1} (worker)",
-                started_at=None if blocked else began,
-                completed_at=None if blocked else began + timedelta(seconds=seconds),
-                relation_name=f'"shop"."analytics"."{name}"',
-                adapter_response={"rows_affected": position},
-                row=position,
-            )
-        )
-    run = attempt(1, step(4, "dbt build", tuple(rows)))
-    bad_ones = any(row.status == "error" for row in rows)
-    outcome = Outcome(
-        ending=Ending.ERROR if bad_ones else Ending.SUCCESS,
-        failure_kind=FailureKind.NODES if bad_ones else FailureKind.NONE,
-        attempts=(run,),
-        ledger=ledger((run,)),
-        duration_seconds=count * 0.06 + 30,
-        queued_seconds=8.0,
-    )
-    return data_of(outcome, nodes, {parent: tuple(children) for parent, children in edges.items()})
-
-
-def wide() -> Report:
-    """`recovered`, with the names, schemas and owners of a large company."""
-    base = recovered()
-    assets = tuple(
-        replace(
-            asset,
-            name=f"{asset.name}_with_adjustments_for_returns_and_exchange_rates_v{number}",
-            key=f"snowflake://analytics_production/{'finance_reporting_daily' if number % 3 else 'core'}/{asset.name}",
-            materialization="materialized_view" if number % 2 else "incremental",
-            rows_affected=1_204_338_112,
-            cost=Cost(bytes_processed=3 * 10**15, bytes_billed=3 * 10**15, slot_ms=4_000_000_000),
-            execution_seconds=12_408.3,
-            owners=("analytics-engineering-finance@example.com", "someone.else@example.com"),
-            tests={"pass": 112, "warn": 3, "fail": 12},
-        )
-        for number, asset in enumerate(base.assets)
-    )
-    return replace(base, assets=assets)

@@ -9,7 +9,10 @@ from typing import Any
 from tests.support.dbt_graphs import exposure, generic_test, manifest_of, node, ours, source, unit_test
 
 from dbt_cloud_run.dbt.artifacts import Manifest
-from dbt_cloud_run.model import Attempt, Ending, NodeResult, RunState, Step, StepResults
+from dbt_cloud_run.endings import Ending
+from dbt_cloud_run.model import Attempt, NodeResult, RunState, Step, StepResults
+from dbt_cloud_run.planned import PlannedStep, RetryPlan
+from dbt_cloud_run.retry.plan import plan_retry
 
 RESET = "Connection reset by peer"
 NO_COLUMN = 'Binder Error: Referenced column "x" not found in FROM clause!'
@@ -102,3 +105,24 @@ def attempt(asked: tuple[str, ...], *steps: Step, ending: Ending = Ending.ERROR,
         steps=(*setup, *steps) if not more.pop("bare", False) else steps,
         **more,
     )
+
+
+OK, FAILED, CANCELLED, SKIPPED = RunState.SUCCESS, RunState.ERROR, RunState.CANCELLED, RunState.SKIPPED
+
+
+def plan(run: Attempt, **options: object) -> RetryPlan:
+    return plan_retry(run, project(), **options)  # type: ignore[arg-type]
+
+
+def one(command: str, *rows: NodeResult, **options: object) -> tuple[RetryPlan, PlannedStep]:
+    """The plan after a job of one failed step."""
+    made = plan(attempt((command,), step(4, command, FAILED, *rows)), **options)
+    return made, made.steps[0]
+
+
+def actions(made: RetryPlan) -> list[str]:
+    return [planned.action.value for planned in made.steps]
+
+
+def names(nodes: tuple[object, ...]) -> set[str]:
+    return {node.unique_id for node in nodes}  # type: ignore[attr-defined]

@@ -18,8 +18,10 @@ import duckdb
 import yaml
 from tests.support.engines import Engine, words_of
 
-from dbt_cloud_run.dbt.artifacts import Manifest, decode_manifest, decode_run_results
-from dbt_cloud_run.model import Attempt, Ending, NodeResult, RunState, Step, StepResults
+from dbt_cloud_run.dbt.artifacts import Manifest, decode_manifest
+from dbt_cloud_run.dbt.results import decode_run_results
+from dbt_cloud_run.endings import Ending
+from dbt_cloud_run.model import Attempt, NodeResult, RunState, Step, StepResults
 
 RESET = "Connection reset by peer"
 NO_COLUMN = 'Binder Error: Referenced column "x" not found in FROM clause!'

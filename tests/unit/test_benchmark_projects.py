@@ -13,7 +13,8 @@ from benchmarks.generate import digest, write_project
 from benchmarks.measure import serving
 from benchmarks.server import API, DBT_STEP, JOB, RUN
 
-from dbt_cloud_run.dbt.artifacts import decode_manifest, decode_run_results
+from dbt_cloud_run.dbt.artifacts import decode_manifest
+from dbt_cloud_run.dbt.results import decode_run_results
 
 
 def test_dbt_reads_them(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from tests.support.contract import INPUTS, OUTPUTS
 from tools.release import changelog_sections, image_name
 
 from dbt_cloud_run import __version__
-from dbt_cloud_run.model import Ending, FailureKind, Outcome
+from dbt_cloud_run.endings import Ending, FailureKind
+from dbt_cloud_run.model import Outcome
 from dbt_cloud_run.report.outputs import build_outputs
 from dbt_cloud_run.report.report import Report
 from dbt_cloud_run.settings.inputs import INPUTS as TABLE

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dbt_cloud_run.dbt.artifacts import UnreadableArtifactError, decode_run_results, decode_sources, parse_time
+from dbt_cloud_run.dbt.decoding import UnreadableArtifactError
+from dbt_cloud_run.dbt.results import decode_run_results, decode_sources, parse_time
 
 
 @pytest.mark.parametrize("number", ["1e308", '"inf"', '"nan"', "-5", "null", '"-inf"'])

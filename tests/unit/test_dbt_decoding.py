@@ -11,14 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dbt_cloud_run.dbt.artifacts import (
-    Manifest,
-    UnreadableArtifactError,
-    decode_manifest,
-    decode_run_results,
-    decode_sources,
-)
-from dbt_cloud_run.dbt.decoding import decode
+from dbt_cloud_run.dbt.artifacts import Manifest, decode_manifest
+from dbt_cloud_run.dbt.decoding import UnreadableArtifactError, decode
+from dbt_cloud_run.dbt.results import decode_run_results, decode_sources
 
 A, B = "model.shop.a", "model.shop.b"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dbt_cloud_run.dbt.failures import explain_log
-from dbt_cloud_run.model import Retryability
+from dbt_cloud_run.planned import Retryability
 
 HEAD = "\x1b[0m20:42:45  Running with dbt=1.11.16\n\x1b[0m20:42:45  Encountered an error:\n"
 RUNTIME = HEAD + "Runtime Error\n  "

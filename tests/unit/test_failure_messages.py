@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dbt_cloud_run.dbt.failures import explain
-from dbt_cloud_run.model import Retryability
+from dbt_cloud_run.planned import Retryability
 
 DETERMINISTIC, TRANSIENT, UNKNOWN = Retryability.DETERMINISTIC, Retryability.TRANSIENT, Retryability.UNKNOWN
 HEAD = "Database Error in model orders (models/orders.sql)\n  "

@@ -14,7 +14,7 @@ import pytest
 from dbt_cloud_run.dbt import failures
 from dbt_cloud_run.dbt.failure_patterns import PASSING, TABLE
 from dbt_cloud_run.dbt.failures import explain, explain_log
-from dbt_cloud_run.model import Retryability
+from dbt_cloud_run.planned import Retryability
 
 DATA = Path(__file__).parent / "failure_messages"
 # `collected.tsv` names the public report or the vendor's list of each message; `composed.tsv` has messages that wrap

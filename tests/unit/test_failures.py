@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dbt_cloud_run.dbt.failure_patterns import KNOWN_ADAPTERS, TABLE, Pattern
 from dbt_cloud_run.dbt.failures import explain, explain_log, judge, judge_log
-from dbt_cloud_run.model import Retryability
+from dbt_cloud_run.planned import Retryability
 
 DETERMINISTIC, TRANSIENT, UNKNOWN = Retryability.DETERMINISTIC, Retryability.TRANSIENT, Retryability.UNKNOWN
 

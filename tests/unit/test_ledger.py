@@ -10,7 +10,8 @@ import pytest
 from tests.support.attempts import attempt, step
 
 from dbt_cloud_run.ledger.ledger import build_ledger
-from dbt_cloud_run.model import FreshnessResult, RunState, Step, Window
+from dbt_cloud_run.model import FreshnessResult, RunState, Step
+from dbt_cloud_run.planned import Window
 
 A, B, TEST = "model.p.a", "model.p.b", "test.p.t.1"
 

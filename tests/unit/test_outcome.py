@@ -8,21 +8,20 @@ from datetime import timedelta
 import pytest
 from tests.support.attempts import NOON, attempt, step
 
+from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.ledger.outcome import build_outcome
 from dbt_cloud_run.model import (
     Attempt,
-    Ending,
-    FailureKind,
     Fate,
     FateKind,
     Interruption,
     LeftAlone,
     Limit,
     LimitReached,
-    RetryPlan,
     RunState,
     StepError,
 )
+from dbt_cloud_run.planned import RetryPlan
 from dbt_cloud_run.report.reasons import reason
 from dbt_cloud_run.unknown import Unknown, UnknownKind
 
@@ -139,7 +138,7 @@ def test_a_signal_says_what_becomes_of_the_run() -> None:
     unknown = Fate(kind=FateKind.NOT_CANCELLED, run_id=None)
     found = build_outcome([], interruption=Interruption(signum=15, fate=unknown))
     assert reason(found)[0] == (
-        "The step received SIGTERM. The run could not be cancelled: dbt Cloud did not answer. "
+        "The step received SIGTERM. Whether the run was started could not be found out: dbt Cloud did not answer. "
         "The post step tries again."
     )
 

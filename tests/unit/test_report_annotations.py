@@ -9,7 +9,8 @@ import pytest
 from tests.support import report_scenarios as scenarios
 from tests.support.report_data import attempt, shop, shop_results, step
 
-from dbt_cloud_run.model import Ending, FailureKind, FreshnessResult, RunState, Step
+from dbt_cloud_run.endings import Ending, FailureKind
+from dbt_cloud_run.model import FreshnessResult, RunState, Step
 from dbt_cloud_run.report.annotations import MESSAGE_LIMIT, Annotation, AnnotationKind, annotate
 from dbt_cloud_run.report.report import Report
 

@@ -9,8 +9,9 @@ from tests.support import report_scenarios as scenarios
 from tests.support.report_data import attempt, shop, step
 
 from dbt_cloud_run.cost import Cost
+from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.ledger.costs import spent
-from dbt_cloud_run.model import Ending, NodeResult, RunState, Unknown, UnknownKind
+from dbt_cloud_run.model import NodeResult, RunState, Unknown, UnknownKind
 from dbt_cloud_run.report.progress import plan_lines, result_lines
 from dbt_cloud_run.report.report import Report
 from dbt_cloud_run.report.summary import render_comment, render_full, render_summary

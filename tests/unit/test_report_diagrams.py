@@ -14,7 +14,8 @@ from tests.support import report_scenarios as scenarios
 from tests.support.line_count import steps_of
 from tests.support.report_data import attempt, ledger, step
 
-from dbt_cloud_run.model import Ending, NodeResult, Outcome
+from dbt_cloud_run.endings import Ending
+from dbt_cloud_run.model import NodeResult, Outcome
 from dbt_cloud_run.report.facts import Facts
 from dbt_cloud_run.report.outputs import output_values
 from dbt_cloud_run.report.report import Report

@@ -15,8 +15,9 @@ from tests.support.report_data import attempt, ledger, step
 
 from dbt_cloud_run import redaction
 from dbt_cloud_run.assets.asset import Asset
-from dbt_cloud_run.dbt.artifacts import decode_run_results
-from dbt_cloud_run.model import Attempt, Ending, Ledger, Outcome
+from dbt_cloud_run.dbt.results import decode_run_results
+from dbt_cloud_run.endings import Ending
+from dbt_cloud_run.model import Attempt, Ledger, Outcome
 from dbt_cloud_run.report import files
 from dbt_cloud_run.report.report import Report
 from dbt_cloud_run.report.result import about, result_values

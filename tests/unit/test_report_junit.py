@@ -14,9 +14,11 @@ import xmlschema
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support import report_scenarios as scenarios
+from tests.support import report_sizes as sizes
 from tests.support.report_data import attempt, shop, step, unique_id
 
-from dbt_cloud_run.model import Ending, FailureKind, FreshnessResult, NodeResult, Outcome, RunState
+from dbt_cloud_run.endings import Ending, FailureKind
+from dbt_cloud_run.model import FreshnessResult, NodeResult, Outcome, RunState
 from dbt_cloud_run.redaction import _hidden, _hidden_bytes, hide
 from dbt_cloud_run.report import files
 from dbt_cloud_run.report.junit import Case, Problem, cases, junit_xml
@@ -57,7 +59,7 @@ ENDINGS: list[Callable[[], Report]] = [
     scenarios.cancelled,
     scenarios.setup_failed,
     scenarios.hostile,
-    lambda: scenarios.large(2_000),
+    lambda: sizes.large(2_000),
     lambda: Report(outcome=Outcome(ending=Ending.ERROR, failure_kind=FailureKind.API)),
     lambda: of_rows(ending=Ending.TIMED_OUT),
     lambda: of_rows(ending=Ending.SUPERSEDED),

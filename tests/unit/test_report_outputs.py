@@ -11,8 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.support import report_scenarios as scenarios
 
+from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.gates import GateFindings
-from dbt_cloud_run.model import Ending, FailureKind, Ledger, NodeOutcome, Outcome
+from dbt_cloud_run.model import Ledger, NodeOutcome, Outcome
 from dbt_cloud_run.report.outputs import LIST_OUTPUTS, build_outputs, cut_outputs, output_values
 from dbt_cloud_run.report.report import Report
 

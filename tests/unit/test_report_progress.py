@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 
 from tests.support import report_scenarios as scenarios
+from tests.support import report_sizes as sizes
 
-from dbt_cloud_run.model import PlannedStep, RetryPlan, StepAction
+from dbt_cloud_run.planned import PlannedStep, RetryPlan, StepAction
 from dbt_cloud_run.report.progress import Progress, plan_lines, progress_line, read_progress, result_lines
 
 LOG = """\
@@ -92,7 +93,7 @@ def test_the_result_in_a_few_lines() -> None:
     assert lines[1] == "14 nodes: 9 succeeded, 2 failed, 3 skipped; 7 assets materialized"
     assert "  failed: model.shop.dim_customers" in lines
     assert "  recovered: model.shop.fct_orders" in lines
-    assert len(result_lines(scenarios.large(400, failing=100))) < 30
+    assert len(result_lines(sizes.large(400, failing=100))) < 30
 
 
 def test_no_log_takes_long_to_be_read() -> None:

@@ -16,20 +16,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support import report_scenarios as scenarios
+from tests.support import report_sizes as sizes
 from tests.support.line_count import steps_of
 from tests.support.rendering import render
 from tests.support.report_data import START, attempt, ledger, shop, step
 
-from dbt_cloud_run.model import (
-    Ending,
-    FailureKind,
-    FreshnessResult,
-    NodeResult,
-    Outcome,
-    RunState,
-    StepAction,
-    StepError,
-)
+from dbt_cloud_run.endings import Ending, FailureKind
+from dbt_cloud_run.model import FreshnessResult, NodeResult, Outcome, RunState, StepError
+from dbt_cloud_run.planned import StepAction
 from dbt_cloud_run.report.annotations import annotate
 from dbt_cloud_run.report.gates import gate_words
 from dbt_cloud_run.report.progress import result_lines
@@ -98,7 +92,7 @@ def test_snapshots(scenario: Callable[[], Report]) -> None:
 
 
 def test_snapshot_of_five_thousand_nodes() -> None:
-    summary = render_summary(scenarios.large(5_000), BUDGET)
+    summary = render_summary(sizes.large(5_000), BUDGET)
     assert len(summary.encode()) <= BUDGET
     assert_closed(summary)
     shown = [line for line in summary.split("\n") if not line.startswith("| ✅ |")]
@@ -111,7 +105,7 @@ def test_snapshot_of_the_comment() -> None:
     check("comment", comment)
     assert_closed(comment)
     assert titles(comment) == ["Failures", "Retries"]
-    big = render_comment(scenarios.large(5_000, failing=500))
+    big = render_comment(sizes.large(5_000, failing=500))
     assert len(big.encode()) <= COMMENT_LIMIT
     assert_closed(big)
 
@@ -140,7 +134,7 @@ def test_hardly_anything_is_known() -> None:
         )
     )
     assert render_summary(data, BUDGET).strip() == "### ❌ Failed\n\nNo answer."
-    one = scenarios.large(1, failing=0)
+    one = sizes.large(1, failing=0)
     summary = render_summary(one, BUDGET)
     assert_closed(summary)
     assert "Assets materialized (1)" in summary
@@ -202,7 +196,7 @@ def test_the_first_error_of_a_recovered_node_can_be_read() -> None:
 
 def test_no_row_of_the_assets_is_wider_than_the_page() -> None:
     """Where the browser may break a cell; what that makes of it is seen by `make preview`."""
-    summary = render_summary(scenarios.wide(), BUDGET)
+    summary = render_summary(sizes.wide(), BUDGET)
     (table,) = re.findall(r"^\|  \| Asset .*?\n\n", summary, re.MULTILINE | re.DOTALL)
     rows = [
         [re.sub(r"\]\([^)]*\)|[`\[]|</?code>|&\S+?;", "", cell) for cell in row.split(" | ")]
@@ -251,7 +245,7 @@ def test_room_is_what_is_left_in_the_file() -> None:
     assert render_summary(scenarios.failed(), 0) == ""
 
 
-LARGE = {size: scenarios.large(size, failing=size // 3) for size in (1, 40, 900)}
+LARGE = {size: sizes.large(size, failing=size // 3) for size in (1, 40, 900)}
 
 
 @settings(max_examples=60, deadline=None)
@@ -275,19 +269,19 @@ def test_hostile_text_is_cut_as_well(budget: int) -> None:
 
 
 def test_failures_do_not_push_out_the_assets() -> None:
-    summary = render_summary(scenarios.large(9_000, failing=3_000), 200_000)
+    summary = render_summary(sizes.large(9_000, failing=3_000), 200_000)
     assert {"Failures", "Assets materialized", "Lineage", "Time"} <= set(titles(summary))
     assert re.search(r"Left out here: [\d,]+ failures\.", summary)
     assert re.search(r"Left out here: [\d,]+ assets\.", summary)
 
 
 def test_a_summary_takes_steps_in_proportion_to_the_nodes() -> None:
-    small, large = scenarios.large(1_000, failing=100), scenarios.large(4_000, failing=400)
+    small, large = sizes.large(1_000, failing=100), sizes.large(4_000, failing=400)
     assert steps_of(lambda: render_summary(large, BUDGET)) < 5 * steps_of(lambda: render_summary(small, BUDGET))
 
 
 def test_a_summary_of_twenty_thousand_nodes_keeps_its_budget() -> None:
-    assert len(render_summary(scenarios.large(20_000, failing=2_000), BUDGET).encode()) <= BUDGET
+    assert len(render_summary(sizes.large(20_000, failing=2_000), BUDGET).encode()) <= BUDGET
 
 
 def test_nodes_of_whole_steps_are_counted_as_run_again() -> None:

@@ -27,7 +27,8 @@ from tests.support.retry_attempts import (
 
 from dbt_cloud_run.dbt.commands import parse_command
 from dbt_cloud_run.dbt.selection import Selector, executed
-from dbt_cloud_run.model import NodeResult, PlannedNode, PlannedStep, RetryPlan, RunState, StepAction
+from dbt_cloud_run.model import NodeResult, RunState
+from dbt_cloud_run.planned import PlannedNode, PlannedStep, RetryPlan, StepAction
 from dbt_cloud_run.retry import commands
 from dbt_cloud_run.retry.plan import plan_retry
 

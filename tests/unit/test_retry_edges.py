@@ -10,7 +10,8 @@ import pytest
 from tests.support.dbt_graphs import generic_test, manifest_of, node, ours, unit_test
 from tests.support.retry_attempts import NO_COLUMN, RESET, attempt, results, row, step, uid
 
-from dbt_cloud_run.model import NodeResult, PlannedStep, RetryPlan, RunState, StepAction
+from dbt_cloud_run.model import NodeResult, RunState
+from dbt_cloud_run.planned import PlannedStep, RetryPlan, StepAction
 from dbt_cloud_run.retry import commands
 from dbt_cloud_run.retry.plan import plan_retry
 

@@ -21,7 +21,9 @@ from tests.support.retry_attempts import (
     uid,
 )
 
-from dbt_cloud_run.model import Attempt, Ending, RetryPlan, RunState, Step
+from dbt_cloud_run.endings import Ending
+from dbt_cloud_run.model import Attempt, RunState, Step
+from dbt_cloud_run.planned import RetryPlan
 from dbt_cloud_run.retry.plan import plan_retry
 
 OK, FAILED, CANCELLED = RunState.SUCCESS, RunState.ERROR, RunState.CANCELLED

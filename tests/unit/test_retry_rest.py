@@ -9,7 +9,9 @@ import pytest
 from tests.support.dbt_graphs import generic_test, manifest_of, node, ours
 from tests.support.retry_attempts import RESET, attempt, row, step, uid
 
-from dbt_cloud_run.model import Ending, NodeResult, PlannedStep, RetryPlan, RunState, StepAction
+from dbt_cloud_run.endings import Ending
+from dbt_cloud_run.model import NodeResult, RunState
+from dbt_cloud_run.planned import PlannedStep, RetryPlan, StepAction
 from dbt_cloud_run.retry import commands
 from dbt_cloud_run.retry.plan import plan_retry
 

@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 from tests.support.retry_attempts import ORDERS, OTHER, RAW, REPORT, RESET, attempt, project, row, step, uid
 
-from dbt_cloud_run.model import Attempt, Ending, FreshnessResult, RetryPlan, RunState
+from dbt_cloud_run.endings import Ending
+from dbt_cloud_run.model import Attempt, FreshnessResult, RunState
+from dbt_cloud_run.planned import RetryPlan
 from dbt_cloud_run.retry.plan import commands_from_failure, plan_retry
 
 OK, FAILED, CANCELLED, SKIPPED = RunState.SUCCESS, RunState.ERROR, RunState.CANCELLED, RunState.SKIPPED

@@ -19,8 +19,8 @@ from tests.support.retry_attempts import (
     uid,
 )
 
-from dbt_cloud_run.model import Attempt, NodeResult, PlannedStep, RetryPlan, RunState, StepAction
-from dbt_cloud_run.planned import Saving, saving
+from dbt_cloud_run.model import Attempt, NodeResult, RunState
+from dbt_cloud_run.planned import PlannedStep, RetryPlan, Saving, StepAction, saving
 from dbt_cloud_run.retry.plan import plan_retry
 
 OK, FAILED = RunState.SUCCESS, RunState.ERROR

@@ -12,8 +12,10 @@ import pytest
 from tests.support.dbt_graphs import generic_test, manifest_of, node, ours
 from tests.support.retry_attempts import RESET, attempt, row, step, uid
 
-from dbt_cloud_run.dbt.artifacts import decode_run_results
-from dbt_cloud_run.model import Attempt, Ending, NodeResult, RetryPlan, RunState, StepAction, Window
+from dbt_cloud_run.dbt.results import decode_run_results
+from dbt_cloud_run.endings import Ending
+from dbt_cloud_run.model import Attempt, NodeResult, RunState
+from dbt_cloud_run.planned import RetryPlan, StepAction, Window
 from dbt_cloud_run.retry.plan import plan_retry
 
 FAILED, CANCELLED, OK = RunState.ERROR, RunState.CANCELLED, RunState.SUCCESS

@@ -25,18 +25,8 @@ from tests.support.retry_attempts import (
     uid,
 )
 
-from dbt_cloud_run.model import (
-    Attempt,
-    FreshnessResult,
-    NodeResult,
-    PlannedStep,
-    Retryability,
-    RetryPlan,
-    RunState,
-    StepAction,
-    Unknown,
-    UnknownKind,
-)
+from dbt_cloud_run.model import Attempt, FreshnessResult, NodeResult, RunState, Unknown, UnknownKind
+from dbt_cloud_run.planned import PlannedStep, Retryability, RetryPlan, StepAction
 from dbt_cloud_run.retry.nodes import carriers_of
 from dbt_cloud_run.retry.plan import plan_retry
 

@@ -20,7 +20,8 @@ from dbt_cloud_run.cloud.transport import Transport
 from dbt_cloud_run.collect.attempts import LONGEST_LOG
 from dbt_cloud_run.github.console import Console
 from dbt_cloud_run.github.log import log_to
-from dbt_cloud_run.model import PlannedNode, PlannedStep, Retryability, RetryPlan, RunState, StepAction
+from dbt_cloud_run.model import RunState
+from dbt_cloud_run.planned import PlannedNode, PlannedStep, Retryability, RetryPlan, StepAction
 from dbt_cloud_run.run_log import SIGN_OF_LIFE, RunLog
 
 

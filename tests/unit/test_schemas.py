@@ -13,7 +13,8 @@ from tests.support import report_scenarios as scenarios
 from tests.support.contract import OUTPUTS
 from tools.schemas import FOLDER, schemas, text_of
 
-from dbt_cloud_run.model import Ending, FailureKind, Outcome
+from dbt_cloud_run.endings import Ending, FailureKind
+from dbt_cloud_run.model import Outcome
 from dbt_cloud_run.report import files
 from dbt_cloud_run.report.report import Report
 from dbt_cloud_run.report.result import about, result_values

@@ -10,10 +10,11 @@ import pytest
 from tests.support.attempts import NOON, attempt, step
 
 from dbt_cloud_run.cloud.models import Run
+from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.gates import Gate
 from dbt_cloud_run.github.events import Commit
 from dbt_cloud_run.invariants import Invariant
-from dbt_cloud_run.model import Ending, FailureKind, Fate, FateKind, Interruption, Limit, LimitReached, StepError
+from dbt_cloud_run.model import Fate, FateKind, Interruption, Limit, LimitReached, StepError
 from dbt_cloud_run.story import Story, known_attempts, outcome_of
 
 GREEN = attempt(1, step(4, "dbt build", {"model.p.a": "success"}))

@@ -23,7 +23,9 @@ from tests.support.retry_attempts import (
 
 from dbt_cloud_run.dbt.artifacts import Manifest
 from dbt_cloud_run.dbt.selection import Selector, model_of
-from dbt_cloud_run.model import Attempt, Ending, PlannedStep, RunState, StepAction
+from dbt_cloud_run.endings import Ending
+from dbt_cloud_run.model import Attempt, RunState
+from dbt_cloud_run.planned import PlannedStep, StepAction
 from dbt_cloud_run.retry.plan import plan_retry
 
 FAILED, CANCELLED = RunState.ERROR, RunState.CANCELLED

@@ -8,21 +8,13 @@ from dataclasses import replace
 import pytest
 from tests.support.attempts import attempt, step
 
+from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.invariants import Contradiction, Invariant
 from dbt_cloud_run.ledger.ledger import build_ledger
 from dbt_cloud_run.ledger.verdict import Verdict, failure_kind, is_same_commit, unknown_runs
 from dbt_cloud_run.ledger.verdict import verdict as judged_with_ledger
-from dbt_cloud_run.model import (
-    Attempt,
-    Ending,
-    FailureKind,
-    PlannedStep,
-    RetryPlan,
-    RunState,
-    Step,
-    StepAction,
-    TriggerOverrides,
-)
+from dbt_cloud_run.model import Attempt, RunState, Step, TriggerOverrides
+from dbt_cloud_run.planned import PlannedNode, PlannedStep, RetryPlan, StepAction
 from dbt_cloud_run.unknown import Unknown, UnknownKind
 
 COMPILATION = "Encountered an error:\nCompilation Error in model a (models/a.sql)\n  no such thing\n"
@@ -97,6 +89,35 @@ def test_a_failure_that_no_retry_took_is_one_whatever_the_last_run_says() -> Non
 def test_a_warning_and_a_word_that_is_not_known_are_no_failures_of_a_step_that_succeeded(status: str) -> None:
     made = step(4, "dbt build", {"model.p.a": status}, state=RunState.SUCCESS)
     assert verdict([attempt(1, made)]).ending is Ending.SUCCESS
+
+
+def planned(made: Attempt, *nodes: str) -> Attempt:
+    """The attempt with a plan that re-runs these nodes of its step 4."""
+    listed = tuple(PlannedNode(unique_id=node, status="", reason="") for node in nodes)
+    again = PlannedStep(index=4, command="dbt build", action=StepAction.NODES, reason="", nodes=listed)
+    return replace(made, plan=RetryPlan(commands=("dbt build -s a",), steps=(again,)))
+
+
+HALF = attempt(1, step(4, "dbt build", {"model.p.a": "error", "model.p.b": "skipped"}))
+BOTH = attempt(2, step(4, "dbt build", {"model.p.a": "success", "model.p.b": "success"}))
+
+
+def test_a_node_that_was_to_be_re_run_and_that_no_retry_reports_is_no_success() -> None:
+    first, second = planned(HALF, "model.p.a", "model.p.b"), replace(GREEN, number=2, run_id=102)
+    found = verdict([first, second])
+    assert (found.ending, found.failure_kind) == (Ending.ERROR, FailureKind.NODES)
+    assert found.contradictions == (Contradiction(invariant=Invariant.RETRIED_RAN, nodes=("model.p.b",)),)
+    assert broken([first, BOTH]) == []
+    assert broken([planned(HALF, "model.p.a"), second]) == [], "no plan was made for it"
+    assert broken([first, planned(second, "model.p.b"), replace(GREEN, number=3)]) == [Invariant.RETRIED_RAN]
+
+
+def test_a_node_that_the_retry_skips_is_reported_by_it_and_one_whose_result_is_not_known_may_have_run() -> None:
+    first = planned(HALF, "model.p.a", "model.p.b")
+    idle = step(4, "dbt build", {"model.p.a": "success", "model.p.b": "skipped"}, state=RunState.SUCCESS)
+    assert broken([first, attempt(2, idle)]) == [], "the new engine skips what has nothing to do"
+    unread = replace(GREEN, number=2, run_id=102, unknown=(UNREAD,))
+    assert broken([first, unread]) == [Invariant.RESULTS_KNOWN]
 
 
 def test_results_that_could_not_be_read_leave_the_verdict_without_a_retry_and_no_success_after_one() -> None:

@@ -12,21 +12,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.support.attempts import attempt, step
 
+from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.gates import Gate
 from dbt_cloud_run.invariants import Invariant
 from dbt_cloud_run.ledger.outcome import build_outcome
-from dbt_cloud_run.model import (
-    Attempt,
-    Ending,
-    FailureKind,
-    Interruption,
-    PlannedStep,
-    RetryPlan,
-    RunState,
-    StepAction,
-    StepError,
-    TriggerOverrides,
-)
+from dbt_cloud_run.model import Attempt, Interruption, RunState, StepError, TriggerOverrides
+from dbt_cloud_run.planned import PlannedNode, PlannedStep, RetryPlan, StepAction
 from dbt_cloud_run.report.reasons import reason
 from dbt_cloud_run.unknown import Unknown, UnknownKind
 
@@ -44,12 +35,22 @@ UNKNOWNS = st.sampled_from(
         Unknown(kind=UnknownKind.FRESHNESS, why="it is missing", step=INDEX),
     ]
 )
+STEPS = st.builds(
+    PlannedStep,
+    index=st.just(INDEX),
+    command=st.just(COMMAND),
+    action=st.sampled_from([StepAction.WHOLE, StepAction.NODES]),
+    reason=st.just(""),
+    nodes=st.lists(
+        st.builds(PlannedNode, unique_id=st.sampled_from(NODES), status=st.just("skipped"), reason=st.just(""))
+    ).map(tuple),
+)
 PLANS = st.builds(
     RetryPlan,
     commands=st.sampled_from([(), (COMMAND,)]),
     is_whole=st.booleans(),
     is_partial=st.booleans(),
-    steps=st.sampled_from([(), (PlannedStep(index=INDEX, command=COMMAND, action=StepAction.WHOLE, reason=""),)]),
+    steps=st.just(()) | st.tuples(STEPS),
 )
 
 
@@ -103,6 +104,15 @@ def is_repeated(one: Attempt) -> bool:
     return plan.is_whole or all(unknown.step in indices for unknown in one.unknown)
 
 
+def were_not_run(history: Sequence[Attempt]) -> set[str]:
+    """The nodes that a plan had run again and that no later attempt reports."""
+    found: set[str] = set()
+    for one in history:
+        found -= set(last_statuses([one]))
+        found |= {node.unique_id for planned in (one.plan.steps if one.plan else ()) for node in planned.nodes}
+    return found
+
+
 def is_other_commit(asked: str | None, built: str | None) -> bool:
     return asked in (SHA, SHORT, OTHER) and built is not None and asked[0] != built[0]
 
@@ -117,6 +127,9 @@ def broken(history: Sequence[Attempt]) -> set[Invariant]:
     unknown = [one for one in history if counts(one) and (one is history[-1] or not is_repeated(one))]
     if len(history) > 1 and unknown:
         found.add(Invariant.RESULTS_KNOWN)
+    statuses = last_statuses(history)
+    if not unknown and any(statuses.get(node) == "skipped" for node in were_not_run(history)):
+        found.add(Invariant.RETRIED_RAN)
     asked = history[0].overrides.git_sha or history[0].git_sha
     if any(is_other_commit(asked, one.git_sha) for one in history):
         found.add(Invariant.COMMIT_AS_ASKED)

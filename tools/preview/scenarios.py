@@ -22,7 +22,7 @@ def load(name: str) -> types.ModuleType:
 
 
 def main(folder: Path) -> None:
-    scenarios = load("report_scenarios")
+    scenarios, sizes = load("report_scenarios"), load("report_sizes")
     pages = {
         "green": scenarios.green(),
         "gated": scenarios.gated(),
@@ -33,8 +33,8 @@ def main(folder: Path) -> None:
         "cancelled": scenarios.cancelled(),
         "setup": scenarios.setup_failed(),
         "hostile": scenarios.hostile(),
-        "large": scenarios.large(5_000),
-        "wide": scenarios.wide(),
+        "large": sizes.large(5_000),
+        "wide": sizes.wide(),
     }
     for name, data in pages.items():
         (folder / f"{name}.md").write_text(render_summary(data, summary_budget(0)), encoding="utf-8")

@@ -175,7 +175,7 @@ def _subject(request: str) -> Subject | None:
 
 
 def _advice_403(words: str, request: str, subject: Subject | None) -> str:
-    """The likelier cause first: of a trigger the permission, else the one that the server's words speak of."""
+    """The likelier cause first: of a trigger the permission, else the one that the server's words name."""
     if _UNPAID.search(words):
         found = _IDS.search(request)
         return _ADVICE_UNPAID.replace("{subject}", f"`account-id` {found['account']}" if found else "`account-id`")

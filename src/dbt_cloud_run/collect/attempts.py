@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dbt_cloud_run.cloud.models import Run, RunStep
-from dbt_cloud_run.model import LONGEST_LOG, Attempt, Ending, RunState, Step
+from dbt_cloud_run.endings import Ending
+from dbt_cloud_run.model import LONGEST_LOG, Attempt, RunState, Step
 
 _ENDINGS = {RunState.SUCCESS: Ending.SUCCESS, RunState.CANCELLED: Ending.CANCELLED}
 

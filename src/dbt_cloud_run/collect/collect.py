@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,9 +15,9 @@ from typing import TypeVar
 from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.models import Run, RunStep
 from dbt_cloud_run.cloud.retrying import Reader
-from dbt_cloud_run.collect.artifact_paths import is_plain, matches
 from dbt_cloud_run.collect.attempts import attempt_of, step_of
 from dbt_cloud_run.collect.downloads import Downloads
+from dbt_cloud_run.collect.keeping import CATALOG, MANIFEST, RUN_RESULTS, SOURCES, Keeping, KeptFiles
 from dbt_cloud_run.collect.projects import steps_with_own_project
 from dbt_cloud_run.collect.steps import has_results, steps_with_artifacts
 from dbt_cloud_run.collect.trust import foreign, without_left_behind
@@ -29,51 +28,21 @@ from dbt_cloud_run.collect.unlisted import (
     unlisted_commands,
     unlisted_step,
 )
-from dbt_cloud_run.dbt.artifacts import (
-    Manifest,
-    NotJsonError,
-    UnreadableArtifactError,
-    decode_manifest,
-    decode_run_results,
-    decode_sources,
-)
-from dbt_cloud_run.dbt.decoding import LargeArtifactError
+from dbt_cloud_run.dbt.artifacts import Manifest, decode_manifest
+from dbt_cloud_run.dbt.decoding import LargeArtifactError, NotJsonError, UnreadableArtifactError
 from dbt_cloud_run.dbt.manifests import share
+from dbt_cloud_run.dbt.results import decode_run_results, decode_sources
 from dbt_cloud_run.dbt.verbs import Verb, verb_of
 from dbt_cloud_run.dbt.versions import NEW_ENGINE, version_of
 from dbt_cloud_run.deflating import Deflating
-from dbt_cloud_run.github.files import UnsafePathError, require_inside
-from dbt_cloud_run.model import Attempt, Ending, RunState, Step
+from dbt_cloud_run.endings import Ending
+from dbt_cloud_run.model import Attempt, RunState, Step
 from dbt_cloud_run.unknown import Unknown, UnknownKind, step_words
 from dbt_cloud_run.waiting.listed import missing_steps
 
-RUN_RESULTS, SOURCES, MANIFEST, CATALOG = "run_results.json", "sources.json", "manifest.json", "catalog.json"
 LARGEST_DECODED = 1024**3  # bytes; a larger file is kept and uploaded, but not decoded
 
-_SPECIAL = (RUN_RESULTS, SOURCES, MANIFEST, CATALOG)
-
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Keeping:
-    """What is kept of each run, and where."""
-
-    kept: Path  # the folder in the workspace
-    scratch: Path  # for what is only read
-    patterns: Sequence[str]  # the input `artifacts`
-    step_artifacts: str  # `results`, `all` or `none`
-    are_patterns_given: bool = False  # by the user: what does not exist is then worth a warning
-    packs: bool = False  # whether what is kept is compressed for the artifact as it comes
-
-    def wants(self, path: str) -> bool:
-        """Whether the user asks for this artifact."""
-        return any(matches(path, pattern) for pattern in self.patterns)
-
-    def step_folder(self, run_id: int, index: int, root: Path | None = None) -> Path:
-        """The folder of a step's own files."""
-        root = root or (self.scratch if self.step_artifacts == "none" else self.kept)
-        return root / "runs" / str(run_id) / f"step-{index}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +95,6 @@ class _Collection:
     manifest: Manifest | None = None
     manifest_step: int | None = None  # whose manifest that is
     step_manifests: dict[int, Manifest] = field(default_factory=dict)
-    copies: dict[Path, Deflating | None] = field(default_factory=dict)
     unknown: list[Unknown] = field(default_factory=list)
     has_manifest: asyncio.Event = field(default_factory=asyncio.Event)
     decoding: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -135,21 +103,17 @@ class _Collection:
         downloads = self.downloads
         await downloads.until_saved(are_expected=bool(self._with_artifacts()))
         steps, *_ = await asyncio.gather(self._steps(), self._newest_manifest(), self._newest_catalog())
-        self._keep_sources()
-        await self._others()
+        kept = KeptFiles(downloads, self.keeping)
+        kept.keep_sources()
+        await kept.download_others()
         attempt = attempt_of(downloads.run, number, ending, steps=steps, warnings=tuple(downloads.warnings))
         unknown = tuple(sorted(self.unknown, key=lambda one: one.step or 0))
         return Collected(
             attempt=replace(attempt, is_unread=downloads.is_unread, unknown=unknown),
             manifest=self.manifest,
             step_manifests=self.step_manifests,
-            files=self._files(),
+            files=kept.files(),
         )
-
-    def _files(self) -> dict[Path, Deflating | None]:
-        kept, packed = self.keeping.kept, self.downloads.packed
-        found = {path: packed.get(path) for path in self.downloads.found.values() if path.is_relative_to(kept)}
-        return found | self.copies
 
     def _with_artifacts(self) -> list[RunStep]:
         """The steps that may have left artifacts, in their order."""
@@ -321,65 +285,6 @@ class _Collection:
                 CATALOG, self.keeping.kept / CATALOG, step.index, expected=is_expected
             ):
                 return
-
-    def _keep_sources(self) -> None:
-        """Copy the newest freshness step's file to the top."""
-        found = self.downloads.found
-        newest = max((step for path, step in found if path == SOURCES and step), default=None)
-        if newest is not None and self.keeping.wants(SOURCES):
-            self._copy(found[SOURCES, newest], self.keeping.kept / SOURCES, SOURCES)
-
-    async def _others(self) -> None:
-        """What the user's patterns ask for beyond the four, and with `all` every file of every step."""
-        downloads, keeping = self.downloads, self.keeping
-        others = [pattern for pattern in keeping.patterns if pattern not in _SPECIAL]
-        if not others and keeping.step_artifacts != "all":
-            return
-        listed = await downloads.listing()
-        wanted = [path for path in listed if path not in _SPECIAL and any(matches(path, one) for one in others)]
-        wanted += [pattern for pattern in others if is_plain(pattern) and pattern not in listed]
-        wanted = list(dict.fromkeys(wanted))
-        jobs = [downloads.file(path, keeping.kept / path, None) for path in wanted]
-        if keeping.step_artifacts == "all":
-            there = downloads.found.keys() | await asyncio.to_thread(self._copied)
-            jobs += [
-                downloads.file(path, keeping.step_folder(downloads.run.id, step.index) / path, step.index)
-                for step in steps_with_artifacts(downloads.run)
-                for path in dict.fromkeys((*_SPECIAL, *listed))
-                if (path, step.index) not in there
-            ]
-        found = await asyncio.gather(*jobs)
-        if keeping.are_patterns_given:
-            missing = [path for path, is_found in zip(wanted, found, strict=False) if not is_found]
-            missing += [one for one in others if not is_plain(one) and not any(matches(path, one) for path in listed)]
-            for path in missing:
-                self._warn(f"Run {downloads.run.id} has no artifact {path}.")
-
-    def _copied(self) -> set[tuple[str, int]]:
-        """A step's own file that lies at the top is copied into its folder: it is not downloaded twice."""
-        downloads = self.downloads
-        copied: set[tuple[str, int]] = set()
-        for (path, known_step), source in list(downloads.found.items()):
-            step = downloads.manifest_step if path == MANIFEST else known_step
-            if source.parent != self.keeping.kept or step is None:
-                continue
-            target = self.keeping.step_folder(downloads.run.id, step) / path
-            if self._copy(source, target, f"{path}, step {step},"):
-                copied.add((path, step))
-        return copied
-
-    def _copy(self, source: Path, target: Path, what: str) -> bool:
-        try:
-            require_inside(self.keeping.kept, target)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            copy = target.with_name(f".{target.name}.new")
-            shutil.copyfile(source, copy)
-            copy.replace(target)
-        except (OSError, UnsafePathError) as error:
-            self._warn(f"{what} of run {self.downloads.run.id} could not be kept: {error}")
-            return False
-        self.copies[target] = self.downloads.packed.get(source)
-        return True
 
     def _warn_of_odd(self, name: str, step: int | None, count: int) -> None:
         if count:

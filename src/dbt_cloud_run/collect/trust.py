@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from dbt_cloud_run.dbt.artifacts import RunResultsHead
+from dbt_cloud_run.dbt.results import RunResultsHead
 from dbt_cloud_run.dbt.verbs import Verb, verb_named
 from dbt_cloud_run.model import Step
 

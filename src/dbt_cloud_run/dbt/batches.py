@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-from dbt_cloud_run.dbt.artifacts import ManifestNode, parse_time
+from dbt_cloud_run.dbt.artifacts import ManifestNode
+from dbt_cloud_run.dbt.results import parse_time
 from dbt_cloud_run.dbt.statuses import Kind, kind
-from dbt_cloud_run.model import NodeResult, Window
+from dbt_cloud_run.model import NodeResult
+from dbt_cloud_run.planned import Window
 
 _LINE = re.compile(
     r"Batch (?P<number>\d+) of (?P<count>\d+) (?P<what>START|OK created|ERROR creating|SKIP) "

@@ -17,7 +17,7 @@ from itertools import product
 from dbt_cloud_run.dbt.flags import ALIASES, DBT, Arity, Command, Option
 from dbt_cloud_run.dbt.shell import NotACommandError, words_of
 from dbt_cloud_run.dbt.verbs import verb_named
-from dbt_cloud_run.model import Window
+from dbt_cloud_run.planned import Window
 
 SELECTION_OPTIONS = frozenset({"--select", "--models", "--exclude", "--selector"})
 INDIRECT_SELECTION = "--indirect-selection"

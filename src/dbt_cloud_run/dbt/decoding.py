@@ -108,7 +108,7 @@ def _rough(shape: Any, name: str) -> tuple[type[msgspec.Struct], msgspec.json.De
 
 
 def _with_whole_characters(content: bytes | mmap.mmap) -> bytes:
-    """JSON with U+FFFD for half surrogate pairs and bytes that are no UTF-8: one odd text must not cost the file.
+    """JSON with U+FFFD for half surrogate pairs and bytes that are no UTF-8: one such text must not cost the file.
 
     dbt writes such texts (Python's `json` does), and the decoder takes none of them.
     """

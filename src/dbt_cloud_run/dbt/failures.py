@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from dbt_cloud_run.dbt.failure_patterns import PASSING, TABLE, Pattern
 from dbt_cloud_run.dbt.statuses import Kind, kind, normalise
-from dbt_cloud_run.model import Retryability
+from dbt_cloud_run.planned import Retryability
 
 _HEAD = _TAIL = 8_000  # characters; an error says what it is at its beginning, a traceback at its end
 _LOG_TAIL = 64_000

@@ -19,7 +19,7 @@ class Verb:
 
     name: str  # `build`, `docs generate`, …; empty where a line has none
     types: frozenset[str] = frozenset()
-    """The resource types that it executes unless told otherwise; empty for a command that selects no nodes to build."""
+    """The resource types that it executes by default; empty for a command that selects no nodes to build."""
     executes: bool = False
     """Its run results are those of nodes (or of an operation) that were executed."""
     writes_results: bool = False

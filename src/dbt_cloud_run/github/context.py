@@ -46,7 +46,7 @@ class GitHubContext:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> GitHubContext:
-        """Read the variables; nothing raises, since a value that is missing or odd only makes the report poorer."""
+        """Read the variables; nothing raises, since a missing or unexpected value only makes the report poorer."""
 
         def text(name: str, default: str = "") -> str:
             return environ.get(name, "").strip() or default

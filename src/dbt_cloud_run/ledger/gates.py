@@ -11,11 +11,12 @@ from collections.abc import Iterator, Sequence
 from dbt_cloud_run.dbt.commands import parse_command
 from dbt_cloud_run.dbt.statuses import Kind, kind
 from dbt_cloud_run.dbt.verbs import verb_of
+from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.gates import FailedGate, Gate, GateFindings, NothingSelected
 from dbt_cloud_run.ledger.judgement import judged
 from dbt_cloud_run.ledger.ledger import result_steps
 from dbt_cloud_run.ledger.verdict import is_hash, is_same_commit, unknown_runs
-from dbt_cloud_run.model import Attempt, Ending, Ledger, RunState, Step
+from dbt_cloud_run.model import Attempt, Ledger, RunState, Step
 from dbt_cloud_run.unknown import UnknownKind
 
 _HOOK = re.compile(r"operation\..*-on-run-(?:start|end)-\d+\Z")

@@ -19,8 +19,8 @@ from dbt_cloud_run.model import (
     NodeResult,
     Step,
     StepResults,
-    Window,
 )
+from dbt_cloud_run.planned import Window
 
 
 def build_ledger(attempts: Iterable[Attempt]) -> Ledger:

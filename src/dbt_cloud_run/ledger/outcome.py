@@ -5,20 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.gates import Gate
 from dbt_cloud_run.ledger.gates import judge_gates
 from dbt_cloud_run.ledger.ledger import build_ledger
 from dbt_cloud_run.ledger.verdict import unknown_runs, verdict
-from dbt_cloud_run.model import (
-    Attempt,
-    Ending,
-    FailureKind,
-    Interruption,
-    LimitReached,
-    Outcome,
-    RunState,
-    StepError,
-)
+from dbt_cloud_run.model import Attempt, Interruption, LimitReached, Outcome, RunState, StepError
 
 
 def build_outcome(

@@ -7,22 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dbt_cloud_run.dbt.failures import judge_log
-from dbt_cloud_run.dbt.statuses import Kind, is_failure
+from dbt_cloud_run.dbt.statuses import Kind, is_failure, is_skipped
 from dbt_cloud_run.dbt.verbs import verb_of
+from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.gates import FailedGate
 from dbt_cloud_run.invariants import Contradiction, Invariant
 from dbt_cloud_run.ledger.judgement import is_failed_set_up, judged
 from dbt_cloud_run.ledger.ledger import result_steps
-from dbt_cloud_run.model import (
-    Attempt,
-    Ending,
-    FailureKind,
-    Ledger,
-    Retryability,
-    RunState,
-    Step,
-    StepAction,
-)
+from dbt_cloud_run.model import Attempt, Ledger, RunState, Step
+from dbt_cloud_run.planned import Retryability, StepAction
 from dbt_cloud_run.retry.alignment import is_lint
 from dbt_cloud_run.unknown import Unknown, UnknownKind
 
@@ -61,6 +54,7 @@ def verdict(attempts: Sequence[Attempt], ledger: Ledger, gates: Sequence[FailedG
     checks = (
         _left_out(attempts),
         _failed_nodes(attempts, ledger),
+        _not_run(attempts, ledger),
         _other_commit(attempts),
         _not_known(attempts),
         Contradiction(invariant=Invariant.NO_GATE_FAILED, gates=tuple(gates)) if gates else None,
@@ -85,6 +79,28 @@ def _failed_nodes(attempts: Sequence[Attempt], ledger: Ledger) -> Contradiction 
         is Kind.FAILED
     )
     return Contradiction(invariant=Invariant.NO_NODE_FAILED, nodes=nodes) if nodes else None
+
+
+def _not_run(attempts: Sequence[Attempt], ledger: Ledger) -> Contradiction | None:
+    """The nodes that were skipped, that a plan had run again, and that no later attempt reports.
+
+    A failed node is found by its status alone. Where results are not known, these may be among them.
+    """
+    planned = {
+        node.unique_id: attempt.number
+        for attempt in attempts
+        if attempt.plan is not None
+        for step in attempt.plan.steps
+        for node in step.nodes
+    }
+    nodes = tuple(
+        unique_id
+        for unique_id, outcome in ledger.outcomes.items()
+        if outcome.attempt <= planned.get(unique_id, 0) and is_skipped(outcome.result.status)
+    )
+    if not nodes or unknown_runs(attempts):
+        return None
+    return Contradiction(invariant=Invariant.RETRIED_RAN, nodes=nodes)
 
 
 def _other_commit(attempts: Sequence[Attempt]) -> Contradiction | None:
@@ -146,6 +162,7 @@ def _kind_of_contradiction(found: Contradiction, attempts: Sequence[Attempt]) ->
         return FailureKind(found.gates[0].gate.value)
     return {
         Invariant.NO_NODE_FAILED: FailureKind.NODES,
+        Invariant.RETRIED_RAN: FailureKind.NODES,
         Invariant.RESULTS_KNOWN: FailureKind.API,
         Invariant.COMMIT_AS_ASKED: FailureKind.OTHER_COMMIT,
     }.get(found.invariant) or _kind_of_left_out(attempts)

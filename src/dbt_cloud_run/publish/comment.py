@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 
+from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.github.comments import CommentError, CommentTarget, mark_stale, upsert_comment
 from dbt_cloud_run.github.events import Built, PullRequest, Subject
 from dbt_cloud_run.github.marker import CommentKey, Marker
-from dbt_cloud_run.model import Ending
 from dbt_cloud_run.report.pull_request import CommentPlace, built_commit, comment_place
 from dbt_cloud_run.report.report import Report
 from dbt_cloud_run.report.summary import render_comment

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from dbt_cloud_run.collect.artifact_paths import matches
 from dbt_cloud_run.console import Annotation, BaseConsole
+from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.github.files import WorkspaceFiles, inside_workspace
-from dbt_cloud_run.model import Ending, FailureKind
 from dbt_cloud_run.publish.folder import ASSETS, JUNIT, RESULT, RUN_RESULTS, SUMMARY, ArtifactsFolder
 from dbt_cloud_run.report.annotations import annotate
 from dbt_cloud_run.report.files import write_assets, write_junit, write_merged_run_results, write_result, write_text

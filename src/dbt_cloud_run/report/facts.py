@@ -8,11 +8,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from dbt_cloud_run.dbt.statuses import BUILDABLE, Kind, is_failure, kind
+from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.gates import Gate
 from dbt_cloud_run.ledger.costs import Spent, spent
 from dbt_cloud_run.ledger.judgement import failed_without_nodes, has_failed, is_empty, judged
 from dbt_cloud_run.ledger.ledger import result_steps
-from dbt_cloud_run.model import Ending, NodeOutcome, RunState
+from dbt_cloud_run.model import NodeOutcome, RunState
 from dbt_cloud_run.report.reasons import reason
 from dbt_cloud_run.report.report import NodeInfo, Report
 from dbt_cloud_run.unknown import step_words

@@ -136,7 +136,7 @@ def _sources(ledger: Ledger, attempts: Sequence[Attempt]) -> list[_Source]:
 
 
 def _read(path: Path) -> tuple[_File, list[str]]:
-    """The file without secrets, its rows undecoded, and their names; nothing of a file that has gone or is odd."""
+    """The file without secrets, its rows undecoded, and their names; nothing of an unreadable file."""
     try:
         # Searched as a whole: no secret reaches from one row into the next.
         content = redact_bytes(path.read_bytes())

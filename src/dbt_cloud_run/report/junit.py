@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from dbt_cloud_run.dbt.statuses import Kind
-from dbt_cloud_run.model import Ending
+from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.report.facts import Facts
 from dbt_cloud_run.report.markdown.escape import one_line, plain
 from dbt_cloud_run.report.wording import clip, duration

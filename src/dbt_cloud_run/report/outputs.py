@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dbt_cloud_run.dbt.statuses import Kind
-from dbt_cloud_run.model import Ending, FailureKind
+from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.report.facts import Facts
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbt_cloud_run.dbt.statuses import Kind, kind
-from dbt_cloud_run.model import StepAction
-from dbt_cloud_run.planned import saving
+from dbt_cloud_run.planned import StepAction, saving
 from dbt_cloud_run.report.facts import Facts
 from dbt_cloud_run.report.gates import quiet_line, source_name
 from dbt_cloud_run.report.markdown.escape import one_line, plain
@@ -18,7 +17,7 @@ from dbt_cloud_run.report.wording import again, duration, ending_words, listed, 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dbt_cloud_run.model import PlannedStep, RetryPlan
+    from dbt_cloud_run.planned import PlannedStep, RetryPlan
     from dbt_cloud_run.report.report import Report
 
 # dbt's console: `12:01:02  5 of 21 START sql table model dev.orders ... [RUN]`, later `5 of 21 OK created ... [OK]`.

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from dbt_cloud_run.cancellation import CancelledBy
 from dbt_cloud_run.dbt.console_log import failure_lines
+from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.errors import with_code
 from dbt_cloud_run.invariants import Invariant
 from dbt_cloud_run.ledger.judgement import failed_without_nodes, is_failed_set_up
-from dbt_cloud_run.model import Ending, FateKind
+from dbt_cloud_run.model import FateKind
 from dbt_cloud_run.report.gates import gate_words
 from dbt_cloud_run.text import shortened
 from dbt_cloud_run.unknown import HIDDEN_FAILURE, step_words
@@ -96,13 +97,17 @@ def _contradiction(found: Contradiction, outcome: Outcome) -> tuple[str, str]:
     run = f"run {outcome.last.run_id}" if outcome.last else "the run"
     if found.invariant is Invariant.NOTHING_LEFT_OUT:
         return "The last run succeeded, but failures before it were left out of the retry.", ""
+    shown = ", ".join(found.nodes[:_MOST_NODES])
+    more = f" and {len(found.nodes) - _MOST_NODES:,} more" if len(found.nodes) > _MOST_NODES else ""
     if found.invariant is Invariant.NO_NODE_FAILED:
-        shown = ", ".join(found.nodes[:_MOST_NODES])
-        more = f" and {len(found.nodes) - _MOST_NODES:,} more" if len(found.nodes) > _MOST_NODES else ""
         return (
             f"dbt Cloud reports {run} as a success, but the last result of these nodes is a failure: {shown}{more}.",
             "",
         )
+    if found.invariant is Invariant.RETRIED_RAN:
+        why = f"these nodes were to be re-run, and no retry has a result of them: {shown}{more}."
+        advice = "Look in dbt Cloud at what the retry selected, or re-run the workflow."
+        return f"dbt Cloud reports {run} as a success, but {why}", advice
     if found.invariant is Invariant.RESULTS_KNOWN:
         runs = ", ".join(str(one) for one in found.runs)
         return (
@@ -138,7 +143,10 @@ def fate_words(fate: Fate, *, continued_by: str = "") -> str:
         return f"{run} was to be cancelled, but had already ended: {fate.state.value}."
     if fate.kind is FateKind.NOT_CANCELLED:
         after = f" {continued_by[0].upper()}{continued_by[1:]} tries again." if continued_by else ""
-        return f"{run} could not be cancelled: {fate.error.rstrip('.') or 'dbt Cloud did not answer'}.{after}"
+        what = f"{run} could not be cancelled"
+        if fate.run_id is None:
+            what = "Whether the run was started could not be found out"
+        return f"{what}: {fate.error.rstrip('.') or 'dbt Cloud did not answer'}.{after}"
     if continued_by:
         return f"{run} is being cancelled in dbt Cloud; {continued_by} waits until it has ended."
     return f"dbt Cloud accepted the cancellation of run {fate.run_id}, which is still {fate.state.value} and may go on."

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dbt_cloud_run.dbt.statuses import Kind
-from dbt_cloud_run.model import Ending
+from dbt_cloud_run.endings import Ending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,7 @@ from dbt_cloud_run.dbt.naming import ExactSelection, name_exactly, narrow_exactl
 from dbt_cloud_run.dbt.selection import Selector, model_of
 from dbt_cloud_run.dbt.verbs import verb_named
 from dbt_cloud_run.dbt.versions import KNOWS_EMPTY
-from dbt_cloud_run.model import Window
+from dbt_cloud_run.planned import Window
 
 MAX_COMMAND_LENGTH = 8_000
 """Characters of a rewritten command. dbt Cloud documents no limit for a step; this one is well below those of the

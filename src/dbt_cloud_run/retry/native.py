@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from dbt_cloud_run.dbt.commands import same_command
 from dbt_cloud_run.dbt.failures import judge_log
-from dbt_cloud_run.model import Attempt, Retryability, RunState, Step
+from dbt_cloud_run.model import Attempt, RunState, Step
+from dbt_cloud_run.planned import Retryability
 from dbt_cloud_run.retry.alignment import Aligned, AskedStep, align
 from dbt_cloud_run.retry.nodes import is_hook
 

@@ -14,7 +14,8 @@ from dbt_cloud_run.dbt.repeating import may_repeat
 from dbt_cloud_run.dbt.selection import Selector, is_ephemeral, model_of
 from dbt_cloud_run.dbt.statuses import Kind, is_failure, is_skipped, kind
 from dbt_cloud_run.dbt.verbs import runs_operation
-from dbt_cloud_run.model import NodeResult, PlannedNode, Retryability, RunState, Step, Window
+from dbt_cloud_run.model import NodeResult, RunState, Step
+from dbt_cloud_run.planned import PlannedNode, Retryability, Window
 from dbt_cloud_run.retry.alignment import AskedStep, is_lint
 from dbt_cloud_run.retry.nodes import (
     carriers_of,

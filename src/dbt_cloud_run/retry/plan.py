@@ -14,17 +14,9 @@ from dbt_cloud_run.dbt.selection import Selector
 from dbt_cloud_run.dbt.statuses import did_not_succeed, is_failure, was_built
 from dbt_cloud_run.dbt.verbs import verb_named, verb_of
 from dbt_cloud_run.dbt.versions import version_of
-from dbt_cloud_run.model import (
-    Attempt,
-    Ending,
-    PlannedStep,
-    Retryability,
-    RetryPlan,
-    RunState,
-    Step,
-    StepAction,
-    Window,
-)
+from dbt_cloud_run.endings import Ending
+from dbt_cloud_run.model import Attempt, RunState, Step
+from dbt_cloud_run.planned import PlannedStep, Retryability, RetryPlan, StepAction, Window
 from dbt_cloud_run.retry.alignment import Aligned, align, has_started, is_lint
 from dbt_cloud_run.retry.native import completed
 from dbt_cloud_run.retry.needs import Situation

@@ -9,8 +9,8 @@ from dbt_cloud_run.dbt.batches import spans
 from dbt_cloud_run.dbt.commands import DbtCommand, parse_command, why_not_understood
 from dbt_cloud_run.dbt.costs import cost_of
 from dbt_cloud_run.dbt.verbs import verb_of
-from dbt_cloud_run.model import NodeResult, PlannedNode, PlannedStep, RunState, StepAction
-from dbt_cloud_run.planned import SavedNode
+from dbt_cloud_run.model import NodeResult, RunState
+from dbt_cloud_run.planned import PlannedNode, PlannedStep, SavedNode, StepAction
 from dbt_cloud_run.retry.alignment import AskedStep
 from dbt_cloud_run.retry.commands import Rewritten, rewrite
 from dbt_cloud_run.retry.deferral import reading_of

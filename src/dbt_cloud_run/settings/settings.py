@@ -76,7 +76,7 @@ class Settings(BaseModel):
     github: InstanceOf[GitHubContext]
     given: frozenset[str] = frozenset()  # the names of the inputs whose value is not the default's
     unknown_inputs: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()  # what is odd, but stops nothing
+    warnings: tuple[str, ...] = ()  # what is unexpected, but stops nothing
 
     @property
     def host(self) -> str:

@@ -63,8 +63,8 @@ class NewRun:
         return f"a run of job {self.job_id}"
 
     @property
-    def sign(self) -> str:
-        return f"whose cause begins with {self.tag}"
+    def what_to_look_for(self) -> str:
+        return f"{self.what} whose cause begins with {self.tag}"
 
     async def send(self, client: CloudClient) -> Run:
         """One request. Its answer counts only if it shows that it is this request's own run."""
@@ -114,11 +114,11 @@ class NativeRetry:
 
     @property
     def what(self) -> str:
-        return f"dbt Cloud's retry of run {self.run_id} of job {self.job_id}"
+        return f"a retry of run {self.run_id} of job {self.job_id}"
 
     @property
-    def sign(self) -> str:
-        return f"that is a retry of run {self.run_id}"
+    def what_to_look_for(self) -> str:
+        return self.what
 
     @property
     def is_findable(self) -> bool:
@@ -288,9 +288,7 @@ class _Start:
     async def _resolve(self, error: Ambiguous) -> Run | None:
         """Search for a run whose start was not confirmed. None: it is not there, and may be sent once more."""
         self.ambiguous += 1
-        _logger.info(
-            "%s It may have been started: looking for %s %s.", error.message, self.request.what, self.request.sign
-        )
+        _logger.info("%s It may have been started: looking for %s.", error.message, self.request.what_to_look_for)
         found = await self._look_for_window(error)
         if found is None and self.ambiguous > 1:
             raise self._not_started(error, f"no run appeared within {self.window:.0f} s of either request")
@@ -369,9 +367,9 @@ class _Start:
 
     def _unconfirmed(self, error: CloudError) -> Unconfirmed:
         """The error for a request of which it is not known whether it has taken effect."""
-        what, sign = self.request.what, self.request.sign
         return Unconfirmed(
-            f"Whether dbt Cloud started {what} could not be found out, so it is not sent again: {error.message}",
-            f"Look in dbt Cloud for {what} {sign}, and re-run the workflow only if there is none.",
+            f"Whether dbt Cloud started {self.request.what} could not be found out, so it is not sent again: "
+            f"{error.message}",
+            f"Look in dbt Cloud for {self.request.what_to_look_for}, and re-run the workflow only if there is none.",
             status=error.status,
         )

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dbt_cloud_run.cloud.models import Job
-from dbt_cloud_run.model import RetryPlan, TriggerOverrides
+from dbt_cloud_run.model import TriggerOverrides
+from dbt_cloud_run.planned import RetryPlan
 from dbt_cloud_run.settings.settings import Settings
 from dbt_cloud_run.start.decide import Decision
 from dbt_cloud_run.start.once import NewRun, StartRequest

@@ -124,7 +124,7 @@ class _Wait:
             lambda: self._client.get_run(run.id),
             deadline=self._limits.overall,
             tolerate_404_until=self._began + NEW_RUN_GRACE,
-            # One odd answer ends nothing.
+            # One unexpected answer ends nothing.
             tolerated=(Redirected, Rejected),
         )
 

@@ -29,7 +29,7 @@ from dbt_cloud_run.dbt.failure_patterns import (
 )
 from dbt_cloud_run.dbt.failure_patterns.dbt import DBT, RENDERING
 from dbt_cloud_run.dbt.failure_patterns.row import KNOWN_ADAPTERS, Pattern
-from dbt_cloud_run.model import Retryability
+from dbt_cloud_run.planned import Retryability
 
 __all__ = ["KNOWN_ADAPTERS", "PASSING", "TABLE", "Pattern"]
 

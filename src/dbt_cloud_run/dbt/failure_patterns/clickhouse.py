@@ -6,7 +6,7 @@ import re
 from functools import partial
 
 from dbt_cloud_run.dbt.failure_patterns.row import CLICKHOUSE, DATABASE, row
-from dbt_cloud_run.model import Retryability
+from dbt_cloud_run.planned import Retryability
 
 _CODES = "ClickHouse's ErrorCodes.cpp"
 

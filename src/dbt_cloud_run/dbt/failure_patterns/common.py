@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from dbt_cloud_run.dbt.failure_patterns.row import ANY, DATABASE, RUNTIME, row
-from dbt_cloud_run.model import Retryability
+from dbt_cloud_run.planned import Retryability
 
 _passing = partial(row, ANY, verdict=Retryability.TRANSIENT)
 _unsure = partial(row, ANY, verdict=Retryability.UNKNOWN)

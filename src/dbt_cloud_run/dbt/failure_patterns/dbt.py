@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from dbt_cloud_run.dbt.failure_patterns.row import ANY, REPORTS, RUNS, row
-from dbt_cloud_run.model import Retryability
+from dbt_cloud_run.planned import Retryability
 
 _sure = partial(row, ANY, verdict=Retryability.DETERMINISTIC, source=RUNS)
 

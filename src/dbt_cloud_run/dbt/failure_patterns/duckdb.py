@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from dbt_cloud_run.dbt.failure_patterns.row import DUCKDB, RUNS, RUNTIME, row
-from dbt_cloud_run.model import Retryability
+from dbt_cloud_run.planned import Retryability
 
 _passing = partial(row, DUCKDB, verdict=Retryability.TRANSIENT, source=RUNS)
 _unsure = partial(row, DUCKDB, verdict=Retryability.UNKNOWN, source=RUNS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from dbt_cloud_run.model import Retryability
+from dbt_cloud_run.planned import Retryability
 
 ANY: frozenset[str] = frozenset()
 BIGQUERY = frozenset({"bigquery"})

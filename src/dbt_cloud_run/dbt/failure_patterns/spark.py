@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from dbt_cloud_run.dbt.failure_patterns.row import DATABASE, RUNTIME, SPARK, row
-from dbt_cloud_run.model import Retryability
+from dbt_cloud_run.planned import Retryability
 
 _CODES = "Spark's and Delta Lake's error conditions, and public reports"
 

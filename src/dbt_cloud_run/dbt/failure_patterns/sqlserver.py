@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 
 from dbt_cloud_run.dbt.failure_patterns.row import DATABASE, REPORTS, SQLSERVER, either, row
-from dbt_cloud_run.model import Retryability
+from dbt_cloud_run.planned import Retryability
 
 _NUMBERS = "Microsoft's list of Database Engine errors"
 _ODBC = "the SQL states of ODBC"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from dbt_cloud_run.dbt.failure_patterns.row import DATABASE, RUNTIME, TRINO, either, row
-from dbt_cloud_run.model import Retryability
+from dbt_cloud_run.planned import Retryability
 
 _CODES = "Trino's StandardErrorCode and the error codes of its Hive, Iceberg and Delta Lake connectors"
 _AWS = "Amazon Athena's, Glue's and S3's error codes"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dbt_cloud_run.model import StepAction
-from dbt_cloud_run.planned import saving
+from dbt_cloud_run.planned import StepAction, saving
 from dbt_cloud_run.report.markdown import escape
 from dbt_cloud_run.report.markdown.layout import Block, Section
 from dbt_cloud_run.report.sections.failures import node_link
@@ -23,8 +22,8 @@ from dbt_cloud_run.report.wording import (
 )
 
 if TYPE_CHECKING:
-    from dbt_cloud_run.model import Attempt, PlannedStep, RetryPlan
-    from dbt_cloud_run.planned import Saving
+    from dbt_cloud_run.model import Attempt
+    from dbt_cloud_run.planned import PlannedStep, RetryPlan, Saving
     from dbt_cloud_run.report.detail import Detail
     from dbt_cloud_run.report.facts import Facts
 
