@@ -177,6 +177,8 @@ def test_the_retry_executes_what_dbt_retry_executes(shop: Shop, failure: str, co
     everything = _planned(shop, line, first, switches, "any")
     ours = _executed(shop, everything, switches)
     assert ours == theirs.nodes, f"{everything.commands}\nmore: {ours - theirs.nodes}\nless: {theirs.nodes - ours}"
+    promised = {node.unique_id for step in everything.steps for node in step.nodes}
+    assert {node for node in promised - ours if not node.startswith("operation.")} == set(), "no result of the retry"
     if expected is not None:
         assert shop.contents(switches) == expected
 
