@@ -68,7 +68,7 @@ def _left(data, case, way: str) -> Left:  # type: ignore[no-untyped-def]  # the 
         runs = data.retried(case, plan)
     else:
         line = "dbt retry" if way == "`dbt retry`" else ran.line
-        runs = [data.warehouse.run(line, now=case.again_at or case.at)]
+        runs = [data.warehouse.run(one, now=case.again_at or case.at) for one in (line, *data.then(case))]
     executed = sum(row.status != "skipped" for run in runs for row in run.rows.values())
     return Left(executed, missing_rows(expected, data.warehouse.contents()))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import Enum, auto
 
 from dbt_cloud_run.dbt.batches import without
@@ -62,7 +63,8 @@ class Situation:
 
     `done`: node → index of the last step in which it succeeded. `filled`: microbatch model → the batches that
     succeeded, with the index of their step. `built`: the nodes whose relation this run has built. `unread`: index of a
-    step (None: of any) → why its results could not be read.
+    step (None: of any) → why its results could not be read. `stopped`: when what never started would have begun.
+    `now`: when the retry is planned, if that is known. `favors_state`: some step ran with `--favor-state`.
     """
 
     takes_all: bool
@@ -73,6 +75,9 @@ class Situation:
     filled: Mapping[str, tuple[tuple[int, Window], ...]] = field(default_factory=dict)
     built: frozenset[str] = frozenset()
     unread: Mapping[int | None, str] = field(default_factory=dict)
+    stopped: tuple[datetime, datetime] | None = None
+    now: datetime | None = None
+    favors_state: bool = False
 
     def why_unread(self, step: Step) -> str:
         """Why results that the step may have could not be read; empty where it has none."""

@@ -13,12 +13,13 @@ from dbt_cloud_run.model import NodeResult, PlannedNode, PlannedStep, RunState, 
 from dbt_cloud_run.planned import SavedNode
 from dbt_cloud_run.retry.alignment import AskedStep
 from dbt_cloud_run.retry.commands import Rewritten, rewrite
-from dbt_cloud_run.retry.deferral import reading_of
+from dbt_cloud_run.retry.deferral import may_favor_state, reading_of
 from dbt_cloud_run.retry.needs import Case, Needs, Situation, failed_ephemeral, needs_of
 from dbt_cloud_run.retry.nodes import counted_rows, hooks_of, is_over, node_rows
+from dbt_cloud_run.retry.overdue import Overdue, in_turn, overdue_of
 from dbt_cloud_run.retry.repeats import repeats_of
 from dbt_cloud_run.retry.rest import Rest, rest_of
-from dbt_cloud_run.retry.windows import Fills, fills_of, refreshes_fully
+from dbt_cloud_run.retry.windows import Fills, fills_of, refreshes_fully, span_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,26 @@ class _Rerun:
             filled=situation.filled_after(step),
             version=situation.version,
             takes_all=situation.takes_all,
+            now=situation.now,
+        )
+
+    def _overdue(self) -> Overdue:
+        """The microbatch models that this step may hold, and that have not run in it."""
+        step, situation = self._asked.step, self._situation
+        is_new = step is None or self._needs.case is Case.NEVER_STARTED
+        results = step.results if step is not None and not is_new else None
+        rows = {} if is_new else node_rows(step)
+        return overdue_of(
+            situation.selector,
+            self._command,
+            results,
+            ran={one for one, row in rows.items() if is_over(row.status)}
+            | situation.done.keys()
+            | self._fills.windows.keys(),
+            span=situation.stopped if is_new or step is None else span_of(step),
+            now=situation.now,
+            full_refresh=refreshes_fully(self._command, None if is_new else step),
+            favors_state=situation.favors_state or may_favor_state(self._command, results, situation.version),
         )
 
     def _nodes(self, reason: str) -> PlannedStep:
@@ -218,11 +239,12 @@ class _Rerun:
         before = self._filled_first() if self._fills.windows else Rewritten()
         if before.obstacle:
             return self._whole(reason, left_out)
+        parts, why = self._in_turn(rest.commands[0])
         planned = _planned(
             self._asked,
             _NODES,
-            f"{reason}: its own selection runs again, with what failed and without what is done",
-            commands=(*before.commands, *rest.commands),
+            f"{reason}: its own selection runs again, with what failed and without what is done{why}",
+            commands=(*before.commands, *parts),
             nodes=(*self._retried(), *left_out),
             saved=list(done.values()),
         )
@@ -275,11 +297,28 @@ class _Rerun:
         repeated = sum(is_over(row.status) for row in rows.values())
         if repeated:
             reason += f"; {repeated} of its nodes succeeded and run{'s' if repeated == 1 else ''} again"
-        commands = (*before, self._asked.command)
-        planned = _planned(self._asked, _WHOLE, reason, commands=commands, nodes=nodes)
+        parts, why = self._in_turn(self._asked.command)
+        planned = _planned(self._asked, _WHOLE, reason + why, commands=(*before, *parts), nodes=nodes)
         is_cut_off = not rows or (step is not None and step.state is RunState.CANCELLED)
         is_open = is_cut_off and verb_of(self._asked.command).builds
         return replace(planned, again=frozenset(known), is_open=is_open)
+
+    def _in_turn(self, line: str) -> tuple[tuple[str, ...], str]:
+        """The line in parts, where it holds microbatch models whose batches were due before; and that in words."""
+        command, selector, overdue = parse_command(line), self._situation.selector, self._overdue()
+        if command is None or selector is None or not overdue.windows:
+            return (line,), ""
+        overdue = overdue if line == self._asked.command else replace(overdue, selection=command.selection)
+        divided = Rewritten(obstacle=overdue.obstacle) if overdue.obstacle else in_turn(selector, command, overdue)
+        if not divided.commands:
+            return (
+                line,
+            ), f"; its microbatch models fill the batches of the retry's own time alone: {divided.obstacle}"
+        due = spans(sorted(set(overdue.windows.values())))
+        return (
+            divided.commands,
+            f"; {_some(overdue.windows)} also fill{'s' * (len(overdue.windows) == 1)} what was due then: {due}",
+        )
 
     def _dropped(self, reason: str) -> PlannedStep:
         left_out = (*self._needs.left_out, *self._needs.retried)
