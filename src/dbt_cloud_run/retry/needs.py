@@ -11,6 +11,7 @@ from dbt_cloud_run.dbt.batches import without
 from dbt_cloud_run.dbt.blocking import blocked_by, causes_of, holds_nothing
 from dbt_cloud_run.dbt.commands import DbtCommand, parse_command
 from dbt_cloud_run.dbt.failures import judge, judge_log
+from dbt_cloud_run.dbt.hook_failures import failed_hook
 from dbt_cloud_run.dbt.repeating import may_repeat
 from dbt_cloud_run.dbt.selection import Selector, is_ephemeral, model_of
 from dbt_cloud_run.dbt.statuses import Kind, is_failure, is_skipped, kind
@@ -240,8 +241,9 @@ class _Results:
             return Needs(case=Case.SUCCEEDED_LATER)
         if self._is_cut_off:
             return Needs(case=Case.FINISHED)
-        if self._rows and "on-run-end failed" in self._step.log:  # before 1.9 the results do not list hooks
-            return self._of_hook("on-run-end", ())
+        if self._rows and (hook := failed_hook(self._step.log)) is not None:
+            # Before 1.9, and from 2.0 on, the results do not list hooks.
+            return self._of_hook(hook, ())
         return Needs(case=Case.HOPELESS_LOG if self._situation.is_hopeless_log(self._step) else Case.NO_FAILED_NODE)
 
     def _of_ephemeral(self) -> Needs:
