@@ -140,9 +140,10 @@ def test_without_a_time_nothing_is_due() -> None:
     assert plan(stopped_before("dbt run", ended=None)).commands[1:] == ("dbt run",)
 
 
-def test_parts_would_read_from_production_with_favor_state() -> None:
-    made = plan(stopped_before("dbt run -s hourly+ --favor-state --defer --state s"))
-    assert made.commands[1:] == ("dbt run -s hourly+ --favor-state --defer --state s",)
+@pytest.mark.parametrize("options", ["--favor-state --defer --state s", "--warn-error"])
+def test_a_step_of_which_a_part_would_do_other_than_the_whole_is_not_divided(options: str) -> None:
+    made = plan(stopped_before(f"dbt run -s hourly+ {options}"))
+    assert made.commands[1:] == (f"dbt run -s hourly+ {options}",)
     assert "fill the batches of the retry's own time alone" in made.steps[1].reason
 
 

@@ -72,8 +72,16 @@ def overdue_of(
     except UndecidableError:
         found = frozenset(windows)
     windows = {one: due for one, due in windows.items() if one in found}
-    why = "with `--favor-state` its parts would read from production what this run built" if favors_state else ""
-    return Overdue(windows, selection, why if windows else "")
+    return Overdue(windows, selection, _obstacle(command, favors_state=favors_state) if windows else "")
+
+
+def _obstacle(command: DbtCommand, *, favors_state: bool) -> str:
+    """What would go wrong in parts of the step, and not in the whole."""
+    if favors_state:
+        return "with `--favor-state` its parts would read from production what this run built"
+    if command.has("--warn-error") or command.flag("--warn-error-options") is not None:
+        return "with `--warn-error` a part of it that selects nothing would fail"
+    return ""
 
 
 def in_turn(selector: Selector, command: DbtCommand, overdue: Overdue) -> Rewritten:
