@@ -144,6 +144,16 @@ def test_without_a_time_nothing_is_due() -> None:
 def test_a_step_of_which_a_part_would_do_other_than_the_whole_is_not_divided(options: str) -> None:
     made = plan(stopped_before(f"dbt run -s hourly+ {options}"))
     assert made.commands[1:] == (f"dbt run -s hourly+ {options}",)
+    assert {node.unique_id for node in made.steps[1].left_out} == {HOURLY["unique_id"], SUMS["unique_id"]}
+    assert made.is_partial
+    assert "fill the batches of the retry's own time alone" in made.steps[1].reason
+
+
+@pytest.mark.parametrize("options", ["--favor-state", "--warn-error"])
+def test_what_may_not_be_in_the_step_is_not_called_left_out(options: str) -> None:
+    made = plan(stopped_before(f"dbt run -s state:modified --state s {options}"))
+    assert made.commands[1:] == (f"dbt run -s state:modified --state s {options}",)
+    assert not made.is_partial
     assert "fill the batches of the retry's own time alone" in made.steps[1].reason
 
 
@@ -172,3 +182,9 @@ def test_a_step_without_results_fills_what_was_due() -> None:
     made = plan(attempt(("dbt run -s hourly+",), one), nodes=(EVENTS, HOURLY, CHILD))
     assert len(made.commands) == 4
     assert made.commands[2] == f"dbt run {HOURS} --select hourly+,fqn:shop.hourly"
+
+
+def test_a_step_that_came_to_its_end_lists_what_it_held() -> None:
+    one = step(4, "dbt run -s state:modified+", FAILED, row(EVENTS))
+    one = replace(one, started_at=ENDED, finished_at=ENDED)
+    assert plan(attempt(("dbt run -s state:modified+",), one)).commands == ("dbt run -s state:modified+",)

@@ -29,11 +29,15 @@ from dbt_cloud_run.retry.windows import due_window, sets_times
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
-    """The microbatch models that a step may hold, each with the window that was due; or why they are not filled."""
+    """The microbatch models that a step may hold, each with the window that was due; or why they are not filled.
+
+    `is_certain`: the step does hold them.
+    """
 
     windows: Mapping[str, Window] = field(default_factory=dict)
     selection: Selection = field(default_factory=Selection)
     obstacle: str = ""
+    is_certain: bool = False
 
 
 def overdue_of(
@@ -67,12 +71,12 @@ def overdue_of(
         selection = written_out(selector, command, results)
     except UndecidableError as error:
         return Overdue(windows, obstacle=str(error))
+    obstacle = _obstacle(command, favors_state=favors_state)
     try:
         found = executed(selector, selector.select(selection), command)
     except UndecidableError:
-        found = frozenset(windows)
-    windows = {one: due for one, due in windows.items() if one in found}
-    return Overdue(windows, selection, _obstacle(command, favors_state=favors_state) if windows else "")
+        return Overdue(windows, selection, obstacle)
+    return Overdue({one: due for one, due in windows.items() if one in found}, selection, obstacle, is_certain=True)
 
 
 def _obstacle(command: DbtCommand, *, favors_state: bool) -> str:

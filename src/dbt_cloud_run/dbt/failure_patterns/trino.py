@@ -132,7 +132,6 @@ REFUSED = (
     ),
     _sure(
         r"\(validationexception\)[^\n]{0,200}\bvalidation errors? detected\b"
-        r"|\(entitynotfoundexception\)[^\n]{0,200}\bdatabase \S{1,200} not found\b"
         r"|\binsufficient lake formation permission|\berrorcategory:user_error\b"
         r"|\bfailed: (?:parse|semantic)exception\b|\bmismatched input '[^'\n]{0,300}'",
         reason="the SQL is wrong",
