@@ -20,9 +20,9 @@ TITLES = {
 
 INTRODUCTIONS = {
     "data": """
-Nodes executed after the failure; rows of all relations that are missing or too many, compared with an undisturbed
-run. The cases are those of `tests/support/data_cases.py`. *Left out*: the retry says what it does not repeat, and the
-step is an error.""",
+Nodes executed after the failure, hooks that dbt lists included; rows of all relations that are missing or too many,
+compared with an undisturbed run. The cases are those of `tests/support/data_cases.py`. *Left out*: the retry says what
+it does not repeat, and the step is an error.""",
     "image": """
 What `docker pull` brings, layer by layer, and how long it takes from `docker run` to the first request; `make e2e`
 prints the same. The base was a local stand-in for the official image, made of Debian's Python 3.13; like that, it

@@ -270,8 +270,7 @@ async def _retried(
 
 async def _plan(story: Story, means: Means, *, goes_back: bool, take_all: bool, ended: float) -> RetryPlan:
     """The plan after the last attempt; with `goes_back`, after the last one that was asked for everything."""
-    attempts = story.attempts
-    last = len(attempts) - 1
+    attempts, last = story.attempts, len(story.attempts) - 1
     whole = [number for number, attempt in enumerate(attempts) if not attempt.is_partial]
     base = whole[-1] if goes_back and whole else last
     cancellation = attempts[-1].cancellation
@@ -287,6 +286,7 @@ async def _plan(story: Story, means: Means, *, goes_back: bool, take_all: bool, 
         earlier=attempts[:base],
         later=attempts[base + 1 :],
         manifests=story.manifests.of_run(attempts[base].run_id) if story.manifests else None,
+        now=means.client.server_now(),
     )
     if not whole:
         # The chain is longer than the list of the newest runs: what was left out is not known.

@@ -41,7 +41,8 @@ class Case:
     """A run in which something fails, and how its retry is to end.
 
     `before`: command lines that make the state from which the run starts, each with its time. `is_partial`: something
-    must not be repeated, or would fail again, so the retry is no success and the data is not compared.
+    must not be repeated, or would fail again, so the retry is no success and the data is not compared. `then`: the
+    steps after it, which never start.
     """
 
     line: str
@@ -51,6 +52,7 @@ class Case:
     again_at: datetime | None = None
     retry_on: str = "transient"
     is_partial: bool = False
+    then: tuple[str, ...] = ()
     keeps: tuple[Fault, ...] = ()  # what is still so in the retry
     modified: tuple[str, ...] = ()  # what `state:modified` finds
     cut_off_at: str = ""  # the run ends by a signal as soon as its log shows this
@@ -118,6 +120,26 @@ CASES: dict[str, Case] = {
     "microbatch, hourly, skipped on a first build, after the full hour": Case(
         "dbt build -s others+ --exclude orders+ journal",
         (Fault("others"),),
+        at=today() - HOUR / 2,
+        again_at=today() + 3 * HOUR,
+    ),
+    "microbatch, hourly, never started, after the full hour": Case(
+        "dbt build -s others",
+        (Fault("others"),),
+        then=("dbt build -s hourly+ orders+1 --exclude report",),
+        before=(("dbt build -s hourly+", today() - 5 * HOUR),),
+        at=today() - HOUR / 2,
+        again_at=today() + 3 * HOUR,
+    ),
+    "microbatch, hourly, never started, a selection by state": Case(
+        "dbt build -s others",
+        (Fault("others"),),
+        then=("dbt build -s state:modified+ --state {state}",),
+        before=(
+            ("dbt build -s hourly+ orders --target prod", today() - 5 * HOUR),
+            ("dbt build -s hourly+ orders", today() - 5 * HOUR),
+        ),
+        modified=("hourly", "orders"),
         at=today() - HOUR / 2,
         again_at=today() + 3 * HOUR,
     ),
@@ -219,8 +241,12 @@ class Data:
     def undisturbed(self, case: Case) -> dict[str, list[str]]:
         line = self.start(case)
         self.warehouse.set_faults(case.keeps)
-        self.warehouse.run(line, now=case.at)
+        for one in (line, *self.then(case)):
+            self.warehouse.run(one, now=case.at)
         return self.warehouse.contents()
+
+    def then(self, case: Case) -> tuple[str, ...]:
+        return tuple(line.format(state=self.warehouse.folder / "state") for line in case.then)
 
     def fails(self, case: Case) -> Ran:
         line = self.start(case)
@@ -235,7 +261,8 @@ class Data:
 
     def plan(self, case: Case, ran: Ran) -> RetryPlan:
         state = RunState.CANCELLED if case.cut_off_at else RunState.ERROR
-        return plan_retry(ended(ran, state=state, now=case.at), self.warehouse.manifest(), retry_on=case.retry_on)  # type: ignore[arg-type]
+        run = ended(ran, asked=(ran.line, *self.then(case)), state=state, now=case.at)
+        return plan_retry(run, self.warehouse.manifest(), retry_on=case.retry_on)  # type: ignore[arg-type]
 
     def retried(self, case: Case, plan: RetryPlan) -> list[Ran]:
         """The plan's commands, as dbt Cloud runs them: up to the first that fails."""

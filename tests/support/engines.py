@@ -21,6 +21,7 @@ FOLDER = Path(os.environ.get("CORPUS_ENGINES") or ROOT / ".engines")
 NOW = "CORPUS_NOW"
 _PATIENCE = 45.0  # seconds
 _LONGEST = 240.0
+_LONGEST_CALL = 1200.0
 _PROCESS = Path(__file__).with_name("dbt_process.py")
 
 
@@ -44,7 +45,7 @@ class Engine:
             return _in_process(words, log, now)
         environment = os.environ | self.environment | ({NOW: now.isoformat()} if now else {})
         done = subprocess.run(  # noqa: S603 - the engines' own programs
-            [*self.command, *words], env=environment, capture_output=True, text=True, check=False, timeout=300
+            [*self.command, *words], env=environment, capture_output=True, text=True, check=False, timeout=_LONGEST_CALL
         )
         return done.stdout + done.stderr
 

@@ -19,6 +19,7 @@ import yaml
 from tests.support.engines import Engine, words_of
 
 from dbt_cloud_run.dbt.artifacts import Manifest, decode_manifest
+from dbt_cloud_run.dbt.hook_failures import as_logged
 from dbt_cloud_run.dbt.results import decode_run_results
 from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.model import Attempt, NodeResult, RunState, Step, StepResults
@@ -166,7 +167,7 @@ def ended(
             name=f"Invoke dbt with `{one.line}`",
             command=one.line,
             state=state if one is ran[-1] else RunState.SUCCESS,
-            results=one.results,
+            results=one.results and as_logged(one.results, one.log),
             log=one.log,
             started_at=now,
             finished_at=now,

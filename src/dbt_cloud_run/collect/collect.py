@@ -20,7 +20,7 @@ from dbt_cloud_run.collect.downloads import Downloads
 from dbt_cloud_run.collect.keeping import CATALOG, MANIFEST, RUN_RESULTS, SOURCES, Keeping, KeptFiles
 from dbt_cloud_run.collect.projects import steps_with_own_project
 from dbt_cloud_run.collect.steps import has_results, steps_with_artifacts
-from dbt_cloud_run.collect.trust import foreign, without_left_behind
+from dbt_cloud_run.collect.trust import foreign, trusted
 from dbt_cloud_run.collect.unlisted import (
     is_all_there_was,
     named_step,
@@ -126,7 +126,7 @@ class _Collection:
         steps = await asyncio.gather(*(self._step(step, step.index in ran) for step in run.steps))
         if self.unlisted is not None:
             steps = [*steps, *await self._last_step(self.unlisted, steps)]
-        own = without_left_behind(steps)
+        own = trusted(steps)
         for before, step in zip(steps, own, strict=True):
             is_expected = step.state is RunState.SUCCESS and verb_of(step.command).executes
             if step.distrusted and not before.distrusted and is_expected:

@@ -1,4 +1,4 @@
-"""Whether a file that was served for a step is that step's own. Pure."""
+"""Whether a file that was served for a step is that step's own, and says what became of it. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from dbt_cloud_run.dbt.hook_failures import as_logged
 from dbt_cloud_run.dbt.results import RunResultsHead
 from dbt_cloud_run.dbt.verbs import Verb, verb_named
 from dbt_cloud_run.model import Step
@@ -27,6 +28,14 @@ def foreign(head: RunResultsHead, run_id: int, started_at: datetime | None, verb
     if verb.executes and other.executes and is_named_otherwise:
         return f"they are those of `dbt {head.which}`, and the step ran `dbt {verb.name}`"
     return None
+
+
+def trusted(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The steps with their own results, and with what the log says of nodes of which those say nothing."""
+    return tuple(
+        step if step.results is None else replace(step, results=as_logged(step.results, step.log))
+        for step in without_left_behind(steps)
+    )
 
 
 def without_left_behind(steps: Sequence[Step]) -> tuple[Step, ...]:

@@ -37,7 +37,7 @@ _QUOTED = re.compile(
     r"(?:(?<=\w )|^[ \t]{0,20})(?:\"[^\"\n]{1,300}\"|'[^'\n]{1,300}'(?!\w))"
     r"|(?<=\w: )(?:\"[^\"\s]{1,300}\"|'[^'\s]{1,300}')"
     # A value of the user's data may hold blanks.
-    r"|\binvalid input syntax for type [\w ]{1,40}: \"[^\"\n]{1,300}\"|\brow values: \[[^\n]{0,2000}\]"
+    r"|\binvalid input syntax for (?:type )?[\w ]{1,40}: \"[^\"\n]{1,300}\"|\brow values: \[[^\n]{0,2000}\]"
     r"|`[^`\n]{1,300}`|\b(?:unrecognized|field|column) name:? [^\s,]{1,300}",
     re.MULTILINE | re.IGNORECASE,
 )

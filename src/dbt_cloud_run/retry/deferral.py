@@ -47,7 +47,7 @@ def reading_of(
         return Reading()
     if own == reads:
         return Reading(turns_off=True)
-    if not _favors_state(command, results):
+    if not favors_state(command, results):
         return Reading()
     along = own
     while more := (_reads(selector, wanted | along) & frozenset(built)) - along:
@@ -66,11 +66,11 @@ def reading_of(
 
 def may_favor_state(command: DbtCommand | None, results: StepResults | None, version: tuple[int, int] | None) -> bool:
     """Whether the step ran with `--favor-state`, or may have: the new engine does not report it."""
-    favors = _favors_state(command, results)
+    favors = favors_state(command, results)
     return favors or (favors is None and version is not None and version >= NEW_ENGINE)
 
 
-def _favors_state(command: DbtCommand | None, results: StepResults | None) -> bool | None:
+def favors_state(command: DbtCommand | None, results: StepResults | None) -> bool | None:
     """Whether the step ran with `--favor-state`, its own or its environment's; None where that is not known."""
     if command is not None and (flag := command.flag(FAVOR_STATE)) is not None:
         return not flag.negated

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import Enum, auto
 
 from dbt_cloud_run.dbt.batches import without
 from dbt_cloud_run.dbt.blocking import blocked_by, causes_of, holds_nothing
 from dbt_cloud_run.dbt.commands import DbtCommand, parse_command
 from dbt_cloud_run.dbt.failures import judge, judge_log
+from dbt_cloud_run.dbt.hook_failures import failed_hook
 from dbt_cloud_run.dbt.repeating import may_repeat
 from dbt_cloud_run.dbt.selection import Selector, is_ephemeral, model_of
 from dbt_cloud_run.dbt.statuses import Kind, is_failure, is_skipped, kind
@@ -63,7 +65,8 @@ class Situation:
 
     `done`: node → index of the last step in which it succeeded. `filled`: microbatch model → the batches that
     succeeded, with the index of their step. `built`: the nodes whose relation this run has built. `unread`: index of a
-    step (None: of any) → why its results could not be read.
+    step (None: of any) → why its results could not be read. `stopped`: when what never started would have begun.
+    `now`: when the retry is planned, if that is known. `favors_state`: some step ran with `--favor-state`.
     """
 
     takes_all: bool
@@ -74,6 +77,9 @@ class Situation:
     filled: Mapping[str, tuple[tuple[int, Window], ...]] = field(default_factory=dict)
     built: frozenset[str] = frozenset()
     unread: Mapping[int | None, str] = field(default_factory=dict)
+    stopped: tuple[datetime, datetime] | None = None
+    now: datetime | None = None
+    favors_state: bool = False
 
     def why_unread(self, step: Step) -> str:
         """Why results that the step may have could not be read; empty where it has none."""
@@ -236,8 +242,9 @@ class _Results:
             return Needs(case=Case.SUCCEEDED_LATER)
         if self._is_cut_off:
             return Needs(case=Case.FINISHED)
-        if self._rows and "on-run-end failed" in self._step.log:  # before 1.9 the results do not list hooks
-            return self._of_hook("on-run-end", ())
+        if self._rows and (hook := failed_hook(self._step.log)) is not None:
+            # Before 1.9, and from 2.0 on, the results do not list hooks.
+            return self._of_hook(hook, ())
         return Needs(case=Case.HOPELESS_LOG if self._situation.is_hopeless_log(self._step) else Case.NO_FAILED_NODE)
 
     def _of_ephemeral(self) -> Needs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Literal
 
 from dbt_cloud_run.cancellation import CancelledBy
@@ -21,6 +22,7 @@ from dbt_cloud_run.retry.alignment import Aligned, align, has_started, is_lint
 from dbt_cloud_run.retry.native import completed
 from dbt_cloud_run.retry.needs import Situation
 from dbt_cloud_run.retry.steps import plan_step
+from dbt_cloud_run.retry.windows import span_of
 from dbt_cloud_run.text import shortened
 from dbt_cloud_run.unknown import HIDDEN_FAILURE, UnknownKind
 
@@ -47,6 +49,7 @@ def plan_retry(
     earlier: Sequence[Attempt] = (),
     later: Sequence[Attempt] = (),
     manifests: Mapping[int, Manifest] | None = None,
+    now: datetime | None = None,
 ) -> RetryPlan:
     """Plan what the next attempt does.
 
@@ -55,6 +58,7 @@ def plan_retry(
     `earlier`: the attempts before this one, in order: what a native retry had not to do again was done in them.
     `later`: retries of this attempt that left out some of its failures; what succeeded in them is done.
     `manifests`: those of single steps of this attempt, by index; `manifest` is for the others.
+    `now`: when the retry is planned; with it, fewer windows of microbatch models need commands of their own.
     """
     if (refused := _refusal(attempt, cancelled_here=cancelled_here)) is not None:
         return RetryPlan(stop_reason=refused)
@@ -71,6 +75,9 @@ def plan_retry(
         filled=_filled(attempt, later),
         built=frozenset(node for one in (attempt, *earlier, *later) for node in _built(one.steps)),
         unread={one.step: one.why for one in attempt.unknown if one.kind is UnknownKind.RESULTS},
+        stopped=_stopped(attempt),
+        now=now,
+        favors_state=any(step.results.favor_state is True for step in attempt.steps if step.results is not None),
     )
     projects = _Projects(attempt, manifest, manifests or {})
     steps = _with_gate([plan_step(asked, projects.of(asked.step, situation)) for asked in aligned.asked])
@@ -86,6 +93,16 @@ def _refusal(attempt: Attempt, *, cancelled_here: bool) -> str | None:
     if by is CancelledBy.HEARTBEAT:
         return None
     return f"the run was cancelled {by.value}"
+
+
+def _stopped(attempt: Attempt) -> tuple[datetime, datetime] | None:
+    """When the attempt came to its end, as far as that is known: what it had still to do was due then."""
+    ends = [span for step in attempt.steps if has_started(step) and (span := span_of(step)) is not None]
+    if not ends:
+        start = attempt.started_at or attempt.finished_at
+        return (start, attempt.finished_at or start) if start is not None else None
+    start = max(ends)[0]
+    return start, max(attempt.finished_at or start, max(end for _, end in ends))
 
 
 class _Projects:

@@ -39,7 +39,7 @@ class Rest:
 def rest_of(selector: Selector, command: DbtCommand, rest: Rest) -> Rewritten:
     """The command over the rest of its step, or the obstacle to it."""
     try:
-        selection = _written_out(selector, command, rest.results)
+        selection = written_out(selector, command, rest.results)
     except UndecidableError as error:
         return Rewritten(obstacle=str(error))
     names = _names(selector, rest) if selection.select else ()
@@ -65,7 +65,7 @@ def rest_of(selector: Selector, command: DbtCommand, rest: Rest) -> Rewritten:
     return Rewritten((line,))
 
 
-def _written_out(selector: Selector, command: DbtCommand, results: StepResults | None) -> Selection:
+def written_out(selector: Selector, command: DbtCommand, results: StepResults | None) -> Selection:
     """The selection in force as terms: selectors written out, and with the mode that the environment set."""
     selection = command.selection
     if command.flag("--indirect-selection") is None and results is not None and results.indirect_selection:

@@ -13,12 +13,14 @@ from dbt_cloud_run.model import NodeResult, RunState
 from dbt_cloud_run.planned import PlannedNode, PlannedStep, SavedNode, StepAction
 from dbt_cloud_run.retry.alignment import AskedStep
 from dbt_cloud_run.retry.commands import Rewritten, rewrite
-from dbt_cloud_run.retry.deferral import reading_of
+from dbt_cloud_run.retry.deferral import favors_state, reading_of
 from dbt_cloud_run.retry.needs import Case, Needs, Situation, failed_ephemeral, needs_of
 from dbt_cloud_run.retry.nodes import counted_rows, hooks_of, is_over, node_rows
+from dbt_cloud_run.retry.overdue import Overdue, in_turn, overdue_of
 from dbt_cloud_run.retry.repeats import repeats_of
 from dbt_cloud_run.retry.rest import Rest, rest_of
-from dbt_cloud_run.retry.windows import Fills, fills_of, refreshes_fully
+from dbt_cloud_run.retry.unreported import is_listed_in_full
+from dbt_cloud_run.retry.windows import Fills, fills_of, refreshes_fully, span_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,31 @@ class _Rerun:
             filled=situation.filled_after(step),
             version=situation.version,
             takes_all=situation.takes_all,
+            now=situation.now,
+        )
+
+    def _overdue(self) -> Overdue:
+        """The microbatch models that this step may hold, and that have not run in it."""
+        step, situation = self._asked.step, self._situation
+        is_new = step is None or self._needs.case is Case.NEVER_STARTED
+        results = step.results if step is not None and not is_new else None
+        rows = {} if is_new else node_rows(step)
+        ran = (
+            {one for one, row in rows.items() if is_over(row.status)}
+            | situation.done.keys()
+            | self._fills.windows.keys()
+        )
+        if results is not None and is_listed_in_full(step, situation.version) and situation.selector is not None:
+            ran |= situation.selector.nodes.keys() - rows.keys()
+        return overdue_of(
+            situation.selector,
+            self._command,
+            results,
+            ran=ran,
+            span=situation.stopped if is_new or step is None else span_of(step),
+            now=situation.now,
+            full_refresh=refreshes_fully(self._command, None if is_new else step),
+            favors_state=situation.favors_state or favors_state(self._command, results) is True,
         )
 
     def _nodes(self, reason: str) -> PlannedStep:
@@ -218,12 +245,14 @@ class _Rerun:
         before = self._filled_first() if self._fills.windows else Rewritten()
         if before.obstacle:
             return self._whole(reason, left_out)
+        parts, why, unfilled = self._in_turn(rest.commands[0])
         planned = _planned(
             self._asked,
             _NODES,
-            f"{reason}: its own selection runs again, with what failed and without what is done",
-            commands=(*before.commands, *rest.commands),
+            f"{reason}: its own selection runs again, with what failed and without what is done{why}",
+            commands=(*before.commands, *parts),
             nodes=(*self._retried(), *left_out),
+            left_out=unfilled,
             saved=list(done.values()),
         )
         return replace(planned, is_open=True)
@@ -275,11 +304,33 @@ class _Rerun:
         repeated = sum(is_over(row.status) for row in rows.values())
         if repeated:
             reason += f"; {repeated} of its nodes succeeded and run{'s' if repeated == 1 else ''} again"
-        commands = (*before, self._asked.command)
-        planned = _planned(self._asked, _WHOLE, reason, commands=commands, nodes=nodes)
+        parts, why, unfilled = self._in_turn(self._asked.command)
+        commands = (*before, *parts)
+        planned = _planned(self._asked, _WHOLE, reason + why, commands=commands, nodes=nodes, left_out=unfilled)
         is_cut_off = not rows or (step is not None and step.state is RunState.CANCELLED)
         is_open = is_cut_off and verb_of(self._asked.command).builds
         return replace(planned, again=frozenset(known), is_open=is_open)
+
+    def _in_turn(self, line: str) -> tuple[tuple[str, ...], str, tuple[PlannedNode, ...]]:
+        """The line in parts, where it holds microbatch models whose batches were due before; that in words; and the
+        models that are known to be in it and whose batches cannot be filled."""
+        command, selector, overdue = parse_command(line), self._situation.selector, self._overdue()
+        if command is None or selector is None or not overdue.windows:
+            return (line,), "", ()
+        overdue = overdue if line == self._asked.command else replace(overdue, selection=command.selection)
+        divided = Rewritten(obstacle=overdue.obstacle) if overdue.obstacle else in_turn(selector, command, overdue)
+        due = spans(sorted(set(overdue.windows.values())))
+        if divided.commands:
+            verb = "also fills" if len(overdue.windows) == 1 else "also fill"
+            return divided.commands, f"; {_some(overdue.windows)} {verb} what was due then: {due}", ()
+        why = f"its microbatch models fill the batches of the retry's own time alone: {divided.obstacle}"
+        unfilled = (
+            PlannedNode(
+                unique_id=one, status="not started", reason=f"what was due then is not filled: {spans([window])}"
+            )
+            for one, window in overdue.windows.items()
+        )
+        return (line,), f"; {why}", tuple(unfilled) if overdue.is_certain else ()
 
     def _dropped(self, reason: str) -> PlannedStep:
         left_out = (*self._needs.left_out, *self._needs.retried)

@@ -15,7 +15,7 @@ from dbt_cloud_run.dbt.commands import INDIRECT_SELECTION, DbtCommand, Flag
 from dbt_cloud_run.dbt.criteria import UndecidableError
 from dbt_cloud_run.dbt.selection import Selector, executed, executed_types, is_ephemeral
 from dbt_cloud_run.dbt.versions import NEW_ENGINE
-from dbt_cloud_run.model import StepResults
+from dbt_cloud_run.model import RunState, Step, StepResults
 
 _ALWAYS_LISTED = frozenset({"model", "seed", "snapshot", "test", "unit_test"})
 """Resource types that dbt lists in every version; the others came to be listed one by one."""
@@ -35,6 +35,13 @@ def not_reported(
         return None
     # What has run, or the lack of anything to run, shows that the selection meant something else.
     return due - frozenset(reported) if due and _work(selector, command, reported) <= due else None
+
+
+def is_listed_in_full(step: Step | None, version: tuple[int, int] | None) -> bool:
+    """Whether the step came to its end, and its dbt lists every node that it had selected."""
+    if step is None or step.state is not RunState.ERROR or step.results is None or step.results.lost_rows:
+        return False
+    return version is not None and _LISTS_UNSTARTED <= version < NEW_ENGINE
 
 
 def lost(

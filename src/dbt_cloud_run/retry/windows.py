@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from dbt_cloud_run.dbt.artifacts import ManifestNode
 from dbt_cloud_run.dbt.batches import (
@@ -31,6 +31,9 @@ from dbt_cloud_run.planned import Window
 
 MAX_WINDOWS = 8
 """Windows of one model, and so commands: more are joined over the shortest gaps between them."""
+
+LONGEST_WAIT = timedelta(hours=6)
+"""For which a retry may be delayed, queued or at other work before a model's turn comes."""
 
 _TIMES = ("--event-time-start", "--event-time-end", "--sample")
 
@@ -58,11 +61,13 @@ def fills_of(
     filled: Mapping[str, tuple[Window, ...]],
     version: tuple[int, int] | None,
     takes_all: bool,
+    now: datetime | None = None,
 ) -> Fills:
     """How the microbatch models among `wanted` are run again.
 
     `filled`: windows that other attempts have filled since. `takes_all`: a model whose failed batches are not known is
-    run from its `begin` on. A model that is in neither of the answers runs as the command says.
+    run from its `begin` on. `now`: as for `due_window`. A model that is in neither of the answers runs as the
+    command says.
     """
     windows: dict[str, tuple[Window, ...]] = {}
     due: dict[str, Window] = {}
@@ -75,12 +80,12 @@ def fills_of(
         row = rows.get(unique_id)
         batches = _batches(node, row, step)
         if batches is None:
-            if _are_lost(row, version) and not _sets_times(command):
+            if _are_lost(row, version) and not sets_times(command):
                 until = _end_of(step) if takes_all else None
                 span = whole_span(node, until) if until is not None else None
                 windows |= {unique_id: (span,)} if span else {}
                 unknown |= set() if span else {unique_id}
-            elif not _sets_times(command) and (was_due := _due(node, step)) is not None:
+            elif not sets_times(command) and (was_due := _due(node, step, now)) is not None:
                 due[unique_id] = was_due
             continue
         rest = without(batches.failed, filled.get(unique_id, ()))
@@ -102,10 +107,28 @@ def _end_of(step: Step) -> datetime | None:
     return step.finished_at or made or step.started_at
 
 
-def _due(node: ManifestNode, step: Step) -> Window | None:
+def due_window(node: ManifestNode, start: datetime, end: datetime, now: datetime | None) -> Window | None:
+    """The batches that the model had run, begun at some time from `start` to `end`.
+
+    `now`: when the retry is planned. None where a plain run fills them, too, even one that waits for its turn.
+    """
+    due = plain_span(node, start, end)
+    if due is None or now is None:
+        return due
+    latest = plain_span(node, now + LONGEST_WAIT, now + LONGEST_WAIT)
+    return None if latest is not None and latest.start <= due.start else due
+
+
+def _due(node: ManifestNode, step: Step, now: datetime | None) -> Window | None:
     """The batches that the model had run in its step; None where the time of the step is not known."""
+    span = span_of(step)
+    return due_window(node, *span, now) if span is not None else None
+
+
+def span_of(step: Step) -> tuple[datetime, datetime] | None:
+    """When the step began and ended, as far as that is known."""
     start = step.started_at or _end_of(step)
-    return plain_span(node, start, _end_of(step) or start) if start is not None else None
+    return (start, _end_of(step) or start) if start is not None else None
 
 
 def _are_lost(row: NodeResult | None, version: tuple[int, int] | None) -> bool:
@@ -132,8 +155,9 @@ def _is_built(node: ManifestNode, batches: Batches, command: DbtCommand | None) 
     if batches.done:
         return True
     begin = begin_of(node)
-    return not _sets_times(command) and begin is not None and batches.failed[0].start > begin
+    return not sets_times(command) and begin is not None and batches.failed[0].start > begin
 
 
-def _sets_times(command: DbtCommand | None) -> bool:
+def sets_times(command: DbtCommand | None) -> bool:
+    """Whether the command itself says which batches run."""
     return command is not None and any(command.flag(name) is not None for name in _TIMES)

@@ -105,7 +105,8 @@ REFUSED = (
         example=DATABASE + "MERGE command cannot affect row a second time",
     ),
     _sure_redshift(
-        r"not supported on redshift tables|missing newline: unexpected character|\(clusternotfound\)",
+        r"not supported on redshift tables|missing newline: unexpected character|\(clusternotfound\)"
+        r"|\bstl_load_errors\b",
         reason="the database or its cluster cannot do this",
         example=DATABASE + "Specified types or functions (one per INFO message) not supported on Redshift tables.",
     ),

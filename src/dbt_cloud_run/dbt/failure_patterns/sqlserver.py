@@ -107,7 +107,8 @@ REFUSED = (
                 "8146 8161 1505 1750 1785 1911 1913 15135 103010 104385 15871 15816 24559 24584"
             )
         )
-        + r"|\bis not a supported (?:statement|data type)\b|\bis not supported in this (?:edition|version)\b",
+        + r"|\bis not a supported (?:statement|data type)\b|\bis not supported in this (?:edition|version)\b"
+        + r"|\bthe data type '[^'\n]{1,100}' is not supported\b",
         reason="the server cannot do this",
         example=DATABASE + f"('42000', \"[42000] {_DRIVER}[SQL Server]Cannot update identity column 'amount'. (8102) "
         '(SQLExecDirectW)")',

@@ -131,7 +131,8 @@ REFUSED = (
         'create table marts.orders", query_id=20260101_000000_00001_aaaaa)',
     ),
     _sure(
-        r"\binsufficient lake formation permission|\berrorcategory:user_error\b"
+        r"\(validationexception\)[^\n]{0,200}\bvalidation errors? detected\b"
+        r"|\binsufficient lake formation permission|\berrorcategory:user_error\b"
         r"|\bfailed: (?:parse|semantic)exception\b|\bmismatched input '[^'\n]{0,300}'",
         reason="the SQL is wrong",
         example=RUNTIME + "[ErrorCategory:USER_ERROR, ErrorCode:DDL_FAILED], Detail:FAILED: ParseException line 2:201 "

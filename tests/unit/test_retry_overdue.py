@@ -1,0 +1,192 @@
+"""Steps that never started or run whole, and hold microbatch models: the batches that were due then are filled, too."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.support.dbt_graphs import generic_test, manifest_of, node, ours
+from tests.support.retry_attempts import RESET, attempt, row, step
+
+from dbt_cloud_run.endings import Ending
+from dbt_cloud_run.model import Attempt, RunState
+from dbt_cloud_run.planned import RetryPlan, StepAction
+from dbt_cloud_run.retry.plan import plan_retry
+
+FAILED, CANCELLED = RunState.ERROR, RunState.CANCELLED
+ENDED = datetime(2026, 1, 10, 11, 30, tzinfo=UTC)
+
+
+def micro(name: str, *parents: str, size: str = "hour") -> dict[str, Any]:
+    body = node("model", "shop", [], name, parents=parents, materialized="incremental")
+    body["config"] |= {
+        "incremental_strategy": "microbatch",
+        "batch_size": size,
+        "begin": "2026-01-01",
+        "event_time": "at",
+    }
+    return body | {"relation_name": f'"db"."main"."{name}"'}
+
+
+EVENTS = node("model", "shop", [], "events", materialized="table")
+HOURLY = micro("hourly", EVENTS["unique_id"])
+SUMS = micro("sums", HOURLY["unique_id"])
+DAILY = micro("daily", size="day")
+CHILD = node("model", "shop", [], "child", parents=[HOURLY["unique_id"]], materialized="table")
+JOURNAL = node("model", "shop", [], "journal", parents=[DAILY["unique_id"]], materialized="incremental")
+TEST = generic_test("shop", [], "not_null_hourly_id", HOURLY["unique_id"])
+ALL = (EVENTS, HOURLY, SUMS, DAILY, CHILD, JOURNAL, TEST)
+
+HOURS = "--event-time-start 2026-01-10T10:00:00 --event-time-end 2026-01-10T12:00:00"
+DAYS = "--event-time-start 2026-01-09T00:00:00 --event-time-end 2026-01-11T00:00:00"
+
+
+def plan(run: Attempt, *, selectors: dict[str, Any] | None = None, **options: Any) -> RetryPlan:
+    manifest = ours(manifest_of(options.pop("nodes", ALL)))
+    manifest.metadata.dbt_version = "1.11.0"
+    manifest.selectors = selectors or {}
+    return plan_retry(run, manifest, **options)
+
+
+def stopped_before(command: str, *, ended: datetime | None = ENDED) -> Attempt:
+    first = step(4, "dbt build -s events", FAILED, row(EVENTS, "error", RESET))
+    return attempt(("dbt build -s events", command), replace(first, started_at=ended, finished_at=ended))
+
+
+def later(command: str, **options: Any) -> tuple[str, ...]:
+    """What the plan makes of a step that never started."""
+    return plan(stopped_before(command), **options).commands[1:]
+
+
+def test_a_step_that_never_started_fills_what_was_due_before_what_depends_on_it() -> None:
+    made = plan(stopped_before("dbt build -s hourly+ events --exclude sums+ --vars '{a: 1}'"))
+    start = "dbt build --vars '{a: 1}'"
+    itself = "--select hourly+,fqn:shop.hourly events,fqn:shop.hourly --exclude sums+ --indirect-selection empty"
+    assert made.commands[1:] == (
+        f"{start} --select hourly+ events --exclude sums+ fqn:shop.hourly+",
+        f"{start} {itself}",
+        f"{start} {HOURS} {itself}",
+        f"{start} --select hourly+,fqn:shop.hourly+ events,fqn:shop.hourly+ --exclude sums+",
+    )
+    found = made.steps[1]
+    assert (found.action, made.is_partial) == (StepAction.WHOLE, False)
+    assert "model.shop.hourly also fills what was due then: 2026-01-10 10:00 to 2026-01-10 12:00" in found.reason
+
+
+def test_models_that_read_one_another_come_in_their_order() -> None:
+    assert later("dbt run") == (
+        "dbt run --exclude fqn:shop.daily+ fqn:shop.hourly+ fqn:shop.sums+",
+        "dbt run --select fqn:shop.daily fqn:shop.hourly",
+        f"dbt run {DAYS} --select fqn:shop.daily",
+        f"dbt run {HOURS} --select fqn:shop.hourly",
+        "dbt run --select fqn:shop.daily+ fqn:shop.hourly+ --exclude fqn:shop.daily fqn:shop.hourly fqn:shop.sums+",
+        "dbt run --select fqn:shop.sums",
+        f"dbt run {HOURS} --select fqn:shop.sums",
+        "dbt run --select fqn:shop.sums+ --exclude fqn:shop.sums",
+    )
+
+
+def test_a_selection_that_the_manifest_does_not_decide_is_cut_by_its_own_terms() -> None:
+    lines = later("dbt run -s state:modified+ --state s", nodes=(EVENTS, HOURLY, CHILD))
+    assert lines == (
+        "dbt run --state s --select state:modified+ --exclude fqn:shop.hourly+",
+        "dbt run --state s --select state:modified+,fqn:shop.hourly",
+        f"dbt run --state s {HOURS} --select state:modified+,fqn:shop.hourly",
+        "dbt run --state s --select state:modified+,fqn:shop.hourly+ --exclude fqn:shop.hourly",
+    )
+
+
+def test_a_selector_is_written_out() -> None:
+    selectors = {"mine": {"definition": {"method": "fqn", "value": "hourly", "children": True}}}
+    lines = later("dbt run --selector mine", nodes=(EVENTS, HOURLY, CHILD), selectors=selectors)
+    assert lines[0] == "dbt run --select fqn:hourly+ --exclude fqn:shop.hourly+"
+    assert len(lines) == 4
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "dbt run -s events child",
+        "dbt test",
+        "dbt seed",
+        "dbt run --full-refresh",
+        "dbt run --event-time-start 2026-01-01 --event-time-end 2026-01-02",
+        "dbt run --sample 2d",
+        "dbt build --exclude-resource-type model",
+        "dbt compile",
+        "bash x.sh",
+    ],
+)
+def test_a_step_without_such_models_or_with_times_of_its_own_runs_as_it_was(command: str) -> None:
+    assert later(command) == (command,)
+
+
+def test_what_this_run_has_filled_is_not_due() -> None:
+    first = step(4, "dbt run -s hourly sums daily", RunState.SUCCESS, row(HOURLY), row(SUMS), row(DAILY))
+    second = replace(step(5, "dbt run -s events", FAILED, row(EVENTS, "error", RESET)), started_at=ENDED)
+    lines = ("dbt run -s hourly sums daily", "dbt run -s events", "dbt run")
+    assert plan(attempt(lines, first, second)).commands[1:] == ("dbt run",)
+
+
+def test_a_model_that_a_plain_run_fills_all_the_same_is_not_run_apart() -> None:
+    command = "dbt run -s daily+"
+    noon, evening = ENDED + timedelta(hours=1), ENDED + timedelta(hours=9)
+    assert later(command, now=noon) == (command,)
+    assert len(later(command, now=evening)) == 4
+    assert len(later("dbt run -s hourly", now=ENDED)) == 4
+
+
+def test_without_a_time_nothing_is_due() -> None:
+    assert plan(stopped_before("dbt run", ended=None)).commands[1:] == ("dbt run",)
+
+
+@pytest.mark.parametrize("options", ["--favor-state --defer --state s", "--warn-error"])
+def test_a_step_of_which_a_part_would_do_other_than_the_whole_is_not_divided(options: str) -> None:
+    made = plan(stopped_before(f"dbt run -s hourly+ {options}"))
+    assert made.commands[1:] == (f"dbt run -s hourly+ {options}",)
+    assert {node.unique_id for node in made.steps[1].left_out} == {HOURLY["unique_id"], SUMS["unique_id"]}
+    assert made.is_partial
+    assert "fill the batches of the retry's own time alone" in made.steps[1].reason
+
+
+@pytest.mark.parametrize("options", ["--favor-state", "--warn-error"])
+def test_what_may_not_be_in_the_step_is_not_called_left_out(options: str) -> None:
+    made = plan(stopped_before(f"dbt run -s state:modified --state s {options}"))
+    assert made.commands[1:] == (f"dbt run -s state:modified --state s {options}",)
+    assert not made.is_partial
+    assert "fill the batches of the retry's own time alone" in made.steps[1].reason
+
+
+def test_favor_state_of_the_environment_shows_in_the_steps_that_ran() -> None:
+    run = stopped_before("dbt run -s hourly+")
+    *before, first = run.steps
+    assert first.results is not None
+    first = replace(first, results=replace(first.results, favor_state=True))
+    assert plan(replace(run, steps=(*before, first))).commands[1:] == ("dbt run -s hourly+",)
+
+
+def test_the_rest_of_a_step_that_was_cut_off_fills_what_was_due() -> None:
+    one = step(4, "dbt run -s state:modified+", CANCELLED, row(EVENTS))
+    one = replace(one, started_at=ENDED, finished_at=ENDED)
+    made = plan(attempt(("dbt run -s state:modified+",), one, ending=Ending.TIMED_OUT), nodes=(EVENTS, HOURLY, CHILD))
+    assert made.commands == (
+        "dbt run --select state:modified+ --exclude fqn:shop.events fqn:shop.hourly+",
+        "dbt run --select state:modified+,fqn:shop.hourly --exclude fqn:shop.events",
+        f"dbt run {HOURS} --select state:modified+,fqn:shop.hourly --exclude fqn:shop.events",
+        "dbt run --select state:modified+,fqn:shop.hourly+ --exclude fqn:shop.events fqn:shop.hourly",
+    )
+
+
+def test_a_step_without_results_fills_what_was_due() -> None:
+    one = replace(step(4, "dbt run -s hourly+", FAILED, log="x"), results=None, started_at=ENDED, finished_at=ENDED)
+    made = plan(attempt(("dbt run -s hourly+",), one), nodes=(EVENTS, HOURLY, CHILD))
+    assert len(made.commands) == 4
+    assert made.commands[2] == f"dbt run {HOURS} --select hourly+,fqn:shop.hourly"
+
+
+def test_a_step_that_came_to_its_end_lists_what_it_held() -> None:
+    one = step(4, "dbt run -s state:modified+", FAILED, row(EVENTS))
+    one = replace(one, started_at=ENDED, finished_at=ENDED)
+    assert plan(attempt(("dbt run -s state:modified+",), one)).commands == ("dbt run -s state:modified+",)
