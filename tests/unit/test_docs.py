@@ -6,15 +6,20 @@ import re
 from pathlib import Path
 
 import pytest
-from tools.docs import DOCS, EXAMPLES, ROOT, anchors, broken_links, documents, error_classes, filled
+from tools.docs import DOCS, EXAMPLES, ROOT, anchors, broken_links, documents, error_classes, examples, filled
 
 from dbt_cloud_run.cloud.errors import Forbidden
 from dbt_cloud_run.errors import InputProblem, InvalidInputsError
 
 
+@pytest.mark.parametrize("path", examples(), ids=lambda path: path.name)
+def test_examples_name_the_version_that_has_what_they_use(path: Path) -> None:
+    assert filled(path.read_text()) == path.read_text(), "run python -m tools.docs"
+
+
 @pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_generated_parts_are_up_to_date_and_links_lead_somewhere(path: Path) -> None:
-    assert filled(path.read_text()) == path.read_text(), "run tools/docs.py"
+    assert filled(path.read_text()) == path.read_text(), "run python -m tools.docs"
     assert list(broken_links(path)) == []
 
 
