@@ -21,8 +21,8 @@ from urllib.parse import unquote, urlsplit
 import yaml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-
 from tools.release import documented_version
+
 from dbt_cloud_run.errors import ActionError
 from dbt_cloud_run.settings import inputs
 
