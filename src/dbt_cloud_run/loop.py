@@ -50,7 +50,7 @@ from dbt_cloud_run.waiting.wait import Limits, looks
 
 _logger = logging.getLogger(__name__)
 
-_NO_CAPACITY = "dbt Cloud cancelled the run for want of capacity before any step began: all of it runs once more"
+_NO_CAPACITY = "dbt Cloud cancelled the run because it lacked capacity before any step began: all of it runs once more"
 OUT_OF_TIME = f"{Limit.TOTAL.value} leaves no time for a retry"
 
 
@@ -135,7 +135,7 @@ def _limits(story: Story, means: Means) -> Limits:
 
 async def _end_at_limit(run: Run, limit: Limit, story: Story, means: Means) -> tuple[Run, LimitReached]:
     """Cancel the run of this step; leave any other run alone."""
-    _logger.info("%s is over, and run %s is %s.", limit.value, run.id, run.state.value)
+    _logger.info("%s is reached, and run %s is %s.", limit.value, run.id, run.state.value)
     if not story.is_ours or not means.settings.cancel_run:
         why = LeftAlone.CANCEL_RUN if story.is_ours else LeftAlone.NOT_OURS
         fate = Fate(kind=FateKind.LEFT_ALONE, run_id=run.id, state=run.state, why=why)
@@ -199,7 +199,7 @@ async def _collected(
         raise
     except Exception as error:
         # Whatever is unexpected in what a run left, the run ended as it did.
-        why = f"What run {run.id} left could not be read ({type(error).__name__}: {error})."
+        why = f"The results of run {run.id} could not be read ({type(error).__name__}: {error})."
         unknown = (Unknown(kind=UnknownKind.RESULTS, why=why),)
         return Collected(attempt=replace(attempt_of(run, number, ending, warnings=(why,)), unknown=unknown))
 
@@ -214,7 +214,7 @@ async def _waited_for_limit(run: Run, means: Means) -> bool:
     pause = means.reader.rate_limit.pause()
     if _is_time_over(means, pause):
         return False
-    _logger.info("What run %s left is read once more%s.", run.id, f" in {pause:.0f} s" if pause else "")
+    _logger.info("What run %s left behind is read once more%s.", run.id, f" in {pause:.0f} s" if pause else "")
     await means.reader.clock.sleep(pause)
     return True
 
@@ -299,7 +299,7 @@ async def _plan(story: Story, means: Means, *, goes_back: bool, take_all: bool, 
 
 
 def _is_time_over(means: Means, seconds: float = 0.0) -> bool:
-    """Whether timeout-minutes is over in `seconds` from now."""
+    """Whether timeout-minutes is reached in `seconds` from now."""
     overall = means.limits.overall
     return overall is not None and means.reader.clock.monotonic() + seconds >= overall
 
@@ -314,7 +314,7 @@ def _started(story: Story, run: Run, *, is_partial: bool) -> Story:
 
 
 def _lacked_capacity(attempt: Attempt) -> bool:
-    """Whether dbt Cloud says that it cancelled the run for want of capacity, before any step began."""
+    """Whether dbt Cloud says that it cancelled the run because it lacked capacity, before any step began."""
     cancellation = attempt.cancellation
     is_cancelled = cancellation is not None and cancellation.by is CancelledBy.CAPACITY
     return is_cancelled and attempt.started_at is None and not any(has_started(step) for step in attempt.steps)
@@ -326,21 +326,21 @@ async def _plan_after_lack_of_capacity(story: Story, means: Means) -> tuple[Stor
     if any(_lacked_capacity(attempt) for attempt in before):
         return story, RetryPlan(stop_reason="dbt Cloud had no capacity for it a second time")
     if not last.asked:
-        return story, RetryPlan(stop_reason="it is not known which commands the run was asked for")
+        return story, RetryPlan(stop_reason="the commands of the run are not known")
     try:
         runs = await means.reader.read(
             lambda: means.client.list_runs(last.job_id, id_gt=last.run_id, order_by="id"),
             deadline=means.reader.within(READ_BUDGET, means.limits.overall),
         )
     except CloudError as error:
-        reason = f"it could not be read whether a newer run of the job does its work: {error.message}"
+        reason = f"whether a newer run of the job does the same work could not be read: {error.message}"
         return story, RetryPlan(stop_reason=reason)
     newer = next((run for run in runs if run.id > last.run_id and not run.state.is_terminal), None)
     if newer is not None:
         cancellation = Cancellation(by=CancelledBy.NEWER_RUN, newer_run_id=newer.id)
         superseded = replace(last, ending=Ending.SUPERSEDED, cancellation=cancellation)
         story = replace(story, attempts=(*before, superseded))
-        return story, RetryPlan(stop_reason=f"run {newer.id} of the job is active, and does its work")
+        return story, RetryPlan(stop_reason=f"run {newer.id} of the job is active, and does the same work")
     return story, RetryPlan(commands=last.asked, is_whole=True, notes=(_NO_CAPACITY,))
 
 
@@ -352,7 +352,7 @@ async def _retried_natively(
     if plan.is_partial:
         refusal: str | None = "it would also run what this plan leaves out"
     elif goes_back:
-        refusal = f"run {run_id} was not asked for everything that had failed before it"
+        refusal = f"run {run_id} did not include everything that had failed before it"
     else:
         refusal = await native_refusal(means.client, means.reader, run_id, means.limits.overall)
     if refusal is not None:

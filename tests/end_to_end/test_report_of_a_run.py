@@ -95,10 +95,10 @@ def test_after_a_limit_everybody_learns_what_became_of_the_run(cancels: str, tmp
     fate = "was cancelled, and dbt Cloud reports" if cancels == "true" else "goes on in dbt Cloud: cancel-run is false"
     assert step.outputs["status"] == "timed-out"
     assert step.summary.count(fate) == 1
-    assert step.summary.count("timeout-minutes is over") == 1
+    assert step.summary.count("timeout-minutes is reached") == 1
     assert step.log.count(fate) == 1
     (error,) = [message for message in messages(step, "error") if fate in message]
-    assert error.startswith("timeout-minutes is over. Run ")
+    assert error.startswith("timeout-minutes is reached. Run ")
 
 
 @pytest.mark.parametrize("cancels", ["true", "false"])
@@ -123,7 +123,7 @@ def test_a_docs_step_that_fails_in_a_green_run_is_a_warning(tmp_path: Path) -> N
     assert (step.status, step.outputs["status"], messages(step, "error")) == (0, "success", [])
     assert any("permission denied" in message for message in messages(step, "warning"))
     assert "Failures" not in step.summary
-    assert "dbt Cloud calls the run a success, but this failed:" in step.summary
+    assert "dbt Cloud reports the run as a success, but this failed:" in step.summary
     assert "permission denied" in step.summary
 
 

@@ -216,7 +216,7 @@ def failed() -> Report:
                 index=4,
                 command="dbt build",
                 action=StepAction.NODES,
-                reason="1 of 2 failures may pass when run again",
+                reason="1 of 2 failures may pass when re-run",
                 new_command="dbt build --select fct_orders unique_fct_orders_order_id not_null_fct_orders_order_id",
                 nodes=(
                     PlannedNode(
