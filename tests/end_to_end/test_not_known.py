@@ -250,7 +250,7 @@ def test_a_lost_answer_without_a_list_is_an_error_and_nothing_is_sent_again(tmp_
     step, server = asyncio.run(played())
     assert (step.status, step.outputs["status"]) == (1, "error")
     assert server.count("POST", f"/jobs/{JOB}/run/$") == 1
-    assert "could not be found out" in step.log
+    assert "could not be determined" in step.log
 
 
 # -- who cancelled

@@ -92,7 +92,7 @@ def test_after_a_limit_everybody_learns_what_became_of_the_run(cancels: str, tmp
     rows = [row(A), row(B, "error", "boom")]
     running = told(3, build(rows, [node(A), node(B)], status=3))
     step = play(tmp_path, [running], timeout_minutes="0.05", cancel_run=cancels)
-    fate = "was cancelled, and dbt Cloud reports" if cancels == "true" else "goes on in dbt Cloud: cancel-run is false"
+    fate = "was cancelled, and dbt Cloud reports" if cancels == "true" else "continues in dbt Cloud: cancel-run is false"
     assert step.outputs["status"] == "timed-out"
     assert step.summary.count(fate) == 1
     assert step.summary.count("timeout-minutes is reached") == 1
@@ -107,7 +107,7 @@ def test_after_a_signal_the_summary_says_what_becomes_of_the_run(cancels: str, t
         asyncio.get_running_loop().call_later(1, clock.interrupt, 2)
 
     step = play(tmp_path, [told(3)], signal_at=soon, cancel_run=cancels)
-    fate = "is being cancelled in dbt Cloud" if cancels == "true" else "goes on in dbt Cloud: cancel-run is false"
+    fate = "is being cancelled in dbt Cloud" if cancels == "true" else "continues in dbt Cloud: cancel-run is false"
     assert step.status == 130
     assert fate in step.summary
     assert fate in step.log

@@ -43,7 +43,7 @@ def test_a_run_that_has_ended_ends_the_step_as_it_ended_without_waiting(
     step = attached(tmp_path, run, wait="false")
     assert (step.outputs["status"], step.status) == (status, exit_status)
     assert step.outputs["nodes-succeeded"] == "1"
-    assert "goes on in dbt Cloud" not in step.log
+    assert "continues in dbt Cloud" not in step.log
 
 
 def test_a_run_that_goes_on_is_left_to_go_on_without_waiting(tmp_path: Path) -> None:

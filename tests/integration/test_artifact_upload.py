@@ -442,9 +442,9 @@ def test_one_that_fails_again_and_again_is_given_up_in_the_end(service: ResultsS
     upload.clock = RealWaits()
     with swallowing(answers=True) as url:
         service._signed_url = lambda _name, _verb: url
-        with pytest.raises(ArtifactUploadError, match="The upload was given up"):
+        with pytest.raises(ArtifactUploadError, match="The upload was stopped"):
             upload(limits=UploadLimits(stall=2.0, total=2.5))
-    lines = [line for line in upload.notes if "trying again" in line]
+    lines = [line for line in upload.notes if "repeating it" in line]
     assert lines
     assert lines[0].endswith("repeating it in 3 s, 2 of 5.")
     assert "sig=" not in "".join(lines)
