@@ -92,7 +92,8 @@ def test_after_a_limit_everybody_learns_what_became_of_the_run(cancels: str, tmp
     rows = [row(A), row(B, "error", "boom")]
     running = told(3, build(rows, [node(A), node(B)], status=3))
     step = play(tmp_path, [running], timeout_minutes="0.05", cancel_run=cancels)
-    fate = "was cancelled, and dbt Cloud reports" if cancels == "true" else "continues in dbt Cloud: cancel-run is false"
+    left_alone = "continues in dbt Cloud: cancel-run is false"
+    fate = "was cancelled, and dbt Cloud reports" if cancels == "true" else left_alone
     assert step.outputs["status"] == "timed-out"
     assert step.summary.count(fate) == 1
     assert step.summary.count("timeout-minutes is reached") == 1

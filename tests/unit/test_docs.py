@@ -23,6 +23,15 @@ def test_generated_parts_are_up_to_date_and_links_lead_somewhere(path: Path) -> 
     assert list(broken_links(path)) == []
 
 
+OTHER_PAGES = ("benchmarks", "requirements", "schemas", "tests", "src/dbt_cloud_emulator/conformance")
+
+
+@pytest.mark.parametrize("folder", OTHER_PAGES)
+def test_links_of_the_pages_for_developers_lead_somewhere(folder: str) -> None:
+    for path in (ROOT / folder).glob("*.md"):
+        assert list(broken_links(path)) == []
+
+
 def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
