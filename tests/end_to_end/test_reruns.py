@@ -48,7 +48,7 @@ def test_a_run_that_is_called_running_once_more_after_its_end_has_ended(steps: S
     stale = {"status": {"code": 200}, "data": {"id": run_id, "status": 3}}
     steps.emulator.add_fault(method="GET", path=RUN, query="audit", after=1, status=200, body=stale)
     step = steps.play(run_id=str(run_id), job_id="")
-    assert "now calls it running" in step.log
+    assert "now reports it as running" in step.log
     assert (step.status, step.outputs["status"]) == (0, "success"), step.log
 
 

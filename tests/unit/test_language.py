@@ -15,8 +15,11 @@ SOURCES = ROOT / "src" / "dbt_cloud_run"
 FOREIGN = SOURCES / "dbt" / "failure_patterns"
 # Said of a retry and of a workflow alike: re-run.
 OTHER_WORDS = re.compile(r"\b(?:run|runs|ran|runs? it) again\b|\b[Rr]erun\b(?!\s+from point)", re.IGNORECASE)
-# The command has no workflow that could be re-run; a job can be re-run everywhere.
-NEEDS_GITHUB = re.compile(r"\bre-run the workflow\b(?! run)", re.IGNORECASE)
+# The command has no workflow, no `env:` and no job summary; a job can be re-run everywhere.
+NEEDS_GITHUB = re.compile(
+    r"\bre-run the workflow\b(?! run)|\bin quotes in the workflow\b|\bsee the job summary\b|`env:` of this step\b",
+    re.IGNORECASE,
+)
 # Each has a plainer word.
 ODD = re.compile(
     r"\bnot to be had\b|\bso many (?:seconds|minutes|nodes)\b|\b(?:some|no|any)body\b|\banew\b|\bfor want of\b"

@@ -160,4 +160,4 @@ def _of_step(facts: Facts, files: _Files, step: Step, level: AnnotationKind) -> 
 def _short(message: str) -> str:
     short, cut = clip(message, 40, MESSAGE_LIMIT - 100)
     short = short[: MESSAGE_LIMIT - 100]
-    return f"{short}\n{plural(len(message), 'character')} in all; see the job summary." if cut else short
+    return f"{short}\n{plural(len(message), 'character')} in all; see the summary." if cut else short

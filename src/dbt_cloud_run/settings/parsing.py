@@ -43,7 +43,7 @@ def integer(minimum: int = 1, maximum: int = INT64_MAX) -> Callable[[str], int]:
         _without_quotes(text)
         if _NUMBER_AS_FLOAT.fullmatch(text):
             raise BadValueError(
-                "must be a whole number; put it in quotes in the workflow, so that YAML leaves it as it is"
+                "must be a whole number; put it in quotes if it is written in YAML, which would round it otherwise"
             )
         raise BadValueError(f"must be a whole number, from {minimum} {upper}, in digits only")
 
