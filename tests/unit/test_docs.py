@@ -10,6 +10,7 @@ from tools.docs import DOCS, EXAMPLES, ROOT, anchors, broken_links, documents, e
 
 from dbt_cloud_run.cloud.errors import Forbidden
 from dbt_cloud_run.errors import InputProblem, InvalidInputsError
+from dbt_cloud_run.model import FailureKind
 
 
 @pytest.mark.parametrize("path", examples(), ids=lambda path: path.name)
@@ -60,6 +61,12 @@ def test_every_error_has_a_code_of_its_own_and_says_what_to_do() -> None:
 
 def test_every_error_is_on_the_page_that_people_search() -> None:
     assert {one.code for one in error_classes()} <= anchors(DOCS / "troubleshooting.md")
+
+
+def test_every_kind_of_failure_is_explained() -> None:
+    part = (DOCS / "troubleshooting.md").read_text().split("\n## Failed runs\n")[1].split("\n## ")[0]
+    cells = [line.split(" | ")[0] for line in part.splitlines() if line.startswith("| `")][1:]
+    assert re.findall(r"`([a-z-]+)`", " ".join(cells)) == [kind.value for kind in FailureKind if kind.value]
 
 
 def test_the_code_stands_in_the_message() -> None:
