@@ -44,7 +44,7 @@ check: setup ## linters, types, workflow schemas, spelling; licences and known v
 	$(PY) -m ruff format --check $(SOURCES)
 	$(PY) -m mypy src demo standins tools benchmarks entrypoint.py post_entrypoint.py command_entrypoint.py --exclude '^benchmarks/clients/'
 	.venv/bin/hadolint Dockerfile
-	$(PY) tools/docs.py --check
+	$(PY) -m tools.docs --check
 	.venv/bin/actionlint -shellcheck .venv/bin/shellcheck -ignore '"post-if" is not allowed' -ignore 'does not exist in' \
 	  $(WORKFLOWS) $(EXAMPLES)
 	.venv/bin/zizmor --offline --quiet --no-progress .github action.yml

@@ -1,11 +1,11 @@
 #!/usr/bin/env python
 """Fill the generated parts of the documents: tables of inputs and outputs, errors, and the example files.
 
-tools/docs.py          write them
-tools/docs.py --check  exit 1 where a document differs, or a link or an anchor leads nowhere
+python -m tools.docs          write them
+python -m tools.docs --check  exit 1 where a document differs, or a link or an anchor leads nowhere
 
 A generated part stands between `<!-- begin: NAME -->` and `<!-- end: NAME -->`. NAME is `inputs`, `outputs`, `errors`,
-or the path of an example below `docs/examples/`.
+or the path of an example below `docs/examples/`. An image is named by the version that has what the documents describe.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 import yaml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from tools.release import documented_version
 
 from dbt_cloud_run.errors import ActionError
 from dbt_cloud_run.settings import inputs
@@ -29,6 +30,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 DOCS: Final = ROOT / "docs"
 EXAMPLES: Final = DOCS / "examples"
 _BLOCK: Final = re.compile(r"<!-- begin: (?P<name>[\w./-]+) -->\n(?P<body>.*?)<!-- end: (?P=name) -->", re.DOTALL)
+_IMAGE: Final = re.compile(r"(?<=ghcr\.io/org/dbt-cloud-run:)\d+\.\d+\.\d+")
 _LANGUAGES: Final = {".yml": "yaml", ".py": "python", ".sh": "bash", ".sql": "sql", ".json": "json"}
 
 _TYPES: Final = {
@@ -128,14 +130,19 @@ def generated(name: str) -> str:
     return made[name]() if name in made else _example(name)
 
 
+def examples() -> list[Path]:
+    """Every file that a page shows or links."""
+    return sorted(path for path in EXAMPLES.rglob("*") if path.is_file())
+
+
 def filled(text: str) -> str:
-    """The document with all of its generated parts made from what they are about."""
+    """The document with all of its generated parts made from what they are about, and with the image's version."""
 
     def fill(found: re.Match[str]) -> str:
         name = found["name"]
         return f"<!-- begin: {name} -->\n{generated(name)}<!-- end: {name} -->"
 
-    return _BLOCK.sub(fill, text)
+    return _IMAGE.sub(documented_version(), _BLOCK.sub(fill, text))
 
 
 # -- links
@@ -180,13 +187,17 @@ def broken_links(path: Path) -> Iterator[str]:
 def main(arguments: list[str]) -> int:
     """Exit status: 1 where `--check` finds something."""
     problems = []
-    for path in documents():
+    # Examples first: they become parts of documents.
+    for path in (*examples(), *documents()):
         text = path.read_text()
         if filled(text) != text:
             if "--check" in arguments:
-                problems.append(f"{path.relative_to(ROOT)}: a generated part is not up to date; run tools/docs.py")
+                problems.append(
+                    f"{path.relative_to(ROOT)}: a generated part is not up to date; run python -m tools.docs"
+                )
             else:
                 path.write_text(filled(text))
+    for path in documents():
         problems += [f"{path.relative_to(ROOT)}: {problem}" for problem in broken_links(path)]
     print("\n".join(problems))
     return 1 if problems else 0

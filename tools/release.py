@@ -42,6 +42,18 @@ def changelog_sections(root: Path = ROOT) -> dict[str, str]:
     return {version: text.strip() for version, text in zip(parts[1::2], parts[2::2], strict=True)}
 
 
+def documented_version(root: Path = ROOT) -> str:
+    """The version that the documents name: the released one, or the next one if what is unreleased adds to it.
+
+    What is added raises the minor version (https://semver.org, 7); the documents describe it before it is released.
+    """
+    version = code_version(root)
+    if "### Added" not in changelog_sections(root).get("Unreleased", ""):
+        return version
+    major, minor, _ = version_key(version)
+    return f"{major}.{minor + 1}.0"
+
+
 def notes(version: str, root: Path = ROOT) -> str:
     """The changelog's section for `version`; SystemExit says what does not fit."""
     sections = changelog_sections(root)

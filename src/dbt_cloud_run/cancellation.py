@@ -20,7 +20,7 @@ class CancelledBy(StrEnum):
     ACTOR = "by a person or through the API"
     STARTER = "with the token that started it"
     NEWER_RUN = "by dbt Cloud for a newer run"
-    CAPACITY = "by dbt Cloud, for want of capacity"
+    CAPACITY = "by dbt Cloud, because it lacked capacity"
     HEARTBEAT = "by dbt Cloud, which had lost contact with it"
     TIME_LIMIT = "by dbt Cloud at its own time limit"
     SET_UP = "by dbt Cloud, because its set-up failed"

@@ -150,7 +150,7 @@ class BaseConsole(abc.ABC):
         for annotation in annotations[: room - 1] if room else ():
             self.annotate(kind, annotation)
         more = len(annotations) - max(room - 1, 0)
-        rest = Annotation(message=f"and {more} more: see the job summary.", title=f"{more} more of this kind")
+        rest = Annotation(message=f"and {more} more: see the summary.", title=f"{more} more of this kind")
         if room:
             self.annotate(kind, rest)
         else:

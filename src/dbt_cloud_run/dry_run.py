@@ -108,7 +108,7 @@ async def _rehearsed(decision: Decision, job: Job, means: Means) -> DryRun:
         return DryRun(lines=lines, request=request, notes=notes)
     run = decision.run
     if run is not None and not run.state.is_terminal:
-        note = f"The step would wait for run {run.id}, which is {run.state.value}. What it retries shows afterwards."
+        note = f"The step would wait for run {run.id}, which is {run.state.value}, and only then plan a retry."
         return DryRun(lines=lines, notes=(*notes, note))
     story = await _up_to_the_request(decision, means)
     last = story.attempts[-1]

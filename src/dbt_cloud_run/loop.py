@@ -128,7 +128,7 @@ def _limits(story: Story, means: Means) -> Limits:
 
 async def _end_at_limit(run: Run, limit: Limit, story: Story, means: Means) -> tuple[Run, LimitReached]:
     """Cancel the run of this step; leave any other run alone."""
-    _logger.info("%s is over, and run %s is %s.", limit.value, run.id, run.state.value)
+    _logger.info("%s is reached, and run %s is %s.", limit.value, run.id, run.state.value)
     if not story.is_ours or not means.settings.cancel_run:
         why = LeftAlone.CANCEL_RUN if story.is_ours else LeftAlone.NOT_OURS
         fate = Fate(kind=FateKind.LEFT_ALONE, run_id=run.id, state=run.state, why=why)
@@ -196,7 +196,7 @@ async def _collected(
         raise
     except Exception as error:
         # Whatever is unexpected in what a run left, the run ended as it did.
-        why = f"What run {run.id} left could not be read ({type(error).__name__}: {error})."
+        why = f"The results of run {run.id} could not be read ({type(error).__name__}: {error})."
         unknown = (Unknown(kind=UnknownKind.RESULTS, why=why),)
         return Collected(attempt=replace(attempt_of(run, number, ending, warnings=(why,)), unknown=unknown))
 
@@ -211,7 +211,7 @@ async def _waited_out_rate_limit(run: Run, means: Means) -> bool:
     pause = means.reader.rate_limit.pause()
     if _is_time_over(means, pause):
         return False
-    _logger.info("What run %s left is read once more%s.", run.id, f" in {pause:.0f} s" if pause else "")
+    _logger.info("What run %s left behind is read once more%s.", run.id, f" in {pause:.0f} s" if pause else "")
     await means.reader.clock.sleep(pause)
     return True
 
@@ -296,7 +296,7 @@ async def _plan(story: Story, means: Means, *, goes_back: bool, take_all: bool, 
 
 
 def _is_time_over(means: Means, seconds: float = 0.0) -> bool:
-    """Whether timeout-minutes is over in `seconds` from now."""
+    """Whether timeout-minutes is reached in `seconds` from now."""
     overall = means.limits.overall
     return overall is not None and means.reader.clock.monotonic() + seconds >= overall
 
@@ -322,7 +322,7 @@ async def _plan_once_more(story: Story, means: Means) -> tuple[Story, RetryPlan]
             deadline=means.reader.within(READ_BUDGET, means.limits.overall),
         )
     except CloudError as error:
-        reason = f"it could not be read whether a newer run of the job does its work: {error.message}"
+        reason = f"whether a newer run of the job does the same work could not be read: {error.message}"
         return story, RetryPlan(stop_reason=reason)
     newer = next((run for run in runs if run.id > last.run_id and not run.state.is_terminal), None)
     if newer is None:
@@ -330,7 +330,7 @@ async def _plan_once_more(story: Story, means: Means) -> tuple[Story, RetryPlan]
     cancellation = Cancellation(by=CancelledBy.NEWER_RUN, newer_run_id=newer.id)
     superseded = replace(last, ending=Ending.SUPERSEDED, cancellation=cancellation)
     story = replace(story, attempts=(*before, superseded))
-    return story, RetryPlan(stop_reason=f"run {newer.id} of the job is active, and does its work")
+    return story, RetryPlan(stop_reason=f"run {newer.id} of the job is active, and does the same work")
 
 
 async def _retried_natively(
@@ -341,7 +341,7 @@ async def _retried_natively(
     if plan.is_partial:
         refusal: str | None = "it would also run what this plan leaves out"
     elif goes_back:
-        refusal = f"run {run_id} was not asked for everything that had failed before it"
+        refusal = f"run {run_id} did not include everything that had failed before it"
     else:
         refusal = await native_refusal(means.client, means.reader, run_id, means.limits.overall)
     if refusal is not None:

@@ -236,7 +236,7 @@ class Attempt:
     retried_natively: bool = False
     from_earlier_workflow_run: bool = False
     had_ended: bool = False  # before this step looked at it for the first time
-    is_partial: bool = False  # a retry that was not asked for everything that had failed before it
+    is_partial: bool = False  # a retry that did not include everything that had failed before it
     plan: RetryPlan | None = None  # the plan made from this attempt, if it was followed by a decision about a retry
     warnings: tuple[str, ...] = ()  # artifacts that are missing, late or not trusted
     unknown: tuple[Unknown, ...] = ()  # what should be there and could not be read

@@ -22,8 +22,8 @@ class StepAction(StrEnum):
     """What a retry does with a step of the attempt before."""
 
     SKIP = "skip"
-    WHOLE = "rerun whole"
-    NODES = "rerun these nodes"
+    WHOLE = "re-run whole"
+    NODES = "re-run these nodes"
     DROP = "left out"  # it would have to run, but a failure before it is not retried, or it must not be repeated
 
 

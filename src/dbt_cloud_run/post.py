@@ -79,7 +79,7 @@ async def clean_up(settings: Settings, console: BaseConsole, saved: SavedState) 
     try:
         await _clean_up(settings, console, saved, is_over=False, may_be_stale=False)
     except Interrupted:
-        _logger.warning("Another signal came before it was known that the run has ended: look for it in dbt Cloud.")
+        _logger.warning("Another signal was received before the run was known to have ended: check it in dbt Cloud.")
 
 
 def _settings(environ: Mapping[str, str], saved: SavedState) -> Settings | None:
@@ -136,7 +136,7 @@ async def _mark_stale(settings: Settings, clock: SystemClock, saved: SavedState)
         async with asyncio.timeout(COMMENT_BUDGET):
             warnings = await marking
     except TimeoutError:
-        warnings = ["Whether the comment on the pull request is of an earlier commit was not said there in time."]
+        warnings = ["The comment on the pull request could not be marked as that of an earlier commit in time."]
     for warning in warnings:
         _logger.warning("%s", warning)
 
@@ -160,7 +160,7 @@ async def _leave_no_run(settings: Settings, clock: SystemClock, saved: SavedStat
                 word = "is cancelled" if ended.state.is_terminal else "is being cancelled, and has not ended yet"
                 _logger.info("Run %s %s: %s", run.id, word, run.href or "")
         except ActionError as error:
-            _logger.warning("Whether a run was left behind in dbt Cloud could not be found out: %s", error)
+            _logger.warning("Whether a run was left behind in dbt Cloud could not be determined: %s", error)
 
 
 async def _cancel(client: CloudClient, reader: Reader, run: Run) -> Run:

@@ -114,14 +114,15 @@ class RunLog:
         said = f": {attempt.status_message}" if attempt.status_message and not attempt.steps else ""
         self.console.info(f"Attempt {attempt.number}: run {attempt.run_id} ended: {attempt.ending.value}{said}")
         if attempt.warnings:  # one annotation for all: there is room for ten
-            self.console.warning("\n".join(attempt.warnings), title=f"What run {attempt.run_id} left is incomplete")
+            title = f"The results of run {attempt.run_id} are incomplete"
+            self.console.warning("\n".join(attempt.warnings), title=title)
         for step in attempt.steps:
             if step.state is RunState.ERROR and step.log:
                 title = f"Attempt {attempt.number}: log of the failed step {step.index}, {_name(step)}"
                 with self.console.group(title):
                     if cut := self._cut(step):
                         where = attempt.run_url or "dbt Cloud"
-                        self.console.info(f"{cut} What follows is its end; the whole log is in {where}")
+                        self.console.info(f"{cut} Its end follows; the whole log is in {where}")
                     self.console.relay(step.log)
 
     def _cut(self, step: Step) -> str:

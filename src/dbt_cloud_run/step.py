@@ -147,7 +147,7 @@ async def _work(step: Step, client: CloudClient) -> int:
             async for story in stories:
                 _record(step, story)
         if not settings.wait and step.story.current is not None:
-            _logger.info("wait is false: the run goes on in dbt Cloud.")
+            _logger.info("wait is false: the run continues in dbt Cloud.")
     except ActionError as error:
         step.error = step_error(error, settings)
         # Whether a run was started is not known. Where the time is over, it would have been cancelled: the post step

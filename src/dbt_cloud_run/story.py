@@ -39,7 +39,7 @@ class Story:
     """Whether this step started the current run."""
 
     is_partial: bool = False
-    """Whether the current run was not asked for everything that had failed before it."""
+    """Whether the current run did not include everything that had failed before it."""
 
     is_of_earlier_attempt: bool = False
     """Whether an earlier attempt of the workflow run started the current run."""

@@ -96,7 +96,7 @@ def test_a_dry_run_has_the_very_retry_that_a_real_step_then_sends(world: World) 
     # The command's outputs are in a file of the workspace, and a dry run writes none.
     assert (dry.status, dry.outputs.get("status", "dry-run"), dry.state) == (0, "dry-run", {}), dry.log
     assert ids_of(world, REHEARSED) == [known]
-    assert "run again: model.tiny.flaky" in dry.text
+    assert "re-run:    model.tiny.flaky" in dry.text
     shown = json.loads(dry.text.split(f"/jobs/{REHEARSED}/run/\n")[1].split("\n}\n")[0] + "}")
     real = world[1].run(inputs)
     assert real.status == 0, real.log

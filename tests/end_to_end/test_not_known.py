@@ -250,7 +250,7 @@ def test_a_lost_answer_without_a_list_is_an_error_and_nothing_is_sent_again(tmp_
     step, server = asyncio.run(played())
     assert (step.status, step.outputs["status"]) == (1, "error")
     assert server.count("POST", f"/jobs/{JOB}/run/$") == 1
-    assert "could not be found out" in step.log
+    assert "could not be determined" in step.log
 
 
 # -- who cancelled
@@ -295,7 +295,7 @@ def test_a_run_that_lacked_capacity_is_run_whole_once(steps: tuple[Told, ...], t
     assert (step.status, step.outputs["status"], asked(server)) == (0, "success", [["dbt build"]]), step.log
     step, server = play(tmp_path / "2", [lacking, lacking, green()], dict, 0)
     assert (step.status, step.outputs["status"], len(server.runs)) == (1, "cancelled", 2), step.log
-    assert "for want of capacity" in step.summary
+    assert "because it lacked capacity" in step.summary
     assert "Reading it again" not in step.log
 
 

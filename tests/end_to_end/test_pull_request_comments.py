@@ -140,7 +140,7 @@ def test_a_commit_that_is_not_the_heads_is_not_reported(pull: PullRequest) -> No
     assert FIRST[:10] in warning
 
 
-@pytest.mark.parametrize(("built", "why"), [(THIRD, "has built another commit"), (None, "does not say which commit")])
+@pytest.mark.parametrize(("built", "why"), [(THIRD, "built another commit"), (None, "does not report which commit")])
 def test_a_green_comment_is_marked_where_the_next_push_is_not_what_was_built(
     built: str | None, why: str, pull: PullRequest
 ) -> None:

@@ -19,8 +19,8 @@ import yaml
 from standins.emulator import RunningEmulator
 from tests.support.command import CommandJob
 from tests.support.replayed import job_id
+from tools.release import documented_version
 
-from dbt_cloud_run import __version__
 from dbt_cloud_run.settings.inputs import INPUTS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -151,7 +151,7 @@ def test_a_script_names_options_that_there_are_and_no_token(recipe: str, job: st
 def test_the_image_of_the_recipes_is_that_of_this_version() -> None:
     texts = [path.read_text() for path in (*RECIPES.glob("*.yml"), ROOT / "docs" / "outside-github.md")]
     named = {tag for text in texts for tag in re.findall(r"org/dbt-cloud-run:(\S+)", text)}
-    assert named == {__version__}
+    assert named == {documented_version()}
 
 
 @pytest.fixture

@@ -92,13 +92,14 @@ def test_after_a_limit_everybody_learns_what_became_of_the_run(cancels: str, tmp
     rows = [row(A), row(B, "error", "boom")]
     running = told(3, build(rows, [node(A), node(B)], status=3))
     step = play(tmp_path, [running], timeout_minutes="0.05", cancel_run=cancels)
-    fate = "was cancelled, and dbt Cloud reports" if cancels == "true" else "goes on in dbt Cloud: cancel-run is false"
+    left_alone = "continues in dbt Cloud: cancel-run is false"
+    fate = "was cancelled, and dbt Cloud reports" if cancels == "true" else left_alone
     assert step.outputs["status"] == "timed-out"
     assert step.summary.count(fate) == 1
-    assert step.summary.count("timeout-minutes is over") == 1
+    assert step.summary.count("timeout-minutes is reached") == 1
     assert step.log.count(fate) == 1
     (error,) = [message for message in messages(step, "error") if fate in message]
-    assert error.startswith("timeout-minutes is over. Run ")
+    assert error.startswith("timeout-minutes is reached. Run ")
 
 
 @pytest.mark.parametrize("cancels", ["true", "false"])
@@ -107,7 +108,7 @@ def test_after_a_signal_the_summary_says_what_becomes_of_the_run(cancels: str, t
         asyncio.get_running_loop().call_later(1, clock.interrupt, 2)
 
     step = play(tmp_path, [told(3)], signal_at=soon, cancel_run=cancels)
-    fate = "is being cancelled in dbt Cloud" if cancels == "true" else "goes on in dbt Cloud: cancel-run is false"
+    fate = "is being cancelled in dbt Cloud" if cancels == "true" else "continues in dbt Cloud: cancel-run is false"
     assert step.status == 130
     assert fate in step.summary
     assert fate in step.log
@@ -123,7 +124,7 @@ def test_a_docs_step_that_fails_in_a_green_run_is_a_warning(tmp_path: Path) -> N
     assert (step.status, step.outputs["status"], messages(step, "error")) == (0, "success", [])
     assert any("permission denied" in message for message in messages(step, "warning"))
     assert "Failures" not in step.summary
-    assert "dbt Cloud calls the run a success, but this failed:" in step.summary
+    assert "dbt Cloud reports the run as a success, but this failed:" in step.summary
     assert "permission denied" in step.summary
 
 

@@ -48,7 +48,7 @@ def test_a_run_that_is_called_running_once_more_after_its_end_has_ended(steps: S
     stale = {"status": {"code": 200}, "data": {"id": run_id, "status": 3}}
     steps.emulator.add_fault(method="GET", path=RUN, query="audit", after=1, status=200, body=stale)
     step = steps.play(run_id=str(run_id), job_id="")
-    assert "now calls it running" in step.log
+    assert "now reports it as running" in step.log
     assert (step.status, step.outputs["status"]) == (0, "success"), step.log
 
 
@@ -105,7 +105,7 @@ def test_jobs_that_cannot_be_told_apart_start_afresh(steps: Steps) -> None:
         steps.play("bad", targeted_retries="0", strategy_job_index="")
     again = steps.play("bad", attempt=2, strategy_job_index="", targeted_retries="0")
     assert run_ids(again) == [steps.runs[2]["id"]]
-    assert "cannot be told apart" in again.log
+    assert "cannot be distinguished" in again.log
 
 
 def test_a_job_that_was_rebuilt_since_starts_afresh(steps: Steps) -> None:
@@ -122,7 +122,7 @@ def test_a_trigger_whose_answer_was_lost_is_found_again_by_the_rerun(steps: Step
     steps.emulator.add_fault(method="GET", path=LIST, query="id__gt", status=503, times=None)
     first = steps.play("stuck")
     assert first.outputs["status"] == "error"
-    assert "could not be found out" in first.log
+    assert "could not be determined" in first.log
     steps.emulator.clear_faults()
     again = steps.play("stuck", attempt=2, timeout_minutes="1")
     assert run_ids(again) == [run["id"] for run in steps.runs]

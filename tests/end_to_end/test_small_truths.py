@@ -43,13 +43,13 @@ def test_a_run_that_has_ended_ends_the_step_as_it_ended_without_waiting(
     step = attached(tmp_path, run, wait="false")
     assert (step.outputs["status"], step.status) == (status, exit_status)
     assert step.outputs["nodes-succeeded"] == "1"
-    assert "goes on in dbt Cloud" not in step.log
+    assert "continues in dbt Cloud" not in step.log
 
 
 def test_a_run_that_goes_on_is_left_to_go_on_without_waiting(tmp_path: Path) -> None:
     step = attached(tmp_path, {**GREEN, "status": 3}, wait="false")
     assert (step.outputs["status"], step.status) == ("queued", 0)
-    assert "wait is false: the run goes on in dbt Cloud." in step.log
+    assert "wait is false: the run continues in dbt Cloud." in step.log
 
 
 def test_another_override_than_the_run_states_is_an_input_error_with_both_values(tmp_path: Path) -> None:

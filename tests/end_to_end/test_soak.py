@@ -128,7 +128,7 @@ def problems(step: PlayedStep, runs: list[dict[str, Any]]) -> Iterator[str]:
     """What is wrong with a job that has been played."""
     known = json.loads(step.outputs["run-ids"])
     ids = [run["id"] for run in runs]
-    is_unconfirmed = "could not be found out" in step.log  # then the run is named by its tag, and left to people
+    is_unconfirmed = "could not be determined" in step.log  # then the run is named by its tag, and left to people
     if known != ids and not (is_unconfirmed and known == ids[: len(known)] and len(ids) == len(known) + 1):
         yield f"a run is lost: there are {ids}, and it knows of {known}"
     if active := [run["id"] for run in runs if run["status"] < 10]:

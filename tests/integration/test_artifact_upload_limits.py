@@ -64,7 +64,7 @@ def test_an_upload_that_stands_still_is_given_up(service: ResultsService, upload
     upload.files[0].path.write_bytes(os.urandom(9_000_000))
     with swallowing() as url:
         service._signed_url = lambda _name, _verb: url
-        with pytest.raises(ArtifactUploadError, match=r"no byte was taken for 0.5 s; 0 bytes had arrived") as caught:
+        with pytest.raises(ArtifactUploadError, match=r"no byte was accepted for 0.5 s; 0 bytes had arrived") as caught:
             upload(limits=UploadLimits(stall=0.5, total=600))
     assert "actions/upload-artifact" in caught.value.advice
     assert "sig=" not in str(caught.value)
@@ -79,11 +79,11 @@ def test_one_that_fails_again_and_again_is_given_up_in_the_end(service: ResultsS
     upload.clock = RealWaits()
     with swallowing(answers=True) as url:
         service._signed_url = lambda _name, _verb: url
-        with pytest.raises(ArtifactUploadError, match="The upload was given up"):
+        with pytest.raises(ArtifactUploadError, match="The upload was stopped"):
             upload(limits=UploadLimits(stall=2.0, total=2.5))
-    lines = [line for line in upload.notes if "trying again" in line]
+    lines = [line for line in upload.notes if "repeating it" in line]
     assert lines
-    assert lines[0].endswith("trying again in 3 s, 2 of 5.")
+    assert lines[0].endswith("repeating it in 3 s, 2 of 5.")
     assert "sig=" not in "".join(lines)
 
 

@@ -112,7 +112,7 @@ def test_the_job_its_steps_and_what_cannot_be_known_are_said(tmp_path: Path) -> 
         assert f"Job {JOB} “Nightly” (scheduled, project 10, environment 20)" in text
         assert "builds: the newest commit of the branch of the job's environment" in text
         assert "steps: dbt seed; dbt build; dbt docs generate" in text
-        assert "Whether the token may start the job is not known: only starting it shows that." in text
+        assert "Whether the token may start the job is not known: only starting it would show that." in text
     assert step.summary.startswith("### 🔎 Dry run · ")
     assert (step.outputs["job-id"], step.outputs["job-name"]) == (str(JOB), "Nightly")
     assert (step.outputs["run-id"], step.outputs["artifact-id"]) == ("", "")
@@ -150,7 +150,7 @@ def test_the_retry_of_a_run_that_failed_is_planned(tmp_path: Path) -> None:
     assert body["steps_override"] == ["dbt build"]
     for text in (step.log, step.summary):
         assert "The retry that would be planned" in text
-        assert "rerun whole" in text
+        assert "re-run whole" in text
     origins = dict(re.findall(r"^  (\w+) {2,}(.+)$", step.log.split("Its values are from:")[1], re.MULTILINE))
     assert (origins["git_sha"], origins["steps_override"]) == (f"run {run_id}", "the retry plan")
     assert origins["schema_override"] == f"run {run_id}"

@@ -147,7 +147,7 @@ def test_nothing_is_sent_after_a_signal(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("url", "answers", "said"),
     [
-        ("", [], "PREFECT_API_URL is not set. Set it in the `env:` of this step"),
+        ("", [], "PREFECT_API_URL is not set. Set it in the environment of this step"),
         ("prefect.example.com/api", [], "PREFECT_API_URL is not an http or https address."),
         ("here", [401], "The server answered 401: it does not accept PREFECT_API_KEY"),
         ("here", [404], "The server answered 404: PREFECT_API_URL is not the address"),
@@ -224,7 +224,7 @@ def test_a_server_that_does_not_answer_is_left_with_a_warning() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         environ = {"PREFECT_API_URL": f"http://127.0.0.1:{silent.getsockname()[1]}/api"}
         (warning,) = asyncio.run(emit(["prefect"], emission(), environ, SystemClock(), budget=0.3))
-    assert warning == "emit: prefect: no event was sent. 0 s are over."
+    assert warning == "emit: prefect: no event was sent. It took longer than 0 s."
 
 
 def test_a_sink_that_cannot_be_imported_is_a_warning() -> None:

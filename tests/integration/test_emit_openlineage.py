@@ -243,4 +243,4 @@ def test_a_server_that_does_not_answer_holds_nothing_up(server: EventsServer, mo
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("OPENLINEAGE_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
         (warning,) = asyncio.run(emit(["openlineage"], emission(), dict(os.environ), SystemClock(), budget=2.5))
-    assert warning == "emit: openlineage: no event was sent. 2 s are over."
+    assert warning == "emit: openlineage: no event was sent. It took longer than 2 s."

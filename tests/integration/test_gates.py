@@ -178,7 +178,7 @@ def test_a_condition_that_has_nothing_to_judge_is_a_warning(tmp_path: Path) -> N
     step = play(tmp_path, [told(SUCCESS, built())], fail_on="stale-sources")
     assert (step.status, step.outputs["gates-failed"]) == (0, "[]")
     assert messages(step, "warning") == [
-        "fail-on: stale-sources has nothing to judge: no step of the run checked the freshness of sources."
+        "fail-on: stale-sources has nothing to check: no step of the run checked the freshness of sources."
     ]
 
 

@@ -105,4 +105,4 @@ def test_a_server_that_is_not_there() -> None:
     with CommentsService() as gone:
         pass
     assert why(gone) == "GitHub's API could not be reached (ConnectError)"
-    assert why(gone, api_url="ftp://nowhere") == "GITHUB_API_URL is no address"
+    assert why(gone, api_url="ftp://nowhere") == "GITHUB_API_URL is not a URL"

@@ -185,7 +185,7 @@ def test_a_retry_that_is_refused_after_a_lost_answer_may_have_been_started() -> 
         scene.server.fault("POST", RETRY_PATH, Fault("reset", took_effect=True))
         scene.server.fault("POST", RETRY_PATH, Fault(400))
         scene.server.hidden[scene.server._next_id] = 1000
-        with pytest.raises(Unconfirmed, match="could not be found out"):
+        with pytest.raises(Unconfirmed, match="could not be determined"):
             await scene.retry()
         assert scene.started == 1
 

@@ -82,5 +82,5 @@ def test_a_token_that_may_not_read_projects_is_told_so() -> None:
 
 
 def test_an_account_without_jobs_says_so() -> None:
-    with pytest.raises(ConfigError, match="sees no job at all"):
+    with pytest.raises(ConfigError, match="has access to no job"):
         resolve([], job_name="Nightly")

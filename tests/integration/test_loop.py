@@ -127,7 +127,7 @@ def test_a_limit_is_in_minutes_and_ends_with_a_cancellation(
         assert (step.status, step.outputs["status"], step.outputs["failure-kind"]) == (1, "timed-out", "timeout")
         assert 120 <= step.seconds < 140
         assert scene.cancelled == [scene.server.runs[0]["id"]]
-        assert f"{limit} is over" in step.log
+        assert f"{limit} is reached" in step.log
         assert len(scene.server.runs) == 1, "what our own limit ended is not retried"
 
     in_told_scene(tmp_path, [told(status)], play)

@@ -1,4 +1,4 @@
-"""A run that dbt Cloud cancelled for want of capacity: it is sent once more as it was, and only where that is right."""
+"""A run that dbt Cloud cancelled because it lacked capacity: sent once more as it was, and only where that is right."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_all_of_it_is_sent_once_more_as_a_new_run(strategy: str, tmp_path: Path)
         assert "dbt Cloud's own retry is not used" not in step.log
         assert (scene.tag(1).root, scene.tag(1).is_partial) == (first["id"], False)
         assert (step.outputs["status"], step.outputs["attempts"]) == ("success", "2")
-        assert "for want of capacity before any step began: all of it runs once more" in step.summary
+        assert "because it lacked capacity before any step began: all of it runs once more" in step.summary
 
     ran = told(10, GREEN["steps"][-1], command("dbt docs generate"))
     in_told_scene(tmp_path, [lacking(), ran], play, job=job)
@@ -102,7 +102,7 @@ def test_what_it_was_asked_for_must_be_known(tmp_path: Path) -> None:
     async def play(scene: ToldScene) -> None:
         step = await scene.play(retry_delay="0")
         assert len(scene.server.runs) == 1
-        assert "it is not known which commands the run was asked for" in step.log
+        assert "the commands of the run are not known" in step.log
 
     in_told_scene(tmp_path, [lacking(), GREEN], play, job={"execute_steps": None})
 
@@ -123,7 +123,7 @@ BEGUN = ({**SETUP[0], "status": 30},)
 def test_any_other_run_is_not_taken_for_one(run: Told, tmp_path: Path) -> None:
     async def play(scene: ToldScene) -> None:
         step = await scene.play(retry_delay="0", targeted_retries="1")
-        assert "for want of capacity before any step began: all of it" not in step.log + step.summary
+        assert "because it lacked capacity before any step began: all of it" not in step.log + step.summary
 
     in_told_scene(tmp_path, [run, GREEN], play)
 
@@ -142,7 +142,7 @@ def test_a_newer_run_that_is_active_does_its_work(tmp_path: Path) -> None:
         step = await scene.play(retry_delay="0")
         first, ended, active, _ = scene.server.runs
         assert (step.status, step.outputs["status"]) == (1, "superseded")
-        assert f"run {active['id']} of the job is active, and does its work" in step.log
+        assert f"run {active['id']} of the job is active, and does the same work" in step.log
         assert f"run {ended['id']} of the job" not in step.log
         (looked,) = [request.query for request in scene.server.requests if "id__gt" in request.query]
         assert looked["id__gt"] == str(first["id"])
@@ -175,7 +175,7 @@ def test_where_the_newer_runs_cannot_be_listed_nothing_is_sent(
         at_each_start(scene, lambda _: scene.server.fault("GET", "/runs/$", Fault(503, times=FOREVER)))
         step = await scene.play(retry_delay="0", **inputs)
         assert len(scene.server.runs) == 1
-        assert "it could not be read whether a newer run of the job does its work: dbt Cloud could not" in step.log
+        assert "whether a newer run of the job does the same work could not be read: dbt Cloud could not" in step.log
         assert step.outputs["status"] == "cancelled"
         assert longest / 2 < step.seconds < longest
 

@@ -117,7 +117,7 @@ def test_a_rerun_that_goes_back_to_what_was_left_out_is_not_left_to_dbt_cloud(tm
         step = await scene.play(attempt=2, retry_delay="0", targeted_retries="1", retry_strategy="native")
         second, third = scene.server.runs[1:]
         assert "retrying_run_id" not in third
-        words = f"run {second['id']} was not asked for everything that had failed before it"
+        words = f"run {second['id']} did not include everything that had failed before it"
         assert INSTEAD.format(words) in step.log
         assert "fqn:shop.t" in " ".join(scene.commands(2))
         assert not scene.tag(2).is_partial

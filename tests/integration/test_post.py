@@ -234,7 +234,7 @@ def test_a_run_that_cannot_be_seen_is_said(
     server.fault("GET", r"/runs/\d+/$", Fault(403))
     assert job.post(run_id=run["id"]) == 0
     assert run["status"] == 3
-    assert "could not be found out" in capsys.readouterr().out
+    assert "could not be determined" in capsys.readouterr().out
 
 
 def test_a_new_run_may_be_unknown_for_a_while(job: Job, server: CloudServer, run: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tools.release import facts, highest, image_name, image_of, notes, pin, tagged_image
+from tools.release import documented_version, facts, highest, image_name, image_of, notes, pin, tagged_image
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOW = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())
@@ -215,6 +215,18 @@ def test_a_release_pins_the_image_and_nothing_else(tmp_path: Path) -> None:
     assert after == before
     with pytest.raises(SystemExit):
         pin("ghcr.io/org/dbt-cloud-run:1.0.0", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("unreleased", "documented"), [("", "1.2.3"), ("### Fixed\n\n- old", "1.2.3"), ("### Added\n\n- new", "1.3.0")]
+)
+def test_the_documents_name_the_version_that_has_what_they_describe(
+    tmp_path: Path, unreleased: str, documented: str
+) -> None:
+    (tmp_path / "src/dbt_cloud_run").mkdir(parents=True)
+    (tmp_path / "src/dbt_cloud_run/__init__.py").write_text('__version__ = "1.2.3"\n')
+    (tmp_path / "CHANGELOG.md").write_text(f"## [Unreleased]\n\n{unreleased}\n\n## [1.2.3] - 2026-01-02\n\n- 1\n")
+    assert documented_version(tmp_path) == documented
 
 
 def test_release_notes_need_a_changelog_that_fits(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_a_signal_while_the_trigger_is_in_flight_cancels_nothing_where_the_input
         assert len(scene.server.runs) == 1
         assert scene.cancelled == []
         why = "wait is false" if "wait" in inputs else "cancel-run is false"
-        assert f"The run goes on in dbt Cloud if it was started, which is not known: {why}." in step.log
+        assert f"The run continues in dbt Cloud if it was started, which is not known: {why}." in step.log
 
     in_told_scene(tmp_path, [told(3)], play)
 

@@ -212,7 +212,7 @@ def _plan_without_deterministic(first: tuple[NodeResult, ...], tests: tuple[str,
                 index=4,
                 command="dbt build",
                 action=StepAction.NODES,
-                reason="1 of 2 failures may pass when run again",
+                reason="1 of 2 failures may pass when re-run",
                 new_command="dbt build --select fct_orders unique_fct_orders_order_id not_null_fct_orders_order_id",
                 nodes=(
                     PlannedNode(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from tests.support.contract import INPUTS, OUTPUTS
-from tools.release import changelog_sections, image_name
+from tools.release import changelog_sections, documented_version, image_name
 
 from dbt_cloud_run import __version__
 from dbt_cloud_run.endings import Ending, FailureKind
@@ -84,7 +84,8 @@ def test_one_version() -> None:
     major = __version__.split(".")[0]
     for path in DOCUMENTS:
         assert set(re.findall(r"org/dbt-cloud-run@(\S+?)[`\s]", path.read_text())) <= {f"v{major}"}
-    assert f"oci://ghcr.io/org/dbt-cloud-run:{__version__} " in (ROOT / "SECURITY.md").read_text()
+        assert set(re.findall(r"ghcr\.io/org/dbt-cloud-run:(\S+)", path.read_text())) <= {documented_version()}
+    assert f"oci://ghcr.io/org/dbt-cloud-run:{documented_version()} " in (ROOT / "SECURITY.md").read_text()
 
 
 def test_action_yml_names_the_dockerfile_or_this_repositorys_image_by_digest() -> None:

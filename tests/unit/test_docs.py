@@ -6,16 +6,31 @@ import re
 from pathlib import Path
 
 import pytest
-from tools.docs import DOCS, EXAMPLES, ROOT, anchors, broken_links, documents, error_classes, filled
+from tools.docs import DOCS, EXAMPLES, ROOT, anchors, broken_links, documents, error_classes, examples, filled
 
 from dbt_cloud_run.cloud.errors import Forbidden
 from dbt_cloud_run.errors import InputProblem, InvalidInputsError
+from dbt_cloud_run.model import FailureKind
+
+
+@pytest.mark.parametrize("path", examples(), ids=lambda path: path.name)
+def test_examples_name_the_version_that_has_what_they_use(path: Path) -> None:
+    assert filled(path.read_text()) == path.read_text(), "run python -m tools.docs"
 
 
 @pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_generated_parts_are_up_to_date_and_links_lead_somewhere(path: Path) -> None:
-    assert filled(path.read_text()) == path.read_text(), "run tools/docs.py"
+    assert filled(path.read_text()) == path.read_text(), "run python -m tools.docs"
     assert list(broken_links(path)) == []
+
+
+OTHER_PAGES = ("benchmarks", "requirements", "schemas", "tests", "src/dbt_cloud_emulator/conformance")
+
+
+@pytest.mark.parametrize("folder", OTHER_PAGES)
+def test_links_of_the_pages_for_developers_lead_somewhere(folder: str) -> None:
+    for path in (ROOT / folder).glob("*.md"):
+        assert list(broken_links(path)) == []
 
 
 def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
@@ -46,6 +61,12 @@ def test_every_error_has_a_code_of_its_own_and_says_what_to_do() -> None:
 
 def test_every_error_is_on_the_page_that_people_search() -> None:
     assert {one.code for one in error_classes()} <= anchors(DOCS / "troubleshooting.md")
+
+
+def test_every_kind_of_failure_is_explained() -> None:
+    part = (DOCS / "troubleshooting.md").read_text().split("\n## Failed runs\n")[1].split("\n## ")[0]
+    cells = [line.split(" | ")[0] for line in part.splitlines() if line.startswith("| `")][1:]
+    assert re.findall(r"`([a-z-]+)`", " ".join(cells)) == [kind.value for kind in FailureKind if kind.value]
 
 
 def test_the_code_stands_in_the_message() -> None:

@@ -186,9 +186,9 @@ def test_conditions_that_have_nothing_to_judge_are_idle_and_said_to_be() -> None
     found = judged(made(BUILT), commits=())
     assert (found.failed, found.idle) == ((), (Gate.STALE_SOURCES, Gate.SOURCE_WARNINGS, Gate.OTHER_COMMIT))
     assert cautions(Outcome(ending=Ending.SUCCESS, gates=found)) == (
-        "fail-on: stale-sources has nothing to judge: no step of the run checked the freshness of sources.",
-        "fail-on: source-warnings has nothing to judge: no step of the run checked the freshness of sources.",
-        "fail-on: other-commit has nothing to judge: no commit was asked for, and the event names none.",
+        "fail-on: stale-sources has nothing to check: no step of the run checked the freshness of sources.",
+        "fail-on: source-warnings has nothing to check: no step of the run checked the freshness of sources.",
+        "fail-on: other-commit has nothing to check: no input names a commit, and neither does the event.",
     )
 
 

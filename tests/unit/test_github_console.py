@@ -131,7 +131,7 @@ def test_without_room_the_number_goes_to_the_log() -> None:
     for _ in range(10):
         out.error("before")
     out.annotate_all("error", [Annotation(message="x")])
-    assert read(stream).log == ["Error: and 1 more: see the job summary."]
+    assert read(stream).log == ["Error: and 1 more: see the summary."]
 
 
 def test_groups_are_closed_and_flattened() -> None:

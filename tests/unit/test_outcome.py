@@ -103,11 +103,11 @@ FATES = [
     ),
     (
         Fate(kind=FateKind.CANCELLING, run_id=101, state=RunState.RUNNING),
-        "dbt Cloud accepted the cancellation of run 101, which is still running and may go on.",
+        "dbt Cloud accepted the cancellation of run 101, which is still running and may continue.",
     ),
     (
         Fate(kind=FateKind.LEFT_ALONE, run_id=101, why=LeftAlone.CANCEL_RUN),
-        "Run 101 goes on in dbt Cloud: cancel-run is false.",
+        "Run 101 continues in dbt Cloud: cancel-run is false.",
     ),
     (
         Fate(kind=FateKind.NOT_CANCELLED, run_id=101, error="HTTP 403."),
@@ -121,7 +121,7 @@ def test_a_limit_says_once_what_became_of_the_run(fate: Fate, words: str) -> Non
     run = replace(RED, ending=Ending.TIMED_OUT)
     found = build_outcome([run], limit=LimitReached(limit=Limit.TOTAL, fate=fate))
     message, advice = reason(found)
-    assert message == f"timeout-minutes is over. {words}"
+    assert message == f"timeout-minutes is reached. {words}"
     assert advice.startswith("Raise the limit")
 
 
@@ -134,7 +134,7 @@ def test_a_signal_says_what_becomes_of_the_run() -> None:
     running = replace(RED, ending=Ending.QUEUED, state=RunState.RUNNING)
     fate = Fate(kind=FateKind.LEFT_ALONE, run_id=101, why=LeftAlone.CANCEL_RUN)
     found = build_outcome([running], interruption=Interruption(signum=2, fate=fate))
-    assert reason(found)[0] == "The step received SIGINT. Run 101 goes on in dbt Cloud: cancel-run is false."
+    assert reason(found)[0] == "The step received SIGINT. Run 101 continues in dbt Cloud: cancel-run is false."
     unknown = Fate(kind=FateKind.NOT_CANCELLED, run_id=None)
     found = build_outcome([], interruption=Interruption(signum=15, fate=unknown))
     assert reason(found)[0] == (

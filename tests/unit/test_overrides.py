@@ -74,7 +74,7 @@ def test_a_head_in_a_fork_is_refused_unless_a_commit_is_given(mode: str, is_chec
 
 def test_a_head_that_could_not_be_looked_up_is_refused_with_the_reason() -> None:
     with pytest.raises(
-        ConfigError, match=r"could not be looked up: github-token is empty\. \[does-not-fit\] Give"
+        ConfigError, match=r"could not be looked up: github-token is empty\. \[does-not-fit\] Set"
     ) as caught:
         filled(replace(COMMENTED, why_no_head="github-token is empty"))
     assert "pull-requests: read" in caught.value.advice

@@ -110,7 +110,7 @@ def test_a_stale_source_is_an_error_on_its_file() -> None:
 def test_long_messages_fit_and_say_that_they_were_cut() -> None:
     annotation = failing("Database Error\n" + "\n".join("x" * 300 for _ in range(900)))
     assert len(annotation.message) <= MESSAGE_LIMIT
-    assert annotation.message.endswith("see the job summary.")
+    assert annotation.message.endswith("see the summary.")
     one_word = failing("y" * 20_000)
     assert len(one_word.message) <= MESSAGE_LIMIT
 

@@ -61,12 +61,12 @@ def test_a_plan_is_a_table() -> None:
     assert plan is not None
     lines = plan_lines(plan)
     assert lines[0].split() == ["step", "action", "command", "saves", "why"]
-    assert lines[1].startswith("4     rerun these nodes  dbt build --select fct_orders")
-    assert lines[1].endswith("  7 nodes, 32 s node time  1 of 2 failures may pass when run again.")
-    assert lines[2].startswith("5     left out           dbt run-operation grant_all")
-    assert "  run again: model.shop.fct_orders (failed: server closed the connection (transient))" in lines
+    assert lines[1].startswith("4     re-run these nodes  dbt build --select fct_orders")
+    assert lines[1].endswith("  7 nodes, 32 s node time  1 of 2 failures may pass when re-run.")
+    assert lines[2].startswith("5     left out            dbt run-operation grant_all")
+    assert "  re-run:    model.shop.fct_orders (failed: server closed the connection (transient))" in lines
     assert any(line.startswith("  left out:  model.shop.dim_customers") for line in lines)
-    assert "  in all 3 nodes run again" in lines
+    assert "  re-run in all: 3 nodes" in lines
     assert "  not repeated: 7 nodes, 32 s node time (added up over all threads)" in lines
 
 

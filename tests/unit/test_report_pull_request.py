@@ -26,7 +26,7 @@ def test_the_merge_commit_is_reported_and_named_as_such() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sha", "built", "words"), [(OTHER, Built.ANOTHER, "beefbeefbe"), (None, Built.UNKNOWN, "does not say which")]
+    ("sha", "built", "words"), [(OTHER, Built.ANOTHER, "beefbeefbe"), (None, Built.UNKNOWN, "does not report which")]
 )
 def test_anything_else_is_not_reported_and_said_once(sha: str | None, built: Built, words: str) -> None:
     place = comment_place(PULL, sha)

@@ -292,8 +292,8 @@ def test_nodes_of_whole_steps_are_counted_as_run_again() -> None:
     whole = replace(step, action=StepAction.WHOLE, again=frozenset(data.outcome.ledger.outcomes), nodes=step.nodes[:1])
     first = replace(first, plan=replace(first.plan, steps=(whole, replace(step, index=5))))
     text = render_summary(replace(data, outcome=replace(data.outcome, attempts=(first, second))), BUDGET)
-    assert ": 14 nodes run again · 🔁" in text, "each once, in however many steps, and none of them is kept"
-    assert "Why 5 of the 14 nodes run again" in text
+    assert ": 14 nodes re-run · 🔁" in text, "each once, in however many steps, and none of them is kept"
+    assert "Why 5 of the 14 nodes were re-run" in text
 
 
 def test_the_conditions_that_held_are_in_the_headline_of_the_comment_and_in_the_last_lines_of_the_log() -> None:

@@ -84,7 +84,7 @@ def test_retries_of_retries_are_followed_back_to_the_first() -> None:
 def test_a_step_that_went_well_and_the_ones_after_it_are_planned_as_ever() -> None:
     run = native(step(4, "dbt run", OK, row(ORDERS), row(REPORT)), step(5, "dbt test", FAILED, row(NOT_NULL, "error")))
     made = plan(run, FIRST)
-    assert [planned.action.value for planned in made.steps] == ["skip", "rerun these nodes"]
+    assert [planned.action.value for planned in made.steps] == ["skip", "re-run these nodes"]
 
 
 def test_other_attempts_are_planned_by_themselves() -> None:

@@ -116,7 +116,7 @@ def test_steps_keep_order_and_gate() -> None:
     made = plan(
         attempt(asked, step(4, "dbt seed", OK, row(RAW)), step(5, "dbt run", FAILED, row(ORDERS, "error", RESET)))
     )
-    assert actions(made) == ["skip", "rerun these nodes", "rerun whole", "rerun whole"]
+    assert actions(made) == ["skip", "re-run these nodes", "re-run whole", "re-run whole"]
     assert made.commands == ("dbt run --select fqn:shop.marts.orders", "dbt test", "dbt run-operation grant")
     assert len(made.steps[0].saved) == 1
 
@@ -158,7 +158,7 @@ def test_a_deterministic_failure_and_what_it_blocks_are_left_out_and_close_the_g
     assert made.is_partial
     assert len(made.commands) == 1
     reason = next(node.reason for node in first.left_out if node.unique_id == uid(REPORT))
-    assert reason == f"skipped because of {uid(NOT_NULL)}, which is not run again"
+    assert reason == f"skipped because of {uid(NOT_NULL)}, which is not re-run"
 
 
 def test_any_takes_deterministic_failures_too() -> None:
@@ -214,9 +214,9 @@ def test_what_succeeded_in_a_later_step_is_done() -> None:
     asked = ("dbt run -s orders", "dbt build")
     first = step(4, asked[0], FAILED, row(ORDERS, "error", RESET))
     made = plan(attempt(asked, first, step(5, asked[1], FAILED, row(ORDERS), row(OTHER, "error", RESET))))
-    assert actions(made) == ["skip", "rerun these nodes"]
+    assert actions(made) == ["skip", "re-run these nodes"]
     compiled = plan(attempt(("dbt run -s orders", "dbt compile"), first, step(5, "dbt compile", OK, row(ORDERS))))
-    assert actions(compiled) == ["rerun these nodes", "skip"]
+    assert actions(compiled) == ["re-run these nodes", "skip"]
 
 
 def test_partial_success_of_a_green_step_is_retried_but_its_skipped_rows_are_not() -> None:
@@ -246,7 +246,7 @@ def test_what_cannot_be_edited_is_rerun_with_its_deterministic_failure(command: 
     assert (made.commands, planned.action, made.is_partial) == ((command,), StepAction.WHOLE, False)
     assert planned.left_out == ()
     reasons = {node.unique_id: node.reason for node in planned.nodes}
-    assert reasons[uid(STG)].endswith("(deterministic); run again with the whole step")
+    assert reasons[uid(STG)].endswith("(deterministic); re-run with the whole step")
     made, planned = one(command, row(STG, "error", NO_COLUMN))
     assert (made.commands, planned.action, made.is_partial) == ((), StepAction.DROP, True)
 

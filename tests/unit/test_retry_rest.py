@@ -207,7 +207,7 @@ def test_a_selection_that_a_shell_puts_in_is_not_united_with_anything() -> None:
     for option in ('-s "$MODELS"', '-s state:modified --exclude "$OLD"', '--selector "$NAME"'):
         made, found = cut_off(f"dbt run {option}", row(TABLE))
         assert (made.commands, found.action) == ((f"dbt run {option}",), StepAction.WHOLE)
-        assert "and its selection is put in by a shell" in found.reason
+        assert "and its selection is filled in by a shell" in found.reason
     made, _ = cut_off('dbt run -s state:modified --vars "{day: $DAY}"', row(TABLE))
     assert made.commands == ('dbt run --vars "{day: $DAY}" --select state:modified --exclude fqn:shop.orders',)
 

@@ -55,7 +55,7 @@ def test_a_node_that_was_skipped_says_for_what() -> None:
         uid(OTHER): ("skipped", "skipped"),
     }
     _, planned = one("dbt build", row(STG, "error", NO_COLUMN), row(ORDERS, "skipped"), row(OTHER, "error", RESET))
-    assert words(planned)[uid(ORDERS)][1] == f"skipped because of {uid(STG)}, which is not run again"
+    assert words(planned)[uid(ORDERS)][1] == f"skipped because of {uid(STG)}, which is not re-run"
 
 
 @pytest.mark.parametrize("said", ["Skipping due to fail_fast", "Skipping because of fail-fast"])
@@ -66,7 +66,7 @@ def test_a_node_that_was_not_started_says_so(said: str) -> None:
 
 def test_what_is_built_along_says_why_and_how_it_stood() -> None:
     _, planned = one("dbt build --favor-state", row(ORDERS, "warn"), row(SINGULAR, "error", RESET))
-    assert words(planned)[uid(ORDERS)] == ("warn", "with `--favor-state`, read by what is run again")
+    assert words(planned)[uid(ORDERS)] == ("warn", "with `--favor-state`, read by what is re-run")
 
 
 @pytest.mark.parametrize("count", [1, 5, 6, 8])
@@ -81,17 +81,17 @@ def test_a_plan_that_drops_its_step_names_the_first_five_nodes(count: int) -> No
 def test_a_plan_without_a_dropped_step_says_what_failed_or_that_nothing_did() -> None:
     made = plan(attempt(("dbt build",), step(4, "dbt build", OK, row(STG)), step(5, None, FAILED, name="Notify")))
     assert made.stop_reason == (
-        "only `Notify` failed, which dbt Cloud adds by itself: there is nothing of the job's to retry"
+        "only `Notify` failed, which dbt Cloud adds by itself: no step of the job needs a retry"
     )
     made = plan(attempt(("dbt build",), step(4, "dbt build", OK, row(STG))))
-    assert made.stop_reason == "every step that the run was asked for succeeded: there is nothing to retry"
+    assert made.stop_reason == "every step of the run succeeded: there is nothing to retry"
 
 
 def test_a_setup_that_cannot_pass_drops_every_step_by_name() -> None:
     log = "Encountered an error:\nCompilation Error\n  x is undefined"
     setup = step(1, "dbt deps", FAILED, log=log)
     made = plan(attempt(("dbt seed", "dbt run"), setup, step(5, "dbt run", RunState.SKIPPED), bare=True))
-    reason = "the step `Invoke dbt with `dbt deps`` failed, and its log shows that it would again"
+    reason = "the step `Invoke dbt with `dbt deps`` failed, and its log shows that a retry would fail, too"
     assert [(each.index, each.command, each.action, each.reason) for each in made.steps] == [
         (None, "dbt seed", StepAction.DROP, reason),
         (5, "dbt run", StepAction.DROP, reason),
@@ -144,8 +144,8 @@ def test_a_failed_hook_is_named_and_left_out(hook: str, name: str) -> None:
     assert planned.reason.startswith(f"its {name} hook failed, which may not be repeatable")
     assert words(planned) == {hook: ("error", f"error: {RESET} (transient)")}
     _, planned = one("dbt build", *HOOKED, row(hook, "error", NO_COLUMN), retry_on="any")
-    assert planned.reason == f"its {name} hook failed: it runs again with the least that may be repeated"
-    assert words(planned) == {uid(ORDERS): ("success", f"it runs again so that the {name} hook does")}
+    assert planned.reason == f"its {name} hook failed: it is re-run with the least that may be repeated"
+    assert words(planned) == {uid(ORDERS): ("success", f"it is re-run so that the {name} hook runs")}
 
 
 def test_an_end_hook_that_only_the_log_shows_is_named() -> None:
@@ -209,7 +209,7 @@ def test_hooks_do_not_run_with_what_failed() -> None:
 
 
 def test_what_a_whole_step_repeats_is_counted() -> None:
-    for count, said in ((1, "1 of its nodes succeeded and runs again"), (2, "2 of its nodes succeeded and run again")):
+    for count, said in ((1, "1 of its nodes succeeded and is re-run"), (2, "2 of its nodes succeeded and are re-run")):
         rows = [row(STG), row(ORDERS)][:count]
         _, planned = one("dbt build -Z", *rows, row(REPORT, "error", RESET))
         assert planned.reason.endswith(said)

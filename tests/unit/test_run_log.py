@@ -103,7 +103,7 @@ def test_a_log_that_is_cut_says_so_before_anything_else() -> None:
         log.ended(attempt(1, cut, run_url="https://cloud.getdbt.com/runs/7"))
         lines = stream.getvalue().splitlines()
         first = next(n for n, line in enumerate(lines) if "log of the failed step" in line) + 1
-        assert lines[first] == f"{words} What follows is its end; the whole log is in https://cloud.getdbt.com/runs/7"
+        assert lines[first] == f"{words} Its end follows; the whole log is in https://cloud.getdbt.com/runs/7"
     stream = io.StringIO()
     RunLog(Console(stream, {}), FakeClock()).ended(attempt(1, step(4, "dbt build", log="short", state=RunState.ERROR)))
     assert "left out" not in stream.getvalue()

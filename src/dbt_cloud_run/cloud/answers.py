@@ -125,23 +125,23 @@ def error_for(status: int, headers: Mapping[str, str], body: bytes, *, request: 
         return RateLimited(answered, "dbt Cloud's limit holds for the whole account.", status=status, retry_after=wait)
     if status == 408 or status >= 500:
         return Ambiguous(answered, status=status, retry_after=wait)
-    return Rejected(answered, "Correct what dbt Cloud names, and run the workflow again.", status=status)
+    return Rejected(answered, "Correct what dbt Cloud names.", status=status)
 
 
 _ADVICE_401 = (
     "Either the token is wrong or expired, or it belongs to another host than {host}: an account with an access URL of "
-    "its own (such as ab123.us1.dbt.com) is known there alone. Set `host` to the access URL shown in dbt Cloud under "
+    "its own (such as ab123.us1.dbt.com) answers only there. Set `host` to the access URL shown in dbt Cloud under "
     "Account settings, and check `api-token`."
 )
 _UNPAID = re.compile(r"\bunpaid\b", re.IGNORECASE)
 _ADVICE_UNPAID = (
-    "dbt Cloud's API needs a paid plan: ask the owner of the account about its plan and its bills, and check that "
-    "{subject} is the account that is meant."
+    "dbt Cloud's API needs a paid plan: ask the owner of the account about its plan and billing, and check that "
+    "{subject} is the right account."
 )
 _ADDRESS = re.compile(r"access[ _]denied|\bip\b|\baddress", re.IGNORECASE)
 _PERMISSION = (
     "the token has no permission for it on {subject}: a service token needs at least the permission set Job Runner for "
-    "the job's project, and a personal access token is allowed what its owner is"
+    "the job's project, and a personal access token has the permissions of its owner"
 )
 _ALLOW_LIST = (
     "the account restricts IP addresses: the runner's address must be allowed, and those of GitHub-hosted runners "
@@ -150,7 +150,7 @@ _ALLOW_LIST = (
 _ADVICE_404 = {
     "account": (
         "Check {subject}: either there is no such account at this host, or the token belongs to another one, or has no "
-        "permission to see it; dbt Cloud answers all of these alike."
+        "permission to see it; dbt Cloud gives the same answer for all of these."
     ),
     "job": (
         "Check {subject}: either the account has no such job, or the token has no permission to see it; dbt Cloud "
@@ -158,8 +158,8 @@ _ADVICE_404 = {
     ),
     "run": (
         "Check {subject}: either the account has no such run (dbt Cloud keeps runs for a year), or the token has no "
-        "permission to see it; dbt Cloud answers both alike. A service token needs at least the permission set Job "
-        "Runner for the job's project."
+        "permission to see it; dbt Cloud gives the same answer for both. A service token needs at least the permission "
+        "set Job Runner for the job's project."
     ),
 }
 _IDS = re.compile(r"/accounts/(?P<account>\d{1,20})(?:/(?P<kind>job|run)s/(?P<id>\d{1,20}))?(?:/|$)")
@@ -182,7 +182,7 @@ def _advice_403(words: str, request: str, subject: Subject | None) -> str:
     causes = [_PERMISSION if subject else _PERMISSION.replace(" on {subject}", ""), _ALLOW_LIST]
     if _ADDRESS.search(words) and not request.startswith("POST "):
         causes.reverse()
-    return f"dbt Cloud accepts the token and refuses the request. Either {causes[0]}; or {causes[1]}."
+    return f"dbt Cloud accepts the token, but refuses the request. Either {causes[0]}; or {causes[1]}."
 
 
 def unwrap(status: int, headers: Mapping[str, str], body: bytes, *, request: str, host: str) -> Any:

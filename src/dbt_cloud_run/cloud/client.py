@@ -171,7 +171,7 @@ class CloudClient:
         if data is None:
             return ()
         if not isinstance(data, list):
-            raise Unreadable(f"The list of artifacts of run {run_id} is no list.")
+            raise Unreadable(f"The list of artifacts of run {run_id} is not a list.")
         return tuple(path for path in data if isinstance(path, str))
 
     async def download(
@@ -193,7 +193,7 @@ class CloudClient:
         Raises the disk's `OSError`, too.
         """
         if any(part in ("", ".", "..") for part in path.split("/")):
-            raise Rejected(f"{path!r} is no path of an artifact.")
+            raise Rejected(f"{path!r} is not the path of an artifact.")
         url = f"{self._account}/runs/{run_id}/artifacts/{quote(path, safe='/')}"
         params = {} if step is None else {"step": str(step)}
         part = dest.with_name(f".{os.urandom(8).hex()}.part")  # short: the name itself may be as long as names can be

@@ -32,7 +32,7 @@ class CloudError(ActionError):
     """
 
     code = "dbt-cloud"
-    remedy = "The message says what was unexpected. Re-run the workflow; if it happens again, report it."
+    remedy = "The message says what was unexpected. Re-run the job; if it happens again, report it."
     is_transient = False  # a read may be repeated
 
     def __init__(
@@ -134,7 +134,7 @@ class Ambiguous(CloudError):
     """dbt Cloud did not answer, or answered with a 5xx status. Whether the request took effect is not known."""
 
     code = "no-answer"
-    remedy = "Look at the status page of dbt Cloud, and re-run the workflow."
+    remedy = "Look at the status page of dbt Cloud, and re-run the job."
 
     is_transient = True
 
@@ -159,21 +159,21 @@ class Unreachable(CloudError):
     """dbt Cloud could not be read within the time for it. The message has the last error."""
 
     code = "unreachable"
-    remedy = "Look at the status page of dbt Cloud and at the network of the runner, and re-run the workflow."
+    remedy = "Look at the status page of dbt Cloud and at the network of the runner, and re-run the job."
 
 
 class Unconfirmed(CloudError):
     """A run may have been started, and whether it was could not be determined. Nothing is sent again."""
 
     code = "unconfirmed"
-    remedy = "Look at the list of runs of the job in dbt Cloud before you re-run the workflow."
+    remedy = "Look at the list of runs of the job in dbt Cloud before you re-run the job."
 
 
 class NotStarted(CloudError):
     """The job was not started: dbt Cloud accepted none of the requests."""
 
     code = "not-started"
-    remedy = "Re-run the workflow when dbt Cloud answers."
+    remedy = "Re-run the job when dbt Cloud answers."
 
 
 class RetryRefused(CloudError):

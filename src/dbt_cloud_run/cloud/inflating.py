@@ -30,7 +30,7 @@ class Inflating:
     def __init__(self, encoding: str, *, unquestioned: int = UNQUESTIONED) -> None:
         self._encoding = encoding.strip().lower()
         if self._encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
-            raise httpx.DecodingError(f"the encoding {self._encoding[:40]!r} was not asked for")
+            raise httpx.DecodingError(f"the encoding {self._encoding[:40]!r} was not requested")
         self._unquestioned = unquestioned
         self._stream: zlib_ng._Decompress | None = None
         self.wire = self.size = self.members = 0

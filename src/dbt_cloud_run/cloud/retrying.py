@@ -145,7 +145,7 @@ class _Read:
         if self._clock.monotonic() + pause > self._deadline and pause > 0:
             raise Unreachable(
                 f"dbt Cloud's rate limit holds for {pause:.0f} s more, which is longer than the time left.",
-                "Run fewer workflows against this account at a time.",
+                "Start fewer runs in this account at a time.",
             )
         if pause > 0:
             _logger.info("dbt Cloud's rate limit holds for %.0f s more: waiting.", pause)
@@ -179,7 +179,7 @@ class _Read:
         return min(self._deadline, self._started + WRONG_HOST_BUDGET)
 
     def _before_sleep(self, state: RetryCallState) -> None:
-        _logger.info("%s Asking again in %.0f s.", _error(state).message, state.upcoming_sleep)
+        _logger.info("%s Repeating it in %.0f s.", _error(state).message, state.upcoming_sleep)
 
     def _give_up(self, state: RetryCallState) -> NoReturn:
         error = _error(state)

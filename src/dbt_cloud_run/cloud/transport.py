@@ -67,7 +67,7 @@ class Transport:
         self.host = parts.hostname or ""
         plain = parts.scheme == "http"
         if not self.host or parts.scheme not in ("http", "https") or (plain and self.host not in _LOOPBACK):
-            raise ConfigError(f"{base_url} is no https URL of a host.", "http is for loopback only.")
+            raise ConfigError(f"{base_url} is not an https URL of a host.", "http is for loopback only.")
         secret = token.get_secret_value()
         if not secret or not secret.isascii() or not secret.isprintable() or " " in secret:
             raise ConfigError(
@@ -151,7 +151,7 @@ class Transport:
                             response.status_code, response.headers, content, request=request, host=self.host
                         )
             if response.status_code == httpx.codes.PARTIAL_CONTENT:
-                raise Unreadable(f"{self.host} answered 206 to {request}: a part of what was asked for.")
+                raise Unreadable(f"{self.host} answered 206 to {request}: only a part of the content.")
             yield response, self._pieces(response)
         _log_request(request, params, response, began)
 

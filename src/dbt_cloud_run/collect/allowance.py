@@ -61,7 +61,7 @@ class Allowance:
         self._arrived += arrived
         spent = self._spent + (self.clock.monotonic() - self._since if self._under_way else 0.0)
         if spent > min(PATIENCE + self._files * SECONDS_A_FILE + self._arrived / EXPECTED_RATE, LONGEST):
-            raise Overdue("The time for the artifacts of this run is over.")
+            raise Overdue("The time limit for the artifacts of this run is reached.")
 
     def take_room(self, count: int) -> None:
         """Count bytes that are about to be written. Raises `TooLarge` where there is no room for them."""

@@ -36,7 +36,7 @@ WORDS: Final = Words(
             "where a step has to name it. With --on-missing-token skip the command ends with status 0 then."
         ),
         "account-id": (
-            "is missing. Give the account id, the first number in dbt Cloud's addresses, as --account-id or "
+            "is missing. It is the first number in dbt Cloud's addresses; set it with --account-id or "
             "DBT_CLOUD_ACCOUNT_ID."
         ),
     },

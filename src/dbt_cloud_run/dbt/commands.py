@@ -134,7 +134,7 @@ class DbtCommand:
         return " ".join(written.get(word) or shlex.quote(word) for word in words)
 
     def is_fixed(self, terms: Iterable[str]) -> bool:
-        """Whether these terms are what they say: none is put in by a shell."""
+        """Whether these terms are what they say: none is filled in by a shell."""
         return not self.written or all("$" not in term and "`" not in term for term in terms)
 
     def _without(self, names: Iterable[str]) -> DbtCommand:

@@ -59,7 +59,7 @@ class Criterion:
 def parse_criterion(term: str) -> Criterion:
     """Take a term apart; raises `UndecidableError` for what dbt refuses."""
     if "$" in term or "`" in term:
-        raise UndecidableError(f"`{term}` is put in by a shell")
+        raise UndecidableError(f"`{term}` is filled in by a shell")
     childrens_parents = term.startswith("@")
     rest = term[1:] if childrens_parents else term
     parents = children = None
@@ -135,7 +135,7 @@ def predicate(criterion: Criterion, project_name: str | None) -> Predicate:
 
 def _resource_type(value: str) -> Predicate:
     if value not in RESOURCE_TYPES:
-        raise UndecidableError(f"`{value}` is no resource type")
+        raise UndecidableError(f"`{value}` is not a resource type")
     return lambda node: node.resource_type == value
 
 
@@ -162,7 +162,7 @@ def _test_name(value: str) -> Predicate:
 
 def _test_type(value: str) -> Predicate:
     if value not in {"generic", "schema", "singular", "data", "unit"}:
-        raise UndecidableError(f"`{value}` is no test type")
+        raise UndecidableError(f"`{value}` is not a test type")
 
     def matches(node: ManifestNode) -> bool:
         if node.resource_type == "unit_test":

@@ -84,7 +84,7 @@ def explain(
     if not message or not message.strip():
         if resource_type == "source" and word == "error":
             return Judgement(Retryability.DETERMINISTIC, "its data is older than allowed")
-        return Judgement(Retryability.UNKNOWN, "dbt gave no message")
+        return Judgement(Retryability.UNKNOWN, "dbt reported no message")
     return _by_wording(message, adapter_type)
 
 
@@ -105,7 +105,7 @@ def explain_log(log: str, *, adapter_type: str | None = None) -> Judgement:
     text = text[(reports or starts)[-1] :] if starts else text[-_TAIL:]
     judgements = [_by_wording(block, adapter_type) for block in _blocks(text)]
     if not judgements:
-        return Judgement(Retryability.UNKNOWN, "the log has no error in it")
+        return Judgement(Retryability.UNKNOWN, "the log contains no error")
     for verdict in (Retryability.TRANSIENT, Retryability.UNKNOWN):
         for judgement in judgements:
             if judgement.retryability is verdict:
@@ -129,7 +129,7 @@ def _by_wording(message: str, adapter_type: str | None) -> Judgement:
     adapter = adapter_type.strip().lower() if adapter_type else None
     judgement = _first(TABLE, text, adapter)
     if judgement is None:
-        return Judgement(Retryability.UNKNOWN, "the message is not a known one")
+        return Judgement(Retryability.UNKNOWN, "no rule matches the message")
     if judgement.retryability is Retryability.DETERMINISTIC:
         return _first(PASSING, _without_quotations(text), adapter) or judgement
     return judgement

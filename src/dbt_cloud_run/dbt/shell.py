@@ -27,7 +27,7 @@ _IN_DOUBLE = re.compile(r"\\(?:\n|([$`\"\\]))")
 
 
 class NotACommandError(Exception):
-    """The line is not one simple command: its quotes are not closed, or a shell would see more in it."""
+    """The line is not one simple command: its quotes are not closed, or a shell would interpret it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def _words(line: str) -> Iterator[Word]:
             kind, text = "plain", "#"
         position += len(text)
         if kind == "operator":
-            raise NotACommandError(f"a shell would see more in it (`{text}`)")
+            raise NotACommandError(f"a shell would interpret it (`{text}`)")
         if kind in ("blank", "comment"):
             if parts:
                 yield _word(parts)
@@ -85,7 +85,7 @@ def _word(parts: list[tuple[str, str, str]]) -> Word:
     value = "".join(meant for _, _, meant in parts)
     if any(kind == "plain" and text in _EXPANDED for kind, text, _ in parts):
         # Without quotes, a shell may make several words of it, or none.
-        raise NotACommandError(f"a shell would put something in place of `{value}`; it needs quotes")
+        raise NotACommandError(f"a shell would replace `{value}`; it needs quotes")
     expands = any(kind == "double" and _has_expansion(text) for kind, text, _ in parts)
     return Word(value, "".join(text for _, text, _ in parts) if expands else None)
 

@@ -36,7 +36,7 @@ async def _send(name: str, emission: Emission, environ: Mapping[str, str], clock
     except Interrupted:
         raise
     except TimeoutError:
-        why = f"{budget:.0f} s are over."
+        why = f"It took longer than {budget:.0f} s."
     except NotSentError as error:
         why = str(error)
     except ActionError as error:

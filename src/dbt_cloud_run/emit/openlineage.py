@@ -131,7 +131,7 @@ def _require_transport(environ: Mapping[str, str]) -> None:
     ) or any(name.startswith("OPENLINEAGE__TRANSPORT__") for name in environ)
     if not is_configured:
         raise NotSentError(
-            "OPENLINEAGE_URL is not set. Set it in the `env:` of this step to the address of the server, such as "
+            "OPENLINEAGE_URL is not set. Set it in the environment of this step to the address of the server, such as "
             "https://marquez.example.com, and OPENLINEAGE_API_KEY where it asks for a key."
         )
 

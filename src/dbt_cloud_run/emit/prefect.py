@@ -120,7 +120,7 @@ def _cut(text: str) -> str:
 def _api_url(environ: Mapping[str, str]) -> str:
     text = environ.get("PREFECT_API_URL", "").strip().rstrip("/")
     example = (
-        "Set it in the `env:` of this step to the address of the API, such as https://prefect.example.com/api or "
+        "Set it in the environment of this step to the address of the API, such as https://prefect.example.com/api or "
         "https://api.prefect.cloud/api/accounts/ACCOUNT/workspaces/WORKSPACE."
     )
     if not text:

@@ -31,7 +31,7 @@ BODY_LIMIT: Final = 65_536
 """Characters of a comment, the marker included."""
 _TIMEOUT: Final = 20  # seconds, of one request
 _RETRIES: Final = 3
-_SUMMARY_HAS_IT: Final = "The job summary holds the same report."
+_SUMMARY_HAS_IT: Final = "The job summary contains the same report."
 _STALE, _STALE_END = "> ⚠️ **This report is of ", "<!-- end of the note -->"
 
 
@@ -39,7 +39,7 @@ class CommentError(ActionError):
     """The comment on the pull request could not be written. The verdict does not depend on it."""
 
     code = "comment-failed"
-    remedy = "The job summary holds the same report. The message quotes what GitHub answered."
+    remedy = "The job summary contains the same report. The message quotes what GitHub answered."
 
 
 class CommentForbiddenError(CommentError):

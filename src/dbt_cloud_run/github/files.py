@@ -45,7 +45,7 @@ def _is_gits(part: str) -> bool:
 def _relative(name: str) -> PurePosixPath:
     shown = repr(name[:200])
     if not name or name.startswith("/") or "\\" in name or _CONTROL.search(name):
-        raise UnsafePathError(f"{shown} is no relative path with forward slashes")
+        raise UnsafePathError(f"{shown} is not a relative path with forward slashes")
     path = PurePosixPath(name)
     if not path.parts:
         raise UnsafePathError(f"{shown} names no file")

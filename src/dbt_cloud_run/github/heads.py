@@ -71,7 +71,7 @@ async def _once(http: httpx.AsyncClient, url: str, token: str, subject: PullRequ
                 if len(content) > _LARGEST:
                     return _unknown(subject, "GitHub's answer is too large to be that of a pull request")
     except (httpx.InvalidURL, httpx.UnsupportedProtocol):
-        return _unknown(subject, "GITHUB_API_URL is no address")
+        return _unknown(subject, "GITHUB_API_URL is not a URL")
     except httpx.HTTPError as error:
         # The message of an error may hold an address; its kind says enough.
         raise _TryAgain(f"GitHub's API could not be reached ({type(error).__name__})") from None

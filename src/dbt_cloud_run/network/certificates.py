@@ -65,7 +65,7 @@ def _file(name: str, text: str) -> Path:
     except OSError as error:
         raise UnusableAuthorityError(f"{name} names {text}, which cannot be read ({error.strerror}).") from error
     if not _PEM.search(content):
-        raise UnusableAuthorityError(f"{name} names {text}, which holds no certificate in PEM form.")
+        raise UnusableAuthorityError(f"{name} names {text}, which contains no certificate in PEM form.")
     return path
 
 
@@ -79,7 +79,7 @@ def _in_folders(name: str, text: str) -> list[Path]:
         except OSError as error:
             raise UnusableAuthorityError(f"{name} names {folder}, which cannot be read ({error.strerror}).") from error
     if not found:
-        raise UnusableAuthorityError(f"{name} names {text}, where no file holds a certificate in PEM form.")
+        raise UnusableAuthorityError(f"{name} names {text}, where no file contains a certificate in PEM form.")
     return found
 
 

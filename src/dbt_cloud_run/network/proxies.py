@@ -107,8 +107,8 @@ def _proxy(name: str, value: str) -> httpx.Proxy:
     if scheme.startswith("socks"):
         raise ConfigError(
             f"{name} names a SOCKS proxy, which this action cannot use.",
-            f"Set {name} to an HTTP proxy, such as http://proxy.example.com:3128, in the `env:` of this step or in the "
-            "runner's environment, or name the host in NO_PROXY there, where it can be reached without a proxy.",
+            f"Set {name} to an HTTP proxy, such as http://proxy.example.com:3128, in the environment of this step or "
+            "of the runner, or name the host in NO_PROXY there, where it can be reached without a proxy.",
         )
     if scheme not in _PORTS:
         raise _unreadable(name)

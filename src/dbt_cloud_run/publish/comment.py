@@ -76,7 +76,7 @@ def mark_stale_comment(settings: Settings, subject: Subject, job_id: int | None,
         marked = mark_stale(target, _key(settings, job_id), about=about, why=why)
     except CommentError as error:
         return [
-            f"Whether the comment on pull request {subject.number} is of an earlier commit was not said there: {error}"
+            f"The comment on pull request {subject.number} could not be marked as that of an earlier commit: {error}"
         ]
     if marked is not None:
         _logger.info("Comment on pull request %d marked as that of an earlier commit: %s", subject.number, marked.url)
@@ -104,8 +104,8 @@ def _why_no_report(place: CommentPlace, report: Report) -> str | None:
     if not report.outcome.attempts or not _head_of(report.subject):
         return None
     return {
-        Built.ANOTHER: "the run has built another commit",
-        Built.UNKNOWN: "dbt Cloud does not say which commit the run has built",
+        Built.ANOTHER: "the run built another commit",
+        Built.UNKNOWN: "dbt Cloud does not report which commit the run built",
     }.get(place.built)
 
 

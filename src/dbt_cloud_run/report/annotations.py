@@ -121,7 +121,7 @@ class _Files:
 
 def _of_node(facts: Facts, files: _Files, found: NodeOutcome, level: AnnotationKind) -> Annotation:
     info = facts.info(found.unique_id)
-    message = plain(found.result.message or "dbt gave no message.").strip()
+    message = plain(found.result.message or "dbt reported no message.").strip()
     file, original = _file(info, files, message)
     words = {"test": "data test", "unit_test": "unit test"}.get(info.resource_type, info.resource_type)
     title = f"{words} {info.name}: {found.result.status}"
@@ -160,4 +160,4 @@ def _of_step(facts: Facts, files: _Files, step: Step, level: AnnotationKind) -> 
 def _short(message: str) -> str:
     short, cut = clip(message, 40, MESSAGE_LIMIT - 100)
     short = short[: MESSAGE_LIMIT - 100]
-    return f"{short}\n{plural(len(message), 'character')} in all; see the job summary." if cut else short
+    return f"{short}\n{plural(len(message), 'character')} in all; see the summary." if cut else short

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dbt_cloud_run.start.request import DryRun, PlannedRequest
 
 NOTHING_STARTED = "Dry run: only GET requests were sent, and nothing was started."
-UNKNOWN_PERMISSION = "Whether the token may start the job is not known: only starting it shows that."
+UNKNOWN_PERMISSION = "Whether the token may start the job is not known: only starting it would show that."
 
 
 def dry_run_lines(data: Report) -> list[str]:

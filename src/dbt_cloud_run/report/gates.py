@@ -26,7 +26,7 @@ _UNREAD = {
 _IDLE = {
     Gate.STALE_SOURCES: "no step of the run checked the freshness of sources",
     Gate.SOURCE_WARNINGS: "no step of the run checked the freshness of sources",
-    Gate.OTHER_COMMIT: "no commit was asked for, and the event names none",
+    Gate.OTHER_COMMIT: "no input names a commit, and neither does the event",
 }
 
 
@@ -60,7 +60,7 @@ def cautions(outcome: Outcome) -> tuple[str, ...]:
     found = []
     if nothing is not None and not nothing.is_by_state and not findings.has_failed(Gate.NO_NODES):
         found.append(_nothing_selected(nothing))
-    found += [f"fail-on: {gate.value} has nothing to judge: {_IDLE[gate]}." for gate in findings.idle]
+    found += [f"fail-on: {gate.value} has nothing to check: {_IDLE[gate]}." for gate in findings.idle]
     return tuple(found)
 
 

@@ -117,12 +117,12 @@ def _problems(facts: Facts, found: NodeOutcome, kind: Kind) -> Iterator[Problem]
     if kind is Kind.FAILED:
         # A test that did its work and found something; all else could not do its work.
         tag = "failure" if status == "fail" else "error"
-        yield Problem(tag=tag, type=status, text=message or "dbt gave no message.")
+        yield Problem(tag=tag, type=status, text=message or "dbt reported no message.")
     elif kind is Kind.SKIPPED:
         yield Problem(tag="skipped", text=message or "skipped")
     elif found.recovered:
         number, said = facts.first_failures.get(found.unique_id, (0, None))
-        yield Problem(tag="flakyFailure", type=f"failed in attempt {number}", text=said or "dbt gave no message.")
+        yield Problem(tag="flakyFailure", type=f"failed in attempt {number}", text=said or "dbt reported no message.")
     if kind is Kind.WARNED:
         yield Problem(tag="system-out", text=f"{status}: {message}" if message else status)
 
@@ -137,7 +137,7 @@ def _step(step: Step, run_id: int) -> Case:
         seconds=step.duration_seconds or 0.0,
         started_at=step.started_at,
         properties=(("run_id", str(run_id)), ("step", str(step.index))),
-        problems=(Problem(tag="error", type="step failed", text=text or "dbt Cloud gave no log of this step."),),
+        problems=(Problem(tag="error", type="step failed", text=text or "dbt Cloud has no log of this step."),),
     )
 
 

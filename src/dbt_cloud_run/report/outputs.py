@@ -21,7 +21,7 @@ OUTPUT_LIMIT = 400_000
 """UTF-16 units of all outputs together. The platform allows 1 MB a job, counted in UTF-16; others need room too."""
 
 OTHER_LIMIT = 20_000
-"""UTF-16 units of an output that is no list. What is longer (thousands of status words, say) is left out as a whole."""
+"""UTF-16 units of an output other than a list. What is longer (thousands of status words, say) is left out."""
 
 LIST_OUTPUTS = ("run-ids", "failed-owners", "failed-nodes", "recovered-nodes", "assets")
 

@@ -97,12 +97,12 @@ def plan_lines(plan: RetryPlan) -> list[str]:
     ]
     lines = _table(rows)
     for step in plan.steps:
-        lines += [f"  run again: {one_line(node.unique_id, 200)} ({one_line(node.reason, 200)})" for node in step.nodes]
+        lines += [f"  re-run:    {one_line(node.unique_id, 200)} ({one_line(node.reason, 200)})" for node in step.nodes]
         lines += [
             f"  left out:  {one_line(node.unique_id, 200)} ({one_line(node.reason, 200)})" for node in step.left_out
         ]
     if words := again(plan):
-        lines.append(f"  in all {words} run{'s' if words == '1 node' else ''} again")
+        lines.append(f"  re-run in all: {words}")
     if plan.saved.nodes:
         lines.append(f"  not repeated: {saves(plan.saved)} (added up over all threads)")
     return lines + _notes(plan)

@@ -49,7 +49,7 @@ def comment_place(subject: Subject, built_sha: str | None) -> CommentPlace:
             warning=f"No comment is written: the payload of the event {subject.event_name} {subject.missing}.",
         )
     if isinstance(subject, MergeGroup):
-        note = "No comment is written: a merge group is built, and its commit is of no single pull request."
+        note = "No comment is written: a merge group is built, and its commit belongs to no single pull request."
         return CommentPlace(number=None, built=built, note=note)
     if not isinstance(subject, PullRequest):
         return CommentPlace(number=None, built=built, note="There is no pull request to comment on.")
@@ -74,12 +74,12 @@ def _judged(number: int, head_sha: str, built: Built, built_sha: str | None, on_
         return CommentPlace(number=number, built=built, commit=commit)
     if built is Built.UNKNOWN:
         return CommentPlace(
-            number=None, built=built, warning=f"{on_it}dbt Cloud does not say which commit the run has built."
+            number=None, built=built, warning=f"{on_it}dbt Cloud does not report which commit the run built."
         )
     return CommentPlace(
         number=None,
         built=built,
-        warning=f"{on_it}the run has built commit {(built_sha or '')[:_SHOWN]}, and its head is {head}.",
+        warning=f"{on_it}the run built commit {(built_sha or '')[:_SHOWN]}, and its head is {head}.",
     )
 
 
@@ -91,6 +91,6 @@ def other_commit(subject: Subject, built_sha: str | None) -> str:
     if not isinstance(subject, Commit) or built_of(subject, built_sha) is not Built.ANOTHER:
         return ""
     return (
-        f"The run has built commit {(built_sha or '')[:_SHOWN]}, not the event's, {subject.sha[:_SHOWN]}. "
-        "Give git-sha to build the commit of the event."
+        f"The run built commit {(built_sha or '')[:_SHOWN]}, not the event's, {subject.sha[:_SHOWN]}. "
+        "Set git-sha to build the commit of the event."
     )

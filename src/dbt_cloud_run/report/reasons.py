@@ -112,11 +112,11 @@ def _contradiction(found: Contradiction, outcome: Outcome) -> tuple[str, str]:
         runs = ", ".join(str(one) for one in found.runs)
         return (
             f"The last run succeeded, but after a retry every result must be known, and those of run {runs} are not.",
-            "Look in dbt Cloud at what these runs built, or re-run the workflow.",
+            "Look in dbt Cloud at what these runs built, or re-run the job.",
         )
     asked, built = found.commits or ("", "")
     runs = ", ".join(str(one) for one in found.runs)
-    return f"Run {runs} built commit {built}, but commit {asked} was asked for.", "Check git-sha and git-branch."
+    return f"Run {runs} built commit {built} instead of commit {asked}.", "Check git-sha and git-branch."
 
 
 def interruption_words(interruption: Interruption) -> str:
@@ -128,7 +128,7 @@ def interruption_words(interruption: Interruption) -> str:
 
 def limit_words(reached: LimitReached) -> str:
     """Which limit is over, and what became of the run."""
-    return f"{reached.limit.value} is over. {fate_words(reached.fate)}"
+    return f"{reached.limit.value} is reached. {fate_words(reached.fate)}"
 
 
 def fate_words(fate: Fate, *, continued_by: str = "") -> str:
@@ -136,7 +136,7 @@ def fate_words(fate: Fate, *, continued_by: str = "") -> str:
     run = f"Run {fate.run_id}" if fate.run_id is not None else "The run"
     if fate.kind is FateKind.LEFT_ALONE:
         perhaps = "" if fate.run_id is not None else " if it was started, which is not known"
-        return f"{run} goes on in dbt Cloud{perhaps}: {fate.why}."
+        return f"{run} continues in dbt Cloud{perhaps}: {fate.why}."
     if fate.kind is FateKind.CANCELLED:
         return f"{run} was cancelled, and dbt Cloud reports that it has ended."
     if fate.kind is FateKind.HAD_ENDED:
@@ -149,4 +149,5 @@ def fate_words(fate: Fate, *, continued_by: str = "") -> str:
         return f"{what}: {fate.error.rstrip('.') or 'dbt Cloud did not answer'}.{after}"
     if continued_by:
         return f"{run} is being cancelled in dbt Cloud; {continued_by} waits until it has ended."
-    return f"dbt Cloud accepted the cancellation of run {fate.run_id}, which is still {fate.state.value} and may go on."
+    now = f"which is still {fate.state.value} and may continue"
+    return f"dbt Cloud accepted the cancellation of run {fate.run_id}, {now}."

@@ -1,4 +1,4 @@
-"""A run that dbt Cloud cancelled for want of capacity, before any step began: whether it runs once more. Pure."""
+"""A run that dbt Cloud cancelled because it lacked capacity, before any step began: whether it runs once more. Pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dbt_cloud_run.model import Attempt
 from dbt_cloud_run.planned import RetryPlan
 from dbt_cloud_run.retry.alignment import has_started
 
-_NO_CAPACITY = "dbt Cloud cancelled the run for want of capacity before any step began: all of it runs once more"
+_NO_CAPACITY = "dbt Cloud cancelled the run because it lacked capacity before any step began: all of it runs once more"
 
 
 def lacked_capacity(attempt: Attempt) -> bool:
-    """Whether dbt Cloud says that it cancelled the run for want of capacity, before any step began."""
+    """Whether dbt Cloud says that it cancelled the run because it lacked capacity, before any step began."""
     cancellation = attempt.cancellation
     is_cancelled = cancellation is not None and cancellation.by is CancelledBy.CAPACITY
     return is_cancelled and attempt.started_at is None and not any(has_started(step) for step in attempt.steps)
@@ -25,5 +25,5 @@ def plan_once_more(attempts: Sequence[Attempt]) -> RetryPlan:
     if any(lacked_capacity(attempt) for attempt in before):
         return RetryPlan(stop_reason="dbt Cloud had no capacity for it a second time")
     if not last.asked:
-        return RetryPlan(stop_reason="it is not known which commands the run was asked for")
+        return RetryPlan(stop_reason="the commands of the run are not known")
     return RetryPlan(commands=last.asked, is_whole=True, notes=(_NO_CAPACITY,))

@@ -58,7 +58,7 @@ def reading_of(
     kept = [one for one in along if not takes_all and not may_repeat(selector.nodes[one], full_refresh=full_refresh)]
     if kept:
         return Reading(
-            obstacle="with `--favor-state` its nodes read what this run built only where that is built again, "
+            obstacle="with `--favor-state` its nodes read what this run built only where that is rebuilt, "
             f"and {min(kept)} may not be repeated"
         )
     return Reading(along=along)

@@ -268,7 +268,7 @@ class _Results:
             return Needs(case=Case.HOOK, left_out=hooks, detail=name)
         refreshes = refreshes_fully(self._command, self._step)
         carriers = carriers_of(self._selector, self._rows.values(), full_refresh=refreshes)
-        why = f"it runs again so that the {name} hook does"
+        why = f"it is re-run so that the {name} hook runs"
         retried = tuple(PlannedNode(unique_id=one, status=self._rows[one].status, reason=why) for one in carriers)
         case = Case.HOOK if retried or not self._rows or self._selector is None else Case.HOOK_ALONE
         return Needs(case=case, retried=retried, left_out=() if case is Case.HOOK else hooks, detail=name)
@@ -291,7 +291,7 @@ class _Results:
             gone = row.unique_id in hopeless or (verdict is None and (stopped or row.unique_id in held))
             (left_out if gone else retried).append(node)
         for unique_id in missing:
-            why = "the step was cut off before its turn" if self._is_cut_off else "the results say nothing of it"
+            why = "the step was cut off before its turn" if self._is_cut_off else "the results do not contain it"
             node = PlannedNode(unique_id=unique_id, status="not started", reason=why)
             (left_out if unique_id in held else retried).append(node)
         for node, may_run in self._built_on_failures({node.unique_id for node in retried}):
@@ -357,7 +357,7 @@ class _Results:
             tests = (node for node in retried if node.unique_id.startswith("unit_test."))
             orphans = [node for node in tests if model_of(self._selector, node.unique_id) in gone]
         kept = tuple(node for node in retried if node not in orphans)
-        lost = (replace(node, reason=f"{node.reason}; its model is not run again") for node in orphans)
+        lost = (replace(node, reason=f"{node.reason}; its model is not re-run") for node in orphans)
         case = Case.NODES if kept else Case.HOPELESS_NODES
         return Needs(case=case, retried=kept, left_out=(*left_out, *lost))
 

@@ -84,7 +84,7 @@ def skipped_node(row: NodeResult, cause: str | None, hopeless: Collection[str]) 
     if row.message and "fail_fast" in row.message.replace("-", "_"):
         reason = "not started: the step stops at the first failure"
     elif cause is not None:
-        reason = f"skipped because of {cause}" + (", which is not run again" if cause in hopeless else "")
+        reason = f"skipped because of {cause}" + (", which is not re-run" if cause in hopeless else "")
     return PlannedNode(unique_id=row.unique_id, status=row.status, reason=reason)
 
 

@@ -31,7 +31,7 @@ RetryOn = Literal["transient", "any"]
 _NOT_RETRIED = {
     Ending.QUEUED: "the run has not ended",
     Ending.SUCCESS: "the run succeeded",
-    Ending.SUPERSEDED: "dbt Cloud cancelled the run for a newer one, which does its work",
+    Ending.SUPERSEDED: "dbt Cloud cancelled the run for a newer one, which does the same work",
     Ending.SKIPPED: "nothing was run",
 }
 _RUNS = (StepAction.WHOLE, StepAction.NODES)
@@ -210,10 +210,10 @@ def _hopeless_setup(aligned: Aligned) -> str | None:
         if step.state is not RunState.ERROR:
             continue
         if is_lint(step):
-            return f"the step `{step.name}` found problems in the code, and would again"
+            return f"the step `{step.name}` found problems in the code, which a retry would find again"
         is_setup = step.command is None or verb_of(step.command).name == "deps"
         if is_setup and judge_log(step.log) is Retryability.DETERMINISTIC:
-            return f"the step `{step.name}` failed, and its log shows that it would again"
+            return f"the step `{step.name}` failed, and its log shows that a retry would fail, too"
     return None
 
 
@@ -271,8 +271,8 @@ def _stop_reason(steps: Sequence[PlannedStep], attempt: Attempt) -> str:
         return f"`{shortened(dropped.command, _LONGEST_COMMAND)}`: {dropped.reason}" + (f" ({shown})" if shown else "")
     failed = next((step for step in attempt.steps if step.state is RunState.ERROR), None)
     if failed is not None:
-        return f"only `{failed.name}` failed, which dbt Cloud adds by itself: there is nothing of the job's to retry"
-    return "every step that the run was asked for succeeded: there is nothing to retry"
+        return f"only `{failed.name}` failed, which dbt Cloud adds by itself: no step of the job needs a retry"
+    return "every step of the run succeeded: there is nothing to retry"
 
 
 def _notes(steps: Iterable[PlannedStep]) -> Iterable[str]:

@@ -72,7 +72,7 @@ def written_out(selector: Selector, command: DbtCommand, results: StepResults | 
         selection = replace(selection, indirect=results.indirect_selection.lower())
     selectors = selector.manifest.selectors
     if not command.is_fixed((*selection.select, *selection.exclude, selection.selector or "")):
-        raise UndecidableError("its selection is put in by a shell")
+        raise UndecidableError("its selection is filled in by a shell")
     name = selection.selector or (None if selection.is_given else default_selector(selectors))
     return selection if name is None else selection_of(name, selectors, indirect=selection.indirect)
 

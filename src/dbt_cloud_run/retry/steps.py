@@ -42,7 +42,7 @@ _DECISIONS: Mapping[Case, _Decision] = {
     Case.LINT: _Decision(_DROP, "it found problems in the code, and would find them again"),
     Case.OPERATION: _Decision(
         _DROP,
-        "a macro may not be repeatable: it is run again with `retry-on: any` only",
+        "a macro may not be repeatable: it is re-run only with `retry-on: any`",
         (_WHOLE, "the macro failed, and every failure is retried"),
     ),
     Case.NO_RESULTS: _Decision(_WHOLE, "it has no results"),
@@ -57,8 +57,8 @@ _DECISIONS: Mapping[Case, _Decision] = {
     Case.HOOK: _Decision(
         _DROP,
         "its {detail} hook failed, which may not be repeatable: nothing after it runs. With `retry-on: any` the step "
-        "runs again with the least that may be repeated",
-        (_NODES, "its {detail} hook failed: it runs again with the least that may be repeated"),
+        "is re-run with the least that may be repeated",
+        (_NODES, "its {detail} hook failed: it is re-run with the least that may be repeated"),
     ),
     Case.HOOK_ALONE: _Decision(_DROP, "its {detail} hook failed, and no node that it could run with may be repeated"),
     Case.START_HOOK: _Decision(_WHOLE, "its on-run-start hook failed, so none of its nodes ran"),
@@ -163,7 +163,7 @@ class _Rerun:
             return self._rest(rewritten.obstacle)
         if not rewritten.commands:
             # Whole, it runs what would fail again too: then nothing is left out, and the run itself shows it.
-            left = (replace(node, reason=f"{node.reason}; run again with the whole step") for node in needs.left_out)
+            left = (replace(node, reason=f"{node.reason}; re-run with the whole step") for node in needs.left_out)
             return self._whole(rewritten.obstacle, tuple(left))
         commands = rewritten.commands
         divided = f"; one command for them would be too long, so there are {len(commands)}"
@@ -192,7 +192,7 @@ class _Rerun:
         if selector is None:
             return Rewritten(obstacle="there is no manifest to name its nodes by"), none
         if self._has_unused_ephemeral(wanted):
-            return Rewritten(obstacle="an ephemeral model of it failed, which nothing that is run again uses"), none
+            return Rewritten(obstacle="an ephemeral model of it failed, which nothing that is re-run uses"), none
         step = self._asked.step
         reading = reading_of(
             selector,
@@ -221,7 +221,7 @@ class _Rerun:
         """The step's own selection and what failed of it, without what is done; or else the whole step."""
         step, command, selector = self._asked.step, self._command, self._situation.selector
         along = (
-            replace(node, reason=f"{node.reason}; run again with the rest of the step") for node in self._needs.left_out
+            replace(node, reason=f"{node.reason}; re-run with the rest of the step") for node in self._needs.left_out
         )
         left_out = tuple(along)
         if step is None or command is None or selector is None or not command.is_node_command:
@@ -249,7 +249,7 @@ class _Rerun:
         planned = _planned(
             self._asked,
             _NODES,
-            f"{reason}: its own selection runs again, with what failed and without what is done{why}",
+            f"{reason}: its own selection is re-run, with what failed and without what succeeded{why}",
             commands=(*before.commands, *parts),
             nodes=(*self._retried(), *left_out),
             left_out=unfilled,
@@ -270,7 +270,7 @@ class _Rerun:
         repeated = repeats_of(self._asked, self._command, self._situation)
         if repeated:
             return self._dropped(
-                f"{reason}; run again as a whole it would repeat {_some(repeated)}, "
+                f"{reason}; re-run as a whole it would repeat {_some(repeated)}, "
                 f"which may not be repeatable: only {_ANY} does that"
             )
         lines: tuple[str, ...] = ()
@@ -303,7 +303,7 @@ class _Rerun:
         known = rows.keys() | {node.unique_id for node in nodes}
         repeated = sum(is_over(row.status) for row in rows.values())
         if repeated:
-            reason += f"; {repeated} of its nodes succeeded and run{'s' if repeated == 1 else ''} again"
+            reason += f"; {repeated} of its nodes succeeded and {'is' if repeated == 1 else 'are'} re-run"
         parts, why, unfilled = self._in_turn(self._asked.command)
         commands = (*before, *parts)
         planned = _planned(self._asked, _WHOLE, reason + why, commands=commands, nodes=nodes, left_out=unfilled)
@@ -353,7 +353,7 @@ class _Rerun:
 
 def _read_along(rows: Mapping[str, NodeResult], unique_id: str) -> PlannedNode:
     status = rows[unique_id].status if unique_id in rows else "success"
-    return PlannedNode(unique_id=unique_id, status=status, reason="with `--favor-state`, read by what is run again")
+    return PlannedNode(unique_id=unique_id, status=status, reason="with `--favor-state`, read by what is re-run")
 
 
 def _some(names: Collection[str]) -> str:

@@ -22,7 +22,7 @@ _WHICH_RUN = (
         required=True,
         secret=True,
         variable="DBT_CLOUD_API_TOKEN",
-        description="Service token or personal access token, from a secret; else `DBT_CLOUD_API_TOKEN` is read.",
+        description="Service token or personal access token, from a secret; if empty, `DBT_CLOUD_API_TOKEN` is read.",
         elsewhere="Service token or personal access token: a variable, or a file by --api-token-file.",
     ),
     Input(
@@ -39,24 +39,22 @@ _WHICH_RUN = (
         variable="DBT_CLOUD_ACCOUNT_ID",
         description=(
             "Account id; best from `vars`, since GitHub replaces a secret with `***` in every link; "
-            "else `DBT_CLOUD_ACCOUNT_ID` is read."
+            "if empty, `DBT_CLOUD_ACCOUNT_ID` is read."
         ),
-        elsewhere="Account id, the first number in the addresses of dbt Cloud; else `DBT_CLOUD_ACCOUNT_ID` is read.",
+        elsewhere="Account id, the first number in dbt Cloud's addresses; if empty, `DBT_CLOUD_ACCOUNT_ID` is read.",
     ),
     Input(
         name="host",
         parse=parsing.base_url,
         default="cloud.getdbt.com",
         variable="DBT_CLOUD_HOST",
-        description=(
-            "Host or access URL of the account; else `DBT_CLOUD_HOST` is read, else it is `cloud.getdbt.com`."
-        ),
+        description="Host or access URL of the account; if empty, `DBT_CLOUD_HOST`, or else `cloud.getdbt.com`.",
     ),
     Input(
         name="job-id",
         parse=parsing.integer(),
         variable="DBT_CLOUD_JOB_ID",
-        description="Id of the job; this, `job-name` or `run-id` is required; else `DBT_CLOUD_JOB_ID` is read.",
+        description="Id of the job; this, `job-name` or `run-id` is required; if empty, `DBT_CLOUD_JOB_ID` is read.",
     ),
     Input(
         name="job-name",
@@ -338,9 +336,7 @@ _PUBLISHED = (
     Input(
         name="comment-key",
         parse=parsing.line,
-        description=(
-            "Distinguishes two steps of a workflow whose `pr-comment` is otherwise found by the same properties."
-        ),
+        description="Distinguishes the comments of two steps of a workflow that are equal in everything else.",
         only_in_workflow=True,
     ),
     Input(

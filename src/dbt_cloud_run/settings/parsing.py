@@ -30,7 +30,7 @@ def shown(value: str, limit: int = 60) -> str:
 def _without_quotes(text: str) -> None:
     """Quotes that a shell or YAML would have taken away are still there: a secret was stored with them."""
     if len(text) > 1 and text[0] + text[-1] in _QUOTES:
-        raise BadValueError("has quotes around it; store and give it without them")
+        raise BadValueError("has quotes around it; store it without them")
 
 
 def integer(minimum: int = 1, maximum: int = INT64_MAX) -> Callable[[str], int]:
@@ -43,7 +43,7 @@ def integer(minimum: int = 1, maximum: int = INT64_MAX) -> Callable[[str], int]:
         _without_quotes(text)
         if _NUMBER_AS_FLOAT.fullmatch(text):
             raise BadValueError(
-                "must be a whole number; put it in quotes in the workflow, so that YAML leaves it as it is"
+                "must be a whole number; put it in quotes if it is written in YAML, which would round it otherwise"
             )
         raise BadValueError(f"must be a whole number, from {minimum} {upper}, in digits only")
 
@@ -134,7 +134,7 @@ def artifact_paths(text: str) -> tuple[str, ...]:
         raise BadValueError("must be either none or paths, not both")
     if any(not entry or entry.startswith("/") or ".." in entry.split("/") for entry in parsed):
         raise BadValueError(
-            "must hold paths inside of dbt's target folder, one per line, such as manifest.json, or be none"
+            "must hold paths inside dbt's target folder, one per line, such as manifest.json, or be none"
         )
     return parsed
 

@@ -24,7 +24,7 @@ def workspace_relative(text: str, workspace: Path) -> str:
         try:
             path = path.relative_to(PurePosixPath(workspace))
         except ValueError:
-            raise OutsideWorkspaceError(f"is not inside of the workspace, {workspace}") from None
+            raise OutsideWorkspaceError(f"is not inside the workspace, {workspace}") from None
     if _is_gits(path):
         raise OutsideWorkspaceError("is git's own folder")
     if any(len(os.fsencode(part)) > 255 for part in path.parts) or len(path.parts) > 100:

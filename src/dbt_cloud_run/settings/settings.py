@@ -181,7 +181,7 @@ class _Reader:
             if hidden:
                 yield (
                     f"{name} is also the value of {' and '.join(hidden)}. It is a secret, so the runner shows *** in "
-                    "its place in the log, the addresses and the outputs. Give the token itself, and ids from `vars`."
+                    "its place in the log, the addresses and the outputs. Set the token itself, and ids from `vars`."
                 )
 
     def _text(self, name: str) -> str:
@@ -218,7 +218,7 @@ class _Reader:
     def _check_which_run(self, values: Mapping[str, Any]) -> None:
         chosen = [name for name in ("job-id", "job-name", "run-id") if self._has(name)]
         if not chosen and (self._has("api-token") or self._must_have_token(values)):
-            self._problem("job-id", "is missing. Give job-id, or job-name, or run-id to attach to an existing run.")
+            self._problem("job-id", "is missing. Set job-id, or job-name, or run-id to attach to an existing run.")
         if "job-name" in chosen and len(chosen) > 1:
             self._problem(
                 "job-name", f"cannot be given together with {' and '.join(sorted({*chosen} - {'job-name'}))}."
@@ -236,7 +236,7 @@ class _Reader:
             self._problem(
                 "when-busy",
                 f"cannot be skip on the event {self.github.event_name}, which is about a pull request: a skipped step "
-                "would be a green check of what was never built. Give queue or fail.",
+                "would be a green check of what was never built. Use queue or fail.",
             )
 
     def _path(self, name: str, text: str) -> str | None:
@@ -244,7 +244,7 @@ class _Reader:
             relative = workspace_relative(text, self.github.workspace)
             resolve_inside(relative, self.github.workspace)
         except OutsideWorkspaceError as error:
-            self._problem(name, f"must be a folder inside of the workspace, but {shown(text)} {error}.")
+            self._problem(name, f"must be a folder inside the workspace, but {shown(text)} {error}.")
             return None
         return relative
 

@@ -32,7 +32,7 @@ IN_WORKFLOW: Final = Words(
             "With on-missing-token: skip such runs end green."
         ),
         "account-id": (
-            "is missing. Give the account id, the first number in dbt Cloud's addresses, "
+            "is missing. It is the first number in dbt Cloud's addresses; set it from a variable, "
             "such as account-id: ${{ vars.DBT_CLOUD_ACCOUNT_ID }}."
         ),
     },

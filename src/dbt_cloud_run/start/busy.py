@@ -54,5 +54,5 @@ def job_is_busy(words: str) -> ConfigError:
     """The error of `when-busy: fail`."""
     return ConfigError(
         f"{words} Nothing was started, because when-busy is `fail`.",
-        "Re-run the workflow when that run has ended, or set when-busy to `queue`.",
+        "Re-run the job when that run has ended, or set when-busy to `queue`.",
     )

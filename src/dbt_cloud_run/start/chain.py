@@ -27,7 +27,7 @@ class Chain:
 
     @property
     def is_partial(self) -> bool:
-        """Whether its last run was not asked for everything that had failed before it."""
+        """Whether its last run did not include everything that had failed before it."""
         is_partial = False
         for run in self.runs:
             is_partial = is_partial_after(run, is_partial)
@@ -53,7 +53,7 @@ def tag_of(run: Run) -> Tag | None:
 
 
 def is_partial_after(run: Run, is_partial: bool) -> bool:
-    """Whether a run was not asked for everything that had failed before it; `is_partial` is that of the run before it.
+    """Whether a run did not include everything that had failed before it; `is_partial` is that of the run before it.
 
     dbt Cloud's own retry takes all that the run before it was asked for, and no more.
     """

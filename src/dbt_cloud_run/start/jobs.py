@@ -62,12 +62,12 @@ def _advice(several: bool, project_name: str | None, projects: Mapping[int, str]
         return "The token may not read the names of projects; set `job-id` instead."
     if several:
         return "Set `job-id`, or narrow it down by `project-name` and `environment-name`."
-    return "Correct `job-name`, or set `job-id`. Names must be equal to the letter."
+    return "Correct `job-name`, or set `job-id`. Names must match exactly."
 
 
 def _listed(jobs: Sequence[Job], projects: Mapping[int, str], environments: Mapping[int, str]) -> str:
     if not jobs:
-        return "The token sees no job at all."
+        return "The token has access to no job."
     lines = [
         f"{job.id} {job.name!r} (project {projects.get(job.project_id or 0, job.project_id)!r}, "
         f"environment {environments.get(job.environment_id or 0, job.environment_id)!r})"

@@ -205,7 +205,7 @@ async def _runs_above(client: CloudClient, job_id: int, baseline_id: int) -> tup
         page = await client.list_runs(job_id, id_gt=last, order_by="id")
         new = sorted((run for run in page if run.id > last), key=lambda run: run.id)
         if len(new) < len(page):
-            raise Unreadable(f"dbt Cloud listed runs of job {job_id} that were not asked for.")
+            raise Unreadable(f"dbt Cloud listed runs of job {job_id} that were not requested.")
         found += new
         if len(page) < PAGE:
             return tuple(found)
@@ -271,7 +271,7 @@ class _Start:
         if self.rate_limited_until is None:
             self.rate_limited_until = self._now() + _RATE_LIMIT_BUDGET
         if self._now() + wait > min(self.rate_limited_until, self.end):
-            raise self._not_started(error, f"it asks for a wait of {wait:.0f} s, which is longer than the time left")
+            raise self._not_started(error, f"it demands a wait of {wait:.0f} s, which is longer than the time left")
         _logger.info("%s Waiting for %.0f s.", error.message, wait)
         await self.reader.clock.sleep(wait)
 
@@ -361,15 +361,15 @@ class _Start:
     def _not_started(self, error: CloudError, why: str) -> NotStarted:
         return NotStarted(
             f"dbt Cloud did not start {self.request.what}: {why}. The last answer: {error.message}",
-            error.advice or "Re-run the workflow when dbt Cloud answers.",
+            error.advice or "Re-run the job when dbt Cloud answers.",
             status=error.status,
         )
 
     def _unconfirmed(self, error: CloudError) -> Unconfirmed:
         """The error for a request of which it is not known whether it has taken effect."""
         return Unconfirmed(
-            f"Whether dbt Cloud started {self.request.what} could not be found out, so it is not sent again: "
+            f"Whether dbt Cloud started {self.request.what} could not be determined, so it is not sent again: "
             f"{error.message}",
-            f"Look in dbt Cloud for {self.request.what_to_look_for}, and re-run the workflow only if there is none.",
+            f"Look in dbt Cloud for {self.request.what_to_look_for}, and re-run the job only if there is none.",
             status=error.status,
         )

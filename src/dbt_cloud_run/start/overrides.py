@@ -68,7 +68,7 @@ def _filled(
         raise ConfigError(
             f"The payload of the event {subject.event_name} cannot be used: it {subject.missing}. So it is not known "
             "what this step has to build.",
-            "Re-run the workflow; or set pull-request to `off`, so that the event is not looked at.",
+            "Re-run the job, or set pull-request to `off`, so that the event is not looked at.",
         )
     if not isinstance(subject, PullRequest | MergeGroup) or not subject.is_open:
         return given
@@ -99,7 +99,7 @@ def _head_sha(subject: PullRequest) -> str:
         raise ConfigError(
             f"The event names pull request {subject.number} without its head, and the head could not be looked "
             f"up{why}.",
-            "Give github-token (the job needs `pull-requests: read`), or git-sha, or set pull-request to `off` (build "
+            "Set github-token (the job needs `pull-requests: read`), or git-sha, or set pull-request to `off` (build "
             "the job's own branch on purpose).",
         )
     if subject.head.is_fork:
@@ -119,7 +119,7 @@ def _of_another_type(subject: PullRequest | MergeGroup, job_type: str | None, jo
     return ConfigError(
         f"Job {job_id} is of the type {job_type or 'unknown'}, not ci: it would build its own branch into its own "
         f"schema, not {what}.",
-        "Use a continuous integration job, or give git-sha or git-branch, or set pull-request to `on` (fill them "
+        "Use a continuous integration job, or set git-sha or git-branch, or set pull-request to `on` (fill them "
         "for this job, too) or `off` (build the job's own branch on purpose).",
     )
 
@@ -135,7 +135,7 @@ def _built_beside(
         return
     if isinstance(subject, Unreadable):
         # Where it is a check it is refused; here nothing is filled in, as on any other event.
-        yield f"The payload of the event {subject.event_name} {subject.missing}: nothing is taken from it."
+        yield f"The payload of the event {subject.event_name} {subject.missing}: nothing is filled in from it."
     if not isinstance(subject, PullRequest) or not subject.is_open or subject.is_check:
         return
     if mode == "auto" and job_type != CI and not (given.git_sha or given.git_branch):
@@ -156,5 +156,5 @@ def _without_commit(job_type: str | None, filled: TriggerOverrides, job_id: int)
     )
     yield (
         f"Job {job_id} is a continuous integration job and starts without a commit: dbt Cloud builds the newest commit "
-        f"of the branch of its environment, into {where}. Give git-sha or git-branch to say what to build."
+        f"of the branch of its environment, into {where}. Set git-sha or git-branch to choose what to build."
     )

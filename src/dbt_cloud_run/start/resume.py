@@ -44,7 +44,7 @@ def decide_resume(
     try:
         chain = find_chain(runs, key, run_attempt)
     except AmbiguousChainError:
-        reason = "more than one earlier run could be this step's own, and they cannot be told apart"
+        reason = "more than one earlier run could be this step's own, and they cannot be distinguished"
         return ResumeDecision(ResumeAction.TRIGGER, reason)
     if chain is None:
         others = any(tag.key.step == key.step for run in runs if (tag := tag_of(run)))

@@ -67,7 +67,7 @@ async def _read(run: Run, client: CloudClient, reader: Reader) -> Run:
         latest = await client.get_run(run.id, WHOLE_RUN)
         # An end stays an end: this answer is stale.
         if run.state.is_terminal and not latest.state.is_terminal:
-            raise Unreadable(f"dbt Cloud has reported that run {run.id} ended, and now calls it {latest.state.value}.")
+            raise Unreadable(f"dbt Cloud reported that run {run.id} ended, and now reports it as {latest.state.value}.")
         return latest
 
     deadline, new_until = reader.within(BUDGET), reader.within(NEW_RUN_GRACE)

@@ -35,7 +35,7 @@ class LostSightError(ActionError):
     """dbt Cloud no longer answers for the run. It may still be running, and is left alone."""
 
     code = "lost-sight"
-    remedy = "Look at the run in dbt Cloud, then re-run the workflow: it attaches to the run."
+    remedy = "Look at the run in dbt Cloud. To attach to it, re-run the job on GitHub, or set `run-id`."
 
 
 @dataclass(frozen=True, slots=True)

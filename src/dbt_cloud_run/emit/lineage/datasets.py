@@ -58,7 +58,7 @@ def namespace_of(adapter: str, environ: Mapping[str, str]) -> str:
         return form
     raise NotSentError(
         f"{VARIABLE} is not set. OpenLineage names a dataset by the address of its warehouse, which dbt's artifacts do "
-        f"not hold: set it in the `env:` of this step. For {adapter} it has the form {form}."
+        f"not hold: set it in the environment of this step. For {adapter} it has the form {form}."
     )
 
 

@@ -78,7 +78,7 @@ class BlobClient:
             try:
                 response = await self._http.put(url, content=pieces(), headers=headers, timeout=_TIMEOUT)
             except (httpx.UnsupportedProtocol, httpx.InvalidURL):
-                message = "GitHub's artifact service gave an address that cannot be used."
+                message = "GitHub's artifact service returned an address that cannot be used."
                 raise ArtifactUploadError(message, UPLOAD_ELSEWHERE) from None
             except httpx.RequestError as error:
                 raise unreached(error) from None

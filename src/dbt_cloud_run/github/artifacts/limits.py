@@ -71,5 +71,5 @@ class Flow:
     def _what_happened(self) -> str:
         spent = asyncio.get_running_loop().time() - self._began
         limits = self._limits
-        why = f"no byte was taken for {limits.stall:g} s" if spent < limits.total else f"it took {spent:.0f} s"
-        return f"The upload was given up, since {why}; {self._bytes:,} bytes had arrived."
+        why = f"no byte was accepted for {limits.stall:g} s" if spent < limits.total else f"it took {spent:.0f} s"
+        return f"The upload was stopped, because {why}; {self._bytes:,} bytes had arrived."

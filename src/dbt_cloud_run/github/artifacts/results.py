@@ -103,7 +103,7 @@ class ResultsClient:
         answer = await self._call("CreateArtifact", fields)
         url = answer.get("signed_upload_url") or answer.get("signedUploadUrl")
         if not answer.get("ok") or not isinstance(url, str):
-            raise ArtifactUploadError("GitHub's artifact service gave no address to upload to.", UPLOAD_ELSEWHERE)
+            raise ArtifactUploadError("GitHub's artifact service returned no address to upload to.", UPLOAD_ELSEWHERE)
         for form in signatures(url):
             self._mask(form)
         return url
@@ -163,7 +163,7 @@ class ResultsClient:
             url = f"{backend.origin}/{_SERVICE}/{method}"
             response = await self._http.post(url, json={**ids, **fields}, headers=headers, timeout=_TIMEOUT)
         except httpx.InvalidURL:
-            raise ArtifactUploadUnavailable("ACTIONS_RESULTS_URL is no address.", UPLOAD_ELSEWHERE) from None
+            raise ArtifactUploadUnavailable("ACTIONS_RESULTS_URL is not a URL.", UPLOAD_ELSEWHERE) from None
         except httpx.RequestError as error:
             raise unreached(error) from None
         self._flow.moved()
@@ -180,7 +180,7 @@ def _checked(response: httpx.Response, method: str, name: str) -> dict[str, Any]
         return dict(answer)
     said = " ".join(str(answer.get("msg") or answer.get("error") or "").split())[:300] if is_object else ""
     if "insufficient usage" in said.lower():
-        message = f"GitHub takes no artifact: {said}."
+        message = f"GitHub accepts no artifact: {said}."
         raise ArtifactUploadError(message, "The storage quota is used up: delete old artifacts, or raise the quota.")
     if response.status_code == 409:
         message = f"This workflow run already has an artifact named '{name}'."

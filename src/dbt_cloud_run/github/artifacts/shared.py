@@ -75,7 +75,7 @@ async def retried(attempt: Callable[[], Awaitable[T]], clock: Clock) -> T:
 def _note(state: tenacity.RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
     _logger.info(
-        "The artifact upload failed (%s): trying again in %.0f s, %d of %d.",
+        "The artifact upload failed (%s): repeating it in %.0f s, %d of %d.",
         error,
         state.upcoming_sleep,
         state.attempt_number + 1,

@@ -156,7 +156,7 @@ def _temporary_file(folder: Path | None) -> BinaryIO:
     try:
         return cast("BinaryIO", tempfile.TemporaryFile(dir=usable))
     except OSError as error:
-        message = f"There is no place for the zip file of the artifact: {error.strerror}."
+        message = f"There is no room for the zip file of the artifact: {error.strerror}."
         raise ArtifactUploadError(message, UPLOAD_ELSEWHERE) from error
 
 

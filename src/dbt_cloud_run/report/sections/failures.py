@@ -66,7 +66,7 @@ def _failed_node(facts: Facts, found: NodeOutcome, detail: Detail) -> str:
     head = " · ".join(part for part in facts_line if part)
     where = " · ".join(part for part in places if part)
     message, is_cut = clip(escape.plain(found.result.message or ""), detail.message_lines, detail.message_characters)
-    body = escape.fence(message) if message.strip() else "dbt gave no message."
+    body = escape.fence(message) if message.strip() else "dbt reported no message."
     if is_cut:
         body += "\n\n_The whole message is in `summary.md`, where the rest of the report is._"
     skipped = facts.skipped_by.get(found.unique_id, ())
@@ -122,7 +122,7 @@ def failed_step(facts: Facts, attempt: Attempt, step: Step, detail: Detail, icon
     log = "\n".join(line if len(line) <= 500 or detail.log_lines is None else line[:499] + "…" for line in kept)
     if not log.strip():
         said = facts.message or attempt.status_message
-        return f"{head}\n\n" + ("" if said else "dbt Cloud gave no log of this step.\n\n")
+        return f"{head}\n\n" + ("" if said else "dbt Cloud has no log of this step.\n\n")
     gone = len(lines) - len(kept)
     whole = escape.link("dbt Cloud", attempt.run_url)
     note = f"The last {plural(len(kept), 'line')} of its log; the whole one is in {whole}:\n\n" if gone > 0 else ""

@@ -59,7 +59,7 @@ def materialized(facts: Facts, detail: Detail) -> Section | None:
     groups = _groups_with_rows(facts)
     measures = _measures(assets)
     table_head = _head(measures)
-    where = f"In {escape.code(home, 160)} where nothing else is said." if (home := _home(assets)) else ""
+    where = f"In {escape.code(home, 160)} unless stated otherwise." if (home := _home(assets)) else ""
     note = f"{where} {_ORDER_NOTE if len(assets) > 1 else ''}".strip()
     if facts.emptiness:
         note = f"⚠️ {escape.text(facts.emptiness, 500)} {note}".strip()

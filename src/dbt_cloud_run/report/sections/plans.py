@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 _ACTIONS = {
     StepAction.SKIP: "not repeated",
-    StepAction.WHOLE: "run again as it was",
-    StepAction.NODES: "run again for these nodes",
+    StepAction.WHOLE: "re-run as it was",
+    StepAction.NODES: "re-run for these nodes",
     StepAction.DROP: "left out",
 }
 _STEPS_HEAD = "| Step | Command&nbsp;before | What the retry did | Why | Saves |\n| ---: | --- | --- | --- | --- |\n"
@@ -56,7 +56,7 @@ def plans(facts: Facts, detail: Detail) -> Section | None:
 def _carried_out(facts: Facts, before: Attempt, after: Attempt, plan: RetryPlan, detail: Detail) -> list[Block]:
     recovered = [node_link(facts.info(found.unique_id)) for found in facts.recovered if found.attempt == after.number]
     how = "by dbt Cloud's own retry" if plan.strategy == "native" else ""
-    did = "everything run again" if plan.is_whole else f"{words} run again" if (words := again(plan)) else ""
+    did = "everything re-run" if plan.is_whole else f"{words} re-run" if (words := again(plan)) else ""
     kept = _kept(plan.saved)
     result = f"{RECOVERED_ICON} recovered {listed(recovered, detail.names)}" if recovered else "nothing recovered"
     runs = " → ".join(escape.link(f"run {run.run_id}", run.run_url) for run in (before, after))
@@ -90,7 +90,7 @@ def _run_again(facts: Facts, plan: RetryPlan) -> list[Block]:
         return []
     named = {node.unique_id for step in plan.steps for node in step.nodes}
     title = plural(len(named), "node") if len(named) == len(plan.again) else f"{len(named):,} of the {again(plan)}"
-    head = f"<details><summary>Why {title} run{'s' if title == '1 node' else ''} again</summary>\n\n"
+    head = f"<details><summary>Why {title} {'was' if title == '1 node' else 'were'} re-run</summary>\n\n"
     columns = "| Node | Was | Why | Took before |\n| --- | --- | --- | ---: |\n"
     return [Block(rows, head + columns, "\n</details>\n\n", noun="planned node")]
 

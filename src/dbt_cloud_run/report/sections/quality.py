@@ -33,7 +33,7 @@ def warnings(facts: Facts, detail: Detail) -> Section | None:
     rows = [f"- ⚠️ {escape.text(warning, 500)}\n" for warning in facts.warnings]
     blocks = [Block(rows, tail="\n", noun="warning")] if rows else []
     entries = [
-        failed_step(facts, attempt, step, detail, icon="⚠️ dbt Cloud calls the run a success, but this failed:")
+        failed_step(facts, attempt, step, detail, icon="⚠️ dbt Cloud reports the run as a success, but this failed:")
         for attempt, step in facts.tolerated_steps
     ]
     blocks += [Block(entries, noun="failed step")] if entries else []

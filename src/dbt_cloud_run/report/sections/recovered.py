@@ -32,7 +32,7 @@ def _entry(facts: Facts, found: NodeOutcome, detail: Detail) -> str:
     number, message = facts.first_failures.get(found.unique_id, (0, None))
     lines = None if detail.message_lines is None else _LINES
     said, is_cut = clip(escape.plain(message or ""), lines, _CHARACTERS)
-    body = escape.fence(said) if said.strip() else "dbt gave no message."
+    body = escape.fence(said) if said.strip() else "dbt reported no message."
     if is_cut:
         body += "\n\n_The whole message is in `summary.md`, where the rest of the report is._"
     name = escape.html(facts.info(found.unique_id).name, 120)
