@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support import report_scenarios as scenarios
+from tests.support import report_sizes as sizes
 from tests.support.line_count import steps_of
 from tests.support.report_data import attempt, ledger, step
 
@@ -50,7 +51,7 @@ def flowchart(data: Report) -> list[str]:
 
 EVERY = [
     *(scenarios.green(), scenarios.failed(), scenarios.recovered(), scenarios.hostile()),
-    *(scenarios.large(size, failing=size // 5) for size in (8, 300, 6_000)),
+    *(sizes.large(size, failing=size // 5) for size in (8, 300, 6_000)),
 ]
 
 
@@ -90,10 +91,10 @@ def test_a_task_named_like_a_statement_is_a_task(name: str) -> None:
 
 
 def test_failures_and_their_neighbours_come_first() -> None:
-    chart = "\n".join(flowchart(scenarios.large(6_000, failing=20)))
-    assert chart.count(":::failed") == output_values(scenarios.large(6_000, failing=20))["nodes-failed"]
+    chart = "\n".join(flowchart(sizes.large(6_000, failing=20)))
+    assert chart.count(":::failed") == output_values(sizes.large(6_000, failing=20))["nodes-failed"]
     assert ":::skipped" in chart
-    section = lineage(Facts(scenarios.large(6_000, failing=20)))
+    section = lineage(Facts(sizes.large(6_000, failing=20)))
     assert section is not None
     assert re.search(
         r"Shown are \d+ of 6,000 nodes \(tests that passed and hooks are not drawn\), nearest to what failed first",
@@ -124,15 +125,15 @@ def without_an_edge_at(data: Report, name: str) -> Report:
     ("data", "words"),
     [
         (
-            scenarios.large(6_000, failing=0),
+            sizes.large(6_000, failing=0),
             "of 6,000 nodes (tests that passed and hooks are not drawn), around those that took longest",
         ),
         (
-            scenarios.large(6_000, failing=9),
+            sizes.large(6_000, failing=9),
             "of 6,000 nodes (tests that passed and hooks are not drawn), nearest to what failed first",
         ),
         (
-            with_a_recovered_node(scenarios.large(6_000, failing=0)),
+            with_a_recovered_node(sizes.large(6_000, failing=0)),
             "of 6,000 nodes (tests that passed and hooks are not drawn), nearest to what recovered first",
         ),
         (

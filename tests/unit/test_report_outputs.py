@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.support import report_scenarios as scenarios
+from tests.support import report_sizes as sizes
 
 from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.gates import GateFindings
@@ -106,7 +107,7 @@ def test_short_outputs_are_not_cut() -> None:
 
 
 def test_the_longest_lists_are_cut_and_reported() -> None:
-    outputs = build_outputs(scenarios.large(20_000, failing=20))
+    outputs = build_outputs(sizes.large(20_000, failing=20))
     kept, cuts = cut_outputs(outputs, 100_000)
     assert [cut.name for cut in cuts] == ["assets"]
     assert cuts[0].kept == len(json.loads(kept["assets"])) < cuts[0].total == int(kept["assets-count"])

@@ -28,7 +28,7 @@ def test_all_of_it_runs_once_more_and_not_a_second_time() -> None:
 def test_what_it_was_asked_for_must_be_known() -> None:
     plan = plan_once_more([replace(LACKED, asked=())])
     assert plan.commands == ()
-    assert "not known which commands" in (plan.stop_reason or "")
+    assert "commands of the run are not known" in (plan.stop_reason or "")
 
 
 @pytest.mark.parametrize("by", [by for by in CancelledBy if by is not CancelledBy.CAPACITY])

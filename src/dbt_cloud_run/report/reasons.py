@@ -106,7 +106,7 @@ def _contradiction(found: Contradiction, outcome: Outcome) -> tuple[str, str]:
         )
     if found.invariant is Invariant.RETRIED_RAN:
         why = f"these nodes were to be re-run, and no retry has a result of them: {shown}{more}."
-        advice = "Look in dbt Cloud at what the retry selected, or re-run the workflow."
+        advice = "Look in dbt Cloud at what the retry selected, or re-run the job."
         return f"dbt Cloud reports {run} as a success, but {why}", advice
     if found.invariant is Invariant.RESULTS_KNOWN:
         runs = ", ".join(str(one) for one in found.runs)
