@@ -16,7 +16,6 @@ from typing import TypeVar
 from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.models import Run, RunStep
 from dbt_cloud_run.cloud.retrying import Reader
-from dbt_cloud_run.collect.allowance import downloads_until
 from dbt_cloud_run.collect.artifact_paths import is_plain, matches
 from dbt_cloud_run.collect.attempts import attempt_of, step_of
 from dbt_cloud_run.collect.downloads import Downloads
@@ -105,18 +104,15 @@ async def collect(
 ) -> Collected:
     """Everything that is needed of a run that has ended. `run` carries its steps, job and trigger.
 
-    `unread`: why its steps are not all, where that is known. `seen`: when it was last seen going on. `limit`:
-    when the time of the step is over; both by the reader's clock. What is missing, late or not to be trusted is a
-    warning, and an `Unknown` where results are concerned.
+    `unread`: why its steps are not all, where that is known. `seen`: when it was last seen going on. `limit`: when
+    the step's time is over. What is missing, late or not to be trusted is a warning, and an `Unknown` for results.
     """
     packing = keeping.scratch / "packed" if keeping.packs else None
     if packing is not None:
         packing.mkdir(parents=True, exist_ok=True)
-    until = downloads_until(limit, reader.clock.monotonic())
-    downloads = Downloads(client, reader, run, keeping.kept, packing, seen, until)
+    downloads = Downloads(client, reader, run, keeping.kept, packing, seen, limit)
     why = unread or missing_steps(run) or ""
-    unlisted = unlisted_step(run) if why else None
-    return await _Collection(downloads, keeping, unlisted, why).collected(number, ending)
+    return await _Collection(downloads, keeping, unlisted_step(run) if why else None, why).collected(number, ending)
 
 
 @dataclass(slots=True)
