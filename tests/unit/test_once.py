@@ -331,3 +331,34 @@ def test_a_refusal_without_a_lost_request_is_final(play: Play) -> None:
     with pytest.raises(Unauthorized):
         play.start(request)
     assert request.events == ["send"]
+
+
+# -- the state
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'["7", 40, "{TAG}", null]',
+        f'[7, "40", "{TAG}", null]',
+        f'[true, 40, "{TAG}", null]',
+        '["7", 40, null, 40]',
+        '[7, "40", null, 40]',
+        '[7, 40, null, "40"]',
+        "[7, 40, null, null]",
+        '[7, 40, "no tag", null]',
+        "[7, 40]",
+        "7",
+        "null",
+        "",
+    ],
+)
+def test_what_is_no_saved_request_is_none(text: str) -> None:
+    assert load_request(text) is None
+
+
+@pytest.mark.parametrize(
+    "request_", [NewRun(job_id=JOB, baseline_id=None, tag=TAG), NativeRetry(job_id=JOB, run_id=FAILED)]
+)
+def test_a_saved_request_comes_back(request_: StartRequest) -> None:
+    assert load_request(save_request(request_)) == request_

@@ -10,8 +10,12 @@ import pytest
 from tests.support.dbt_graphs import generic_test, manifest_of, node, ours, unit_test
 from tests.support.retry_attempts import NO_COLUMN, RESET, attempt, results, row, step, uid
 
-from dbt_cloud_run.model import NodeResult, PlannedStep, RetryPlan, RunState, StepAction
+from dbt_cloud_run.cancellation import Cancellation, CancelledBy
+from dbt_cloud_run.dbt.selection import Selector
+from dbt_cloud_run.model import Ending, NodeResult, PlannedStep, RetryPlan, RunState, StepAction
 from dbt_cloud_run.retry import commands
+from dbt_cloud_run.retry.alignment import align
+from dbt_cloud_run.retry.needs import Case, Needs, Situation, needs_of
 from dbt_cloud_run.retry.plan import plan_retry
 
 FAILED, OK = RunState.ERROR, RunState.SUCCESS
@@ -188,3 +192,85 @@ def test_what_favor_state_would_read_from_production_is_not_excluded() -> None:
             "--exclude fqn:shop.not_null_ok_id unit_test:shop.counts"
         ),
     )
+
+
+# -- what is retried at all
+
+
+@pytest.mark.parametrize("by", CancelledBy)
+def test_of_cancelled_runs_only_one_that_was_lost_is_judged_by_its_results(by: CancelledBy) -> None:
+    cut_off = step(4, "dbt build", RunState.CANCELLED, row("model.shop.a", "error", RESET))
+    run = attempt(("dbt build",), cut_off, ending=Ending.CANCELLED, cancellation=Cancellation(by=by))
+    made = plan_retry(run, None)
+    if by is CancelledBy.HEARTBEAT:
+        assert made.commands == ("dbt build",)
+    else:
+        assert made.commands == ()
+        assert made.stop_reason == f"the run was cancelled {by.value}"
+
+
+def test_what_a_closed_gate_keeps_back_is_left_out() -> None:
+    """A step that counts as successful has a failure that would come again; the next one fails for a moment."""
+    a, b = node("model", "shop", [], "a"), node("model", "shop", [], "b")
+    first = step(4, "dbt run --select a", OK, row(a, "error", NO_COLUMN))
+    second = step(5, "dbt run --select b", FAILED, row(b, "error", RESET))
+    made = plan_retry(attempt((first.command or "", second.command or ""), first, second), ours(manifest_of((a, b))))
+    assert [one.action for one in made.steps] == [StepAction.DROP, StepAction.DROP]
+    assert [[left.unique_id for left in one.left_out] for one in made.steps] == [[uid(a)], [uid(b)]]
+    assert made.steps[1].nodes == ()
+
+
+def test_freshness_that_succeeded_is_not_read_again_for_a_step_that_does_not_select_by_it() -> None:
+    steps = (step(4, "dbt source freshness"), step(5, "dbt build", FAILED))
+    made = plan_retry(attempt(("dbt source freshness", "dbt build"), *steps), None)
+    assert [one.action for one in made.steps] == [StepAction.SKIP, StepAction.WHOLE]
+    assert made.commands == ("dbt build",)
+
+
+def test_deps_that_were_asked_for_and_that_dbt_cloud_did_not_add_are_a_step_of_the_job() -> None:
+    run = attempt(("dbt deps", "dbt build"), step(4, "dbt deps", FAILED), bare=True)
+    assert [asked.step.index if asked.step else None for asked in align(run).asked] == [4, None]
+
+
+# -- what a step still needs
+
+
+def needs(
+    command: str, *rows: NodeResult, nodes: tuple[Any, ...] = (), state: RunState = FAILED, lost: int = 0
+) -> Needs:
+    made = step(4, command, state, *rows)
+    assert made.results is not None
+    made = replace(made, results=replace(made.results, lost_rows=lost))
+    (asked,) = align(attempt((command,), made)).asked
+    selector = Selector(ours(manifest_of(nodes))) if nodes else None
+    return needs_of(asked, Situation(takes_all=False, done={}, selector=selector))
+
+
+def test_where_the_rest_is_not_known_nothing_is_left_out() -> None:
+    """The whole step runs: with what would fail again, too."""
+    found = needs("dbt build", row("model.shop.a", "error", NO_COLUMN), state=RunState.CANCELLED)
+    assert found.case is Case.UNKNOWN_REST
+    assert found.wanted == {"model.shop.a"}
+    assert found.left_out == ()
+
+
+def test_rows_that_were_lost_from_results_of_an_undecided_selection_leave_the_rest_unknown() -> None:
+    a = node("model", "shop", [], "a")
+    assert needs("dbt build --select state:modified", row(a), nodes=(a,), lost=1).case is Case.UNKNOWN_REST
+    assert needs("dbt build --select state:modified", row(a), nodes=(a,), lost=0).case is not Case.UNKNOWN_REST
+
+
+@pytest.mark.parametrize(("option", "is_built_again"), [("", False), (" --full-refresh", True)])
+def test_what_appends_is_built_again_on_new_contents_where_its_table_is_rebuilt(
+    option: str, is_built_again: bool
+) -> None:
+    first = node("model", "shop", [], "first", materialized="table")
+    first["config"]["on_error"] = "continue"
+    appends = node("model", "shop", [], "appends", parents=[uid(first)], materialized="incremental")
+    manifest = ours(manifest_of((first, appends)))
+    manifest.metadata.dbt_version = "1.12.0"
+    made = step(4, f"dbt run{option}", FAILED, row(first, "error", RESET), row(appends))
+    (planned_step,) = plan_retry(attempt((f"dbt run{option}",), made), manifest).steps
+    again = {uid(first), uid(appends)} if is_built_again else {uid(first)}
+    assert {one.unique_id for one in planned_step.nodes} == again
+    assert bool(planned_step.left_out) is not is_built_again

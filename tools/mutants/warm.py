@@ -4,7 +4,8 @@
 of the group, and a mutant's process runs those of them that have called the mutated function, until one fails:
 
 - first those that have noticed another mutant of the same function, then the others, the quickest of each first;
-- each for at most ten times as long as it took without a mutant, and five seconds: what takes longer has timed out.
+- each for at most ten times as long as it took without a mutant, and five seconds of the processor or a minute: what
+  takes longer has timed out. A busy machine makes a test take long, and lets it have little of the processor.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import shutil
 import sys
 import tempfile
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -32,7 +34,7 @@ from mutmut.utils.format_utils import mangled_name_from_mutant_name
 NOTICED, SURVIVED, TIMED_OUT = 1, 0, 36
 """Exit codes of a mutant's process, as `mutmut` reads them."""
 
-FACTOR, SECONDS = 10.0, 5.0
+FACTOR, BUSY_SECONDS, IDLE_SECONDS = 10.0, 5.0, 60.0
 NOTICERS = Path("noticers.txt").resolve()
 """A line for each mutant that was noticed: the function, and the test that failed."""
 
@@ -104,11 +106,8 @@ def run_until_one_fails(session: pytest.Session, items: list[pytest.Item], funct
     """Run collected tests one after the other; `NOTICED` as soon as one fails."""
     try:
         for item, following in zip(items, [*items[1:], None], strict=True):
-            limit = threading.Timer(FACTOR * state().duration_by_test.get(item.nodeid, 0.0) + SECONDS, _time_out)
-            limit.daemon = True
-            limit.start()
-            session.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-            limit.cancel()
+            with limited(FACTOR * state().duration_by_test.get(item.nodeid, 0.0)):
+                session.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if session.testsfailed:
                 with NOTICERS.open("a", encoding="utf-8") as file:
                     file.write(f"{function} {item.nodeid}\n")
@@ -119,5 +118,19 @@ def run_until_one_fails(session: pytest.Session, items: list[pytest.Item], funct
         session._setupstate.teardown_exact(None)  # noqa: SLF001
 
 
-def _time_out() -> None:
-    os._exit(TIMED_OUT)
+@contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """End this process with `TIMED_OUT` when the block uses the processor, or lasts, for longer than that and more."""
+    has_ended = threading.Event()
+    latest_use, latest_end = time.process_time() + seconds + BUSY_SECONDS, time.monotonic() + seconds + IDLE_SECONDS
+
+    def watch() -> None:
+        while not has_ended.wait(0.2):
+            if time.process_time() > latest_use or time.monotonic() > latest_end:
+                os._exit(TIMED_OUT)
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        has_ended.set()
