@@ -11,12 +11,15 @@ from tests.support.dbt_graphs import generic_test, manifest_of, node, ours, unit
 from tests.support.retry_attempts import NO_COLUMN, RESET, attempt, results, row, step, uid
 
 from dbt_cloud_run.cancellation import Cancellation, CancelledBy
+from dbt_cloud_run.dbt.commands import parse_command
 from dbt_cloud_run.dbt.selection import Selector
 from dbt_cloud_run.model import Ending, NodeResult, PlannedStep, RetryPlan, RunState, StepAction
 from dbt_cloud_run.retry import commands
 from dbt_cloud_run.retry.alignment import align
+from dbt_cloud_run.retry.deferral import Reading, reading_of
 from dbt_cloud_run.retry.needs import Case, Needs, Situation, needs_of
 from dbt_cloud_run.retry.plan import plan_retry
+from dbt_cloud_run.unknown import HIDDEN_FAILURE, Unknown, UnknownKind
 
 FAILED, OK = RunState.ERROR, RunState.SUCCESS
 NOON = datetime(2026, 3, 5, 12, tzinfo=UTC)
@@ -218,6 +221,29 @@ def test_what_a_closed_gate_keeps_back_is_left_out() -> None:
     assert [one.action for one in made.steps] == [StepAction.DROP, StepAction.DROP]
     assert [[left.unique_id for left in one.left_out] for one in made.steps] == [[uid(a)], [uid(b)]]
     assert made.steps[1].nodes == ()
+    assert made.steps[1].reason == f"`{first.command}` before it keeps a failure that is not retried"
+
+
+def test_a_failure_that_cannot_be_seen_is_the_reason_why_nothing_is_retried() -> None:
+    unread = Unknown(kind=UnknownKind.STEPS, why="The steps could not be read.")
+    made = plan_retry(attempt(("dbt build",), step(4, "dbt build"), unknown=(unread,)), None)
+    assert (made.stop_reason, made.commands, made.is_partial) == (HIDDEN_FAILURE, (), True)
+
+
+@pytest.mark.parametrize(("command", "is_noted"), [("dbt build --select result:error", True), ("dbt build", False)])
+def test_a_whole_step_that_selects_by_earlier_results_has_a_note(command: str, is_noted: bool) -> None:
+    made = plan_retry(attempt((command,), step(4, command, FAILED)), None)
+    assert made.commands == (command,)
+    assert bool(made.notes) is is_noted
+    done = plan_retry(attempt((command, "dbt test"), step(4, command), step(5, "dbt test", FAILED)), None)
+    assert done.commands == ("dbt test",)
+    assert done.notes == ()
+
+
+def test_a_step_without_a_manifest_says_why_it_runs_whole() -> None:
+    made = plan_retry(attempt(("dbt build",), step(4, "dbt build", FAILED, row("model.shop.a", "error", RESET))), None)
+    assert made.commands == ("dbt build",)
+    assert "there is no manifest to name its nodes by" in made.steps[0].reason
 
 
 def test_freshness_that_succeeded_is_not_read_again_for_a_step_that_does_not_select_by_it() -> None:
@@ -274,3 +300,39 @@ def test_what_appends_is_built_again_on_new_contents_where_its_table_is_rebuilt(
     again = {uid(first), uid(appends)} if is_built_again else {uid(first)}
     assert {one.unique_id for one in planned_step.nodes} == again
     assert bool(planned_step.left_out) is not is_built_again
+
+
+# -- what is read from production
+
+
+APPENDS = node("model", "shop", [], "appends", materialized="incremental")
+READER = node("model", "shop", [], "reader", parents=[uid(APPENDS), uid(BASE)])
+
+
+def reading(
+    command: str, wanted: set[str], built: set[str], *, takes_all: bool = False, favors: bool | None
+) -> Reading:
+    parsed = parse_command(command)
+    assert parsed is not None
+    of_step = replace(results(parsed.verb, row(APPENDS)), favor_state=favors)
+    selector = Selector(ours(manifest_of((BASE, APPENDS, READER, COUNTS, TOP, MIDDLE))))
+    options: dict[str, Any] = {"built": built, "version": (1, 11), "takes_all": takes_all, "full_refresh": False}
+    return reading_of(selector, parsed, of_step, frozenset(wanted), **options)
+
+
+def test_what_appends_is_not_built_along_unless_everything_is_taken() -> None:
+    arguments = "dbt run --favor-state", {uid(READER)}, {uid(APPENDS)}
+    kept = reading(*arguments, favors=None)
+    assert not kept.along
+    assert f"{uid(APPENDS)} may not be repeated" in kept.obstacle
+    assert reading(*arguments, favors=None, takes_all=True) == Reading(along=frozenset({uid(APPENDS)}))
+
+
+@pytest.mark.parametrize(("favors", "turns_off"), [(True, True), (False, False), (None, False)])
+def test_that_the_environment_favors_production_counts(favors: bool | None, turns_off: bool) -> None:
+    found = reading("dbt run", {uid(READER)}, {uid(APPENDS), uid(BASE)}, favors=favors)
+    assert found == Reading(turns_off=turns_off)
+
+
+def test_the_made_up_inputs_of_a_unit_test_are_not_read() -> None:
+    assert reading("dbt test --favor-state", {uid(COUNTS)}, {uid(TOP), uid(BASE)}, favors=None) == Reading()
