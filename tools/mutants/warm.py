@@ -35,6 +35,7 @@ NOTICED, SURVIVED, TIMED_OUT = 1, 0, 36
 """Exit codes of a mutant's process, as `mutmut` reads them."""
 
 FACTOR, BUSY_SECONDS, IDLE_SECONDS = 10.0, 5.0, 60.0
+NO_FUNCTION = "-"
 NOTICERS = Path("noticers.txt").resolve()
 """A line for each mutant that was noticed: the function, and the test that failed."""
 
@@ -50,7 +51,7 @@ def install() -> None:
 
 
 class CollectedOnce(PytestRunner):  # type: ignore[misc]
-    """A runner whose `run_tests` uses what `warm_up` has collected, if that was called in this process."""
+    """A runner whose `run_tests` uses what `warm_up` has collected, in this process or in the one it is a fork of."""
 
     _session: pytest.Session | None = None
 
@@ -66,12 +67,16 @@ class CollectedOnce(PytestRunner):  # type: ignore[misc]
         self._session = session
 
     def run_tests(self, *, mutant_name: str | None, tests: Iterable[str]) -> int:
-        """Run the tests of a mutant until one fails; of another process, as `mutmut` does."""
-        if self._session is None or mutant_name is None:
-            return int(super().run_tests(mutant_name=mutant_name, tests=tests))
-        function = mangled_name_from_mutant_name(mutant_name)
+        """Run the tests of a mutant until one fails; without a mutant all, which have to pass in this way, too."""
+        if self._session is None:
+            self.warm_up()
+        assert self._session is not None  # noqa: S101 - it was collected
+        if self._session.testsfailed:
+            return NOTICED
+        function = mangled_name_from_mutant_name(mutant_name) if mutant_name is not None else NO_FUNCTION
         by_name = {item.nodeid: item for item in self._session.items}
-        items = [by_name[name] for name in in_order(tests, state().duration_by_test, noticers_of(function))]
+        names = in_order(list(tests) or list(by_name), state().duration_by_test, noticers_of(function))
+        items = [by_name[name] for name in names]
         with change_cwd("mutants"), a_process_of_its_own():
             return run_until_one_fails(self._session, items, function)
 
