@@ -362,3 +362,35 @@ def test_what_is_no_saved_request_is_none(text: str) -> None:
 )
 def test_a_saved_request_comes_back(request_: StartRequest) -> None:
     assert load_request(save_request(request_)) == request_
+
+
+# -- what ends it
+
+
+def test_a_refusal_after_a_lost_request_is_the_answer_where_no_run_appears(play: Play) -> None:
+    """Only dbt Cloud's own retry may be refused because it was lost and has taken effect."""
+    request = ScriptedRequest(Ambiguous("lost"), Rejected("no such branch", status=400))
+    with pytest.raises(Rejected, match="no such branch"):
+        play.start(request)
+    assert request.events.count("send") == 2
+
+
+def test_a_rate_limit_is_waited_out_three_times(play: Play) -> None:
+    with pytest.raises(NotStarted, match="longer than the time left"):
+        play.start(ScriptedRequest(*[RateLimited("too many", status=429)] * 9))
+    assert play.clock.sleeps == [300.0] * 3
+
+
+def test_a_search_for_duplicates_that_is_not_answered_ends(play: Play) -> None:
+    class Silent(ScriptedRequest):
+        async def look(self, client: CloudClient) -> tuple[Run, ...]:
+            found = await super().look(client)
+            if found and self.events.count("look") > 1:
+                raise Ambiguous("no answer")
+            return found
+
+    began = play.clock.now
+    with kept_notes() as notes:
+        assert play.start(Silent(Ambiguous("lost"), found_at=1)).id == 98
+    assert "Whether run 98 has a late duplicate could not be read" in "\n".join(notes)
+    assert play.clock.now - began <= 15.0 + 1e-3
