@@ -187,10 +187,11 @@ def _ending(run: Run, limit: LimitReached | None) -> Ending:
 async def _collected(
     run: Run, story: Story, ending: Ending, means: Means, unread: str | None, seen: float
 ) -> Collected:
-    number, client, reader = len(story.attempts) + 1, means.client, means.reader
+    number, limit = len(story.attempts) + 1, means.limits.overall
+    client, reader, keeping = means.client, means.reader, means.keeping
     try:
         return await collect(
-            run, number, ending, client=client, reader=reader, keeping=means.keeping, unread=unread, seen=seen
+            run, number, ending, client=client, reader=reader, keeping=keeping, unread=unread, seen=seen, limit=limit
         )
     except Interrupted:
         raise
@@ -262,8 +263,7 @@ async def _retried(
             return
     is_partial = plan.is_partial or (last.is_partial and not goes_back)
     request = _request(story, decision, plan, is_partial=is_partial)
-    story = replace(story, request=request)
-    yield story
+    yield (story := replace(story, request=request))
     run = await start_once(request, means.client, means.reader, deadline=means.limits.overall)
     yield _started(story, run, is_partial=is_partial)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import zlib
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from standins.cloud_server import CloudServer, FakeClock, Fault
+from standins.cloud_server import CloudServer, FakeClock, Fault, Request
 from tests.support.collecting import (
     ARTIFACTS,
     BUILD,
@@ -288,6 +289,35 @@ def test_a_file_that_exceeds_its_limit_costs_that_file(world: World, monkeypatch
     assert len(attempt.warnings) == 1
     assert statuses(attempt) == [{"model.p.a": "success"}]
     assert world.written == {"manifest.json", "runs/500/step-4/run_results.json"}
+
+
+@pytest.mark.parametrize(("limit", "is_cut"), [(None, False), (0.0, True), (1000.0, True), (2000.0, False)])
+def test_after_the_time_limit_downloads_end_even_if_much_comes(
+    limit: float | None, is_cut: bool, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each file takes 20 s, and has as many bytes as are expected in that time."""
+    monkeypatch.setattr("dbt_cloud_run.collect.allowance.EXPECTED_RATE", 1)
+    world.limit = limit
+    world.add("run_results.json", 4, results())
+    for number in range(40):
+        world.files[RUN, f"compiled/{number}.sql", None] = b"select 1 as column_x"
+
+    def prepare(server: CloudServer) -> None:
+        answer = server._answer
+
+        async def slowly(request: Request, writer: asyncio.StreamWriter) -> bool:
+            world.clock.now += 20.0 if request.path.endswith(".sql") else 0.0
+            return await answer(request, writer)
+
+        server._answer = slowly  # type: ignore[method-assign]
+
+    world.prepare = prepare
+    attempt = world.collect(run_of(made_step(4, BUILD)), patterns=("compiled/*",))
+    assert statuses(attempt) == [{"model.p.a": "success"}]
+    arrived = len([path for path in world.written if path.endswith(".sql")])
+    assert arrived < 10 if is_cut else arrived == 40
+    assert bool([warning for warning in attempt.warnings if "took too long" in warning]) == is_cut
+    assert not is_cut or world.clock.now - 1000.0 <= 90 + 4 * 20, "four are under way at once"
 
 
 def test_what_there_is_no_time_for_is_one_warning(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -191,6 +191,25 @@ def test_a_limit_of_a_retry_ends_the_retry(tmp_path: Path) -> None:
     in_told_scene(tmp_path, [FAILED, told(3)], play)
 
 
+@pytest.mark.parametrize(
+    ("inputs", "is_cut"), [({"timeout_minutes": "1"}, True), ({"queue_timeout_minutes": "1"}, False)]
+)
+def test_the_time_limit_ends_the_downloads_and_no_other_does(
+    inputs: dict[str, str], is_cut: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("dbt_cloud_run.collect.allowance.AFTER_LIMIT", -1.0)
+
+    async def play(scene: ToldScene) -> None:
+        step = await scene.play(retry_delay="0", **inputs)
+        assert step.outputs["status"] == "timed-out"
+        assert ("took too long" in step.log) == is_cut
+
+    started = None if "queue_timeout_minutes" in inputs else moment()
+    in_told_scene(
+        tmp_path, [{**FAILED, "status": 1 if started is None else 3, "finished_at": None, "started_at": started}], play
+    )
+
+
 # -- reading once more
 
 

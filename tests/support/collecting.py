@@ -71,6 +71,7 @@ class World:
         self.written: set[str] = set()
         self.packed: dict[Path, Deflating | None] = {}
         self.manifest_name: str | None = None
+        self.limit: float | None = None  # of the step's time, by the clock
         self.date: Callable[[], datetime] | None = None  # the server's, if it is not the clock's
 
     def add(self, path: str, step: int, content: bytes) -> None:
@@ -87,8 +88,9 @@ class World:
                 self.prepare(server)
                 usual: dict[str, Any] = {"patterns": ("manifest.json", "run_results.json"), "step_artifacts": "results"}
                 keeping = Keeping(kept=self.kept, scratch=self.scratch, **(usual | options))
+                reader = Reader(self.clock)
                 found = await collect(
-                    Run.model_validate(run), 1, ending, client=client, reader=Reader(self.clock), keeping=keeping
+                    Run.model_validate(run), 1, ending, client=client, reader=reader, keeping=keeping, limit=self.limit
                 )
                 self.requests = [(request.path, request.query.get("step", "")) for request in server.requests]
                 self.written = {path.relative_to(self.kept).as_posix() for path in found.files}

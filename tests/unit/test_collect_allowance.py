@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from standins.cloud_server import FakeClock
 
 from dbt_cloud_run.cloud.errors import TooLarge
-from dbt_cloud_run.collect.allowance import EXPECTED_RATE, LARGEST_ATTEMPT, LONGEST, PATIENCE, Allowance, Overdue
+from dbt_cloud_run.collect.allowance import (
+    AFTER_LIMIT,
+    EXPECTED_RATE,
+    LARGEST_ATTEMPT,
+    LONGEST,
+    PATIENCE,
+    Allowance,
+    Overdue,
+    downloads_until,
+)
+from dbt_cloud_run.waiting.cancel import CANCEL_BUDGET
 
+RETRIES = Path(__file__).parents[2] / "docs/retries.md"
 HALF = LARGEST_ATTEMPT // 2
 
 
@@ -76,3 +89,32 @@ def test_time_between_downloads_does_not_count_and_of_several_at_once_counts_onc
         with allowance.begin(), allowance.begin() as usage:
             clock.now += 1
             usage.arrived(1)
+
+
+def test_downloads_end_ninety_seconds_after_the_time_limit_whatever_comes(clock: FakeClock) -> None:
+    began = clock.now
+    with pytest.raises(Overdue):
+        receive(Allowance(clock, downloads_until(began + 10, began)), clock, 1000, 10 * EXPECTED_RATE, 1.0)
+    assert clock.now - began == pytest.approx(10 + 90, abs=2)
+
+
+@pytest.mark.parametrize(
+    ("limit", "until"),
+    [
+        (None, float("inf")),
+        (500.0, 1000.0 + AFTER_LIMIT),
+        (1000.0, 1000.0 + AFTER_LIMIT),
+        (1100.0, 1100.0 + AFTER_LIMIT),
+    ],
+)
+def test_what_is_read_after_the_time_limit_has_its_time_from_then_on(limit: float | None, until: float) -> None:
+    """Until then the run was cancelled, which takes time of its own."""
+    assert downloads_until(limit, 1000.0) == until
+
+
+def test_the_documentation_says_how_long_the_step_goes_on_after_the_time_limit() -> None:
+    section = RETRIES.read_text(encoding="utf-8").partition("## Limits and cancelled runs")[2].replace("\n", " ")
+    assert f"for at most {AFTER_LIMIT:.0f} seconds" in section
+    assert f"end {AFTER_LIMIT:.0f} seconds after the limit" in section
+    minutes = f"{CANCEL_BUDGET / 60:.0f} minutes"
+    assert f"repeats the cancellation for up to {minutes}, waits up to {minutes} for the run to end" in section

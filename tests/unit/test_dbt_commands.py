@@ -6,17 +6,20 @@ import json
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 from dbt.cli.flags import args_to_context
 from dbt.cli.main import cli
 from dbt.cli.options import MultiOption
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from dbt_cloud_run.dbt import verbs
 from dbt_cloud_run.dbt.commands import DbtCommand, parse_command, same_command, why_not_understood
 from dbt_cloud_run.dbt.flags import DBT, Arity, Command
+from dbt_cloud_run.dbt.shell import split
 from dbt_cloud_run.dbt.verbs import runs_operation
 
 
@@ -305,6 +308,69 @@ def test_a_name_of_a_hundred_thousand_line_ends_is_read_in_one_go(text: str) -> 
     """Where each line end is looked at once for each other one, this does not end within the time of a test."""
     assert parse_command(text) is None
     assert not runs_operation(text)
+
+
+LONG_NAMES = {
+    "backticks": "`" * 4_000_000,
+    "backticks in quotes": 'dbt build "' + "`" * 4_000_000 + '"',
+}
+
+
+@pytest.mark.parametrize("text", LONG_NAMES.values(), ids=LONG_NAMES)
+def test_a_name_of_millions_of_characters_is_read_in_one_go(text: str) -> None:
+    """Where a word is copied for each character of it, this does not end within the time of a test."""
+    assert not runs_operation(text)
+    assert not same_command(text, f"{text} x")
+
+
+class Counted(list[str]):
+    """Words that count how many of them are read, one at a time or as a part of the line."""
+
+    read = 0
+
+    def __getitem__(self, key: Any) -> Any:
+        found = super().__getitem__(key)
+        Counted.read += len(found) if isinstance(key, slice) else 1
+        return found
+
+
+def test_each_word_of_many_commands_is_read_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verbs, "split", lambda line, **options: Counted(split(line, **options)))
+    monkeypatch.setattr(Counted, "read", 0)
+    assert not runs_operation("dbt;" * 3_000)
+    assert 3_000 < Counted.read < 30_000
+    assert runs_operation("dbt;" * 3_000 + "dbt run-operation grant")
+
+
+SHELL_TEXT = st.text(st.sampled_from("ab=-#`$;&|()<>'\" \t\n\\\x0bé"), max_size=30)
+
+
+def by_the_standard_library(line: str, *, at_operators: bool) -> list[str] | None:
+    try:
+        if not at_operators:
+            return shlex.split(line)
+        lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+        lexer.whitespace_split = True
+        return list(lexer)
+    except ValueError:
+        return None
+
+
+def by_split(line: str, *, at_operators: bool) -> list[str] | None:
+    try:
+        return split(line, at_operators=at_operators)
+    except ValueError:
+        return None
+
+
+@given(SHELL_TEXT, st.booleans())
+@example("a'b'#c\n;;d", True)
+@example("a'b'#c\n;;d", False)
+@example("\"\\a\\\"\\\\\" '' x''", False)
+@example("a\\", True)
+@example("'a", False)
+def test_a_line_is_split_as_by_the_standard_library(line: str, at_operators: bool) -> None:
+    assert by_split(line, at_operators=at_operators) == by_the_standard_library(line, at_operators=at_operators)
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,18 @@ import pytest
 from tests.support.dbt_graphs import generic_test, manifest_of, node, ours, unit_test
 from tests.support.retry_attempts import NO_COLUMN, RESET, attempt, results, row, step, uid
 
+from dbt_cloud_run.cancellation import Cancellation, CancelledBy
+from dbt_cloud_run.dbt.commands import parse_command
+from dbt_cloud_run.dbt.selection import Selector
+from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.model import NodeResult, RunState
 from dbt_cloud_run.planned import PlannedStep, RetryPlan, StepAction
 from dbt_cloud_run.retry import commands
+from dbt_cloud_run.retry.alignment import align
+from dbt_cloud_run.retry.deferral import Reading, reading_of
+from dbt_cloud_run.retry.needs import Case, Needs, Situation, needs_of
 from dbt_cloud_run.retry.plan import plan_retry
+from dbt_cloud_run.unknown import HIDDEN_FAILURE, Unknown, UnknownKind
 
 FAILED, OK = RunState.ERROR, RunState.SUCCESS
 NOON = datetime(2026, 3, 5, 12, tzinfo=UTC)
@@ -189,3 +197,144 @@ def test_what_favor_state_would_read_from_production_is_not_excluded() -> None:
             "--exclude fqn:shop.not_null_ok_id unit_test:shop.counts"
         ),
     )
+
+
+# -- what is retried at all
+
+
+@pytest.mark.parametrize("by", CancelledBy)
+def test_of_cancelled_runs_only_one_that_was_lost_is_judged_by_its_results(by: CancelledBy) -> None:
+    cut_off = step(4, "dbt build", RunState.CANCELLED, row("model.shop.a", "error", RESET))
+    run = attempt(("dbt build",), cut_off, ending=Ending.CANCELLED, cancellation=Cancellation(by=by))
+    made = plan_retry(run, None)
+    if by is CancelledBy.HEARTBEAT:
+        assert made.commands == ("dbt build",)
+    else:
+        assert made.commands == ()
+        assert made.stop_reason == f"the run was cancelled {by.value}"
+
+
+def test_what_a_closed_gate_keeps_back_is_left_out() -> None:
+    """A step that counts as successful has a failure that would come again; the next one fails for a moment."""
+    a, b = node("model", "shop", [], "a"), node("model", "shop", [], "b")
+    first = step(4, "dbt run --select a", OK, row(a, "error", NO_COLUMN))
+    second = step(5, "dbt run --select b", FAILED, row(b, "error", RESET))
+    made = plan_retry(attempt((first.command or "", second.command or ""), first, second), ours(manifest_of((a, b))))
+    assert [one.action for one in made.steps] == [StepAction.DROP, StepAction.DROP]
+    assert [[left.unique_id for left in one.left_out] for one in made.steps] == [[uid(a)], [uid(b)]]
+    assert made.steps[1].nodes == ()
+    assert made.steps[1].reason == f"`{first.command}` before it keeps a failure that is not retried"
+
+
+def test_a_failure_that_cannot_be_seen_is_the_reason_why_nothing_is_retried() -> None:
+    unread = Unknown(kind=UnknownKind.STEPS, why="The steps could not be read.")
+    made = plan_retry(attempt(("dbt build",), step(4, "dbt build"), unknown=(unread,)), None)
+    assert (made.stop_reason, made.commands, made.is_partial) == (HIDDEN_FAILURE, (), True)
+
+
+@pytest.mark.parametrize(("command", "is_noted"), [("dbt build --select result:error", True), ("dbt build", False)])
+def test_a_whole_step_that_selects_by_earlier_results_has_a_note(command: str, is_noted: bool) -> None:
+    made = plan_retry(attempt((command,), step(4, command, FAILED)), None)
+    assert made.commands == (command,)
+    assert bool(made.notes) is is_noted
+    done = plan_retry(attempt((command, "dbt test"), step(4, command), step(5, "dbt test", FAILED)), None)
+    assert done.commands == ("dbt test",)
+    assert done.notes == ()
+
+
+def test_a_step_without_a_manifest_says_why_it_runs_whole() -> None:
+    made = plan_retry(attempt(("dbt build",), step(4, "dbt build", FAILED, row("model.shop.a", "error", RESET))), None)
+    assert made.commands == ("dbt build",)
+    assert "there is no manifest to name its nodes by" in made.steps[0].reason
+
+
+def test_freshness_that_succeeded_is_not_read_again_for_a_step_that_does_not_select_by_it() -> None:
+    steps = (step(4, "dbt source freshness"), step(5, "dbt build", FAILED))
+    made = plan_retry(attempt(("dbt source freshness", "dbt build"), *steps), None)
+    assert [one.action for one in made.steps] == [StepAction.SKIP, StepAction.WHOLE]
+    assert made.commands == ("dbt build",)
+
+
+def test_deps_that_were_asked_for_and_that_dbt_cloud_did_not_add_are_a_step_of_the_job() -> None:
+    run = attempt(("dbt deps", "dbt build"), step(4, "dbt deps", FAILED), bare=True)
+    assert [asked.step.index if asked.step else None for asked in align(run).asked] == [4, None]
+
+
+# -- what a step still needs
+
+
+def needs(
+    command: str, *rows: NodeResult, nodes: tuple[Any, ...] = (), state: RunState = FAILED, lost: int = 0
+) -> Needs:
+    made = step(4, command, state, *rows)
+    assert made.results is not None
+    made = replace(made, results=replace(made.results, lost_rows=lost))
+    (asked,) = align(attempt((command,), made)).asked
+    selector = Selector(ours(manifest_of(nodes))) if nodes else None
+    return needs_of(asked, Situation(takes_all=False, done={}, selector=selector))
+
+
+def test_where_the_rest_is_not_known_nothing_is_left_out() -> None:
+    """The whole step runs: with what would fail again, too."""
+    found = needs("dbt build", row("model.shop.a", "error", NO_COLUMN), state=RunState.CANCELLED)
+    assert found.case is Case.UNKNOWN_REST
+    assert found.wanted == {"model.shop.a"}
+    assert found.left_out == ()
+
+
+def test_rows_that_were_lost_from_results_of_an_undecided_selection_leave_the_rest_unknown() -> None:
+    a = node("model", "shop", [], "a")
+    assert needs("dbt build --select state:modified", row(a), nodes=(a,), lost=1).case is Case.UNKNOWN_REST
+    assert needs("dbt build --select state:modified", row(a), nodes=(a,), lost=0).case is not Case.UNKNOWN_REST
+
+
+@pytest.mark.parametrize(("option", "is_built_again"), [("", False), (" --full-refresh", True)])
+def test_what_appends_is_built_again_on_new_contents_where_its_table_is_rebuilt(
+    option: str, is_built_again: bool
+) -> None:
+    first = node("model", "shop", [], "first", materialized="table")
+    first["config"]["on_error"] = "continue"
+    appends = node("model", "shop", [], "appends", parents=[uid(first)], materialized="incremental")
+    manifest = ours(manifest_of((first, appends)))
+    manifest.metadata.dbt_version = "1.12.0"
+    made = step(4, f"dbt run{option}", FAILED, row(first, "error", RESET), row(appends))
+    (planned_step,) = plan_retry(attempt((f"dbt run{option}",), made), manifest).steps
+    again = {uid(first), uid(appends)} if is_built_again else {uid(first)}
+    assert {one.unique_id for one in planned_step.nodes} == again
+    assert bool(planned_step.left_out) is not is_built_again
+
+
+# -- what is read from production
+
+
+APPENDS = node("model", "shop", [], "appends", materialized="incremental")
+READER = node("model", "shop", [], "reader", parents=[uid(APPENDS), uid(BASE)])
+
+
+def reading(
+    command: str, wanted: set[str], built: set[str], *, takes_all: bool = False, favors: bool | None
+) -> Reading:
+    parsed = parse_command(command)
+    assert parsed is not None
+    of_step = replace(results(parsed.verb, row(APPENDS)), favor_state=favors)
+    selector = Selector(ours(manifest_of((BASE, APPENDS, READER, COUNTS, TOP, MIDDLE))))
+    options: dict[str, Any] = {"built": built, "version": (1, 11), "takes_all": takes_all, "full_refresh": False}
+    return reading_of(selector, parsed, of_step, frozenset(wanted), **options)
+
+
+def test_what_appends_is_not_built_along_unless_everything_is_taken() -> None:
+    arguments = "dbt run --favor-state", {uid(READER)}, {uid(APPENDS)}
+    kept = reading(*arguments, favors=None)
+    assert not kept.along
+    assert f"{uid(APPENDS)} may not be repeated" in kept.obstacle
+    assert reading(*arguments, favors=None, takes_all=True) == Reading(along=frozenset({uid(APPENDS)}))
+
+
+@pytest.mark.parametrize(("favors", "turns_off"), [(True, True), (False, False), (None, False)])
+def test_that_the_environment_favors_production_counts(favors: bool | None, turns_off: bool) -> None:
+    found = reading("dbt run", {uid(READER)}, {uid(APPENDS), uid(BASE)}, favors=favors)
+    assert found == Reading(turns_off=turns_off)
+
+
+def test_the_made_up_inputs_of_a_unit_test_are_not_read() -> None:
+    assert reading("dbt test --favor-state", {uid(COUNTS)}, {uid(TOP), uid(BASE)}, favors=None) == Reading()

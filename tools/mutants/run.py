@@ -210,8 +210,11 @@ def run_inside(words: list[str]) -> int:
     if words[0] == "results":
         json.dump(known_mutants(), sys.stdout)
         return 0
+    # Both need what was added to the path.
+    import warm
     from mutmut.__main__ import cli
 
+    warm.install()
     sys.argv = ["mutmut", *words]
     cli()
     return 0

@@ -19,6 +19,13 @@ EXPECTED_RATE = 256 * 1024
 """Bytes a second: a transfer at this rate, or a faster one, uses up no patience."""
 LONGEST = 900.0
 """Seconds after which no download of an attempt goes on, whatever comes."""
+AFTER_LIMIT = ARTIFACT_BUDGET
+"""Seconds after `timeout-minutes`, or after the end of a run that was cancelled at it, that downloads may go on."""
+
+
+def downloads_until(limit: float | None, now: float) -> float:
+    """The time on the monotonic clock at which downloads that begin now end, whatever comes. None: without a limit."""
+    return float("inf") if limit is None else max(limit, now) + AFTER_LIMIT
 
 
 class Overdue(CloudError):  # noqa: N818 - it says what happened to the request, as its kind does
@@ -33,6 +40,7 @@ class Allowance:
     """Of one attempt. Waiting for a file that is late takes none of its time: only transfers do."""
 
     clock: Clock
+    until: float = float("inf")  # by the clock: when downloads end, whatever comes
     _room: int = 0  # bytes taken on the disk
     _arrived: int = 0  # bytes
     _files: int = 0
@@ -60,7 +68,8 @@ class Allowance:
         """Count bytes from the wire. Raises `Overdue` where there is no time left."""
         self._arrived += arrived
         spent = self._spent + (self.clock.monotonic() - self._since if self._under_way else 0.0)
-        if spent > min(PATIENCE + self._files * SECONDS_A_FILE + self._arrived / EXPECTED_RATE, LONGEST):
+        allowed = min(PATIENCE + self._files * SECONDS_A_FILE + self._arrived / EXPECTED_RATE, LONGEST)
+        if spent > allowed or self.clock.monotonic() > self.until:
             raise Overdue("The time limit for the artifacts of this run is reached.")
 
     def take_room(self, count: int) -> None:

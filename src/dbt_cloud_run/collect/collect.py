@@ -69,19 +69,19 @@ async def collect(
     keeping: Keeping,
     unread: str | None = None,
     seen: float = float("-inf"),
+    limit: float | None = None,
 ) -> Collected:
     """Everything that is needed of a run that has ended. `run` carries its steps, job and trigger.
 
-    `unread`: why its steps are not all, where that is known. `seen`: when it was last seen going on. What is missing,
-    late or not to be trusted is a warning, and an `Unknown` where results are concerned.
+    `unread`: why its steps are not all, where that is known. `seen`: when it was last seen going on. `limit`: when
+    the step's time is over. What is missing, late or not to be trusted is a warning, and an `Unknown` for results.
     """
     packing = keeping.scratch / "packed" if keeping.packs else None
     if packing is not None:
         packing.mkdir(parents=True, exist_ok=True)
-    downloads = Downloads(client, reader, run, keeping.kept, packing, seen)
+    downloads = Downloads(client, reader, run, keeping.kept, packing, seen, limit)
     why = unread or missing_steps(run) or ""
-    unlisted = unlisted_step(run) if why else None
-    return await _Collection(downloads, keeping, unlisted, why).collected(number, ending)
+    return await _Collection(downloads, keeping, unlisted_step(run) if why else None, why).collected(number, ending)
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from dbt_cloud_run.cloud.client import CloudClient, DownloadedFile
 from dbt_cloud_run.cloud.errors import CloudError, NotFound, TooLarge, Unreachable, Unreadable
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import ARTIFACT_BUDGET, Reader
-from dbt_cloud_run.collect.allowance import Allowance, Overdue
+from dbt_cloud_run.collect.allowance import Allowance, Overdue, downloads_until
 from dbt_cloud_run.deflating import Deflating
 from dbt_cloud_run.github.files import UnsafePathError, require_inside, safe_relative
 from dbt_cloud_run.model import RunState
@@ -46,6 +46,7 @@ class Downloads:
     kept: Path  # a real path; what is written in it stays in it
     packing: Path | None = None
     seen: float = float("-inf")  # when the run was last seen going on, by the reader's clock
+    limit: float | None = None  # by the same clock: when the time of the step is over
     warnings: list[str] = field(default_factory=list)
     manifest_step: int | None = None  # whose manifest lies at the top
     is_unread: bool = False  # something could not be read for a reason that may pass
@@ -71,7 +72,7 @@ class Downloads:
         self._deadline = now + ARTIFACT_BUDGET
         self._late_until = now + min(max(limit - ago, 0.0), limit)
         self._slots = asyncio.Semaphore(AT_ONCE)
-        self._allowance = Allowance(self.reader.clock)
+        self._allowance = Allowance(self.reader.clock, downloads_until(self.limit, now))
 
     async def until_saved(self, *, are_expected: bool = True) -> None:
         """Wait until the run reports that its artifacts are saved, as long as they may still be saving.

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
 from dbt_cloud_run.dbt.flags import ALIASES, DBT, Arity, Command, Option
-from dbt_cloud_run.dbt.shell import NotACommandError, words_of
+from dbt_cloud_run.dbt.shell import NotACommandError, split, words_of
 from dbt_cloud_run.dbt.verbs import verb_named
 from dbt_cloud_run.planned import Window
 
@@ -184,8 +185,9 @@ def why_not_understood(line: str) -> str:
 
 def _are_whole(words: Sequence[str], written: Mapping[str, str | None]) -> bool:
     """Whether no word that a shell changes is a flag of its own, or part of a short one."""
+    said = frozenset(words)
     return all(
-        not value.startswith("-") or (value.startswith("--") and "=" in value) for value in written if value in words
+        not value.startswith("-") or (value.startswith("--") and "=" in value) for value in written if value in said
     )
 
 
@@ -218,7 +220,7 @@ def same_command(one: str, other: str) -> bool:
     if one == other:
         return True
     try:
-        return shlex.split(one) == shlex.split(other)
+        return split(one) == split(other)
     except ValueError:
         return one.split() == other.split()
 
@@ -238,7 +240,7 @@ class _Parser:
     def __init__(self, words: Sequence[str], arities: Sequence[Arity]) -> None:
         self.unknown = 0  # options that were met and are not known
         self.stopped_at = ""  # the word that was not understood
-        self._words = list(words)
+        self._words = deque(words)
         self._arities = arities
         self._command: Command = DBT
         self._verb: list[str] = []
@@ -248,7 +250,7 @@ class _Parser:
     def parse(self) -> DbtCommand | None:
         try:
             while self._words:
-                self._parts.extend(self._next(self._words.pop(0)))
+                self._parts.extend(self._next(self._words.popleft()))
         except (_NotUnderstoodError, IndexError) as error:
             self.stopped_at = str(error) if isinstance(error, _NotUnderstoodError) else ""
             return None
@@ -319,10 +321,10 @@ class _Parser:
     def _flag(self, spelling: str, option: Option, first: str | None, *, joined: bool = False) -> Flag:
         values: list[str] = []
         if option.arity is not Arity.NONE:
-            values.append(self._words.pop(0) if first is None else first)
+            values.append(self._words.popleft() if first is None else first)
         if option.arity is Arity.MANY:
             while self._words and not self._words[0].startswith("-"):
-                values.append(self._words.pop(0))
+                values.append(self._words.popleft())
         return Flag(spelling, tuple(values), joined, _canonical(option), spelling in option.negations)
 
 

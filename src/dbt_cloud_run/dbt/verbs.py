@@ -6,11 +6,11 @@ Sources: dbt-core 1.3 to 1.12 (`dbt/cli/main.py`, `dbt/task/*.py`) and the docum
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dbt_cloud_run.dbt.flags import ALIASES, DBT, Arity
+from dbt_cloud_run.dbt.shell import split
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,20 +113,18 @@ def _verbs(line: str | None) -> Iterator[Verb]:
     for position, word in enumerate(words):
         before = words[position - 1] if position else ";"
         if word == "dbt" and ("=" in before or not _OPERATORS.isdisjoint(before)):
-            yield _first_verb(words[position + 1 :])
+            yield _first_verb(words, position + 1)
 
 
 def _words(line: str) -> Sequence[str]:
-    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
-    lexer.whitespace_split = True
     try:
-        return list(lexer)
+        return split(line, at_operators=True)
     except ValueError:
         return [word for word in _BREAKS.split(line) if word]
 
 
-def _first_verb(words: Sequence[str]) -> Verb:
-    position = 0
+def _first_verb(words: Sequence[str], position: int) -> Verb:
+    """The verb after the word `dbt`, which stands before `position`."""
     while position < len(words):
         word = words[position]
         if not word.startswith("-"):
