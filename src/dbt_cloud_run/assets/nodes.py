@@ -22,6 +22,7 @@ class Repository:
     _known: dict[str, str | None] = field(
         default_factory=dict, repr=False
     )  # file in the dbt project -> in the workspace
+    _urls: dict[str, str] = field(default_factory=dict, repr=False)  # by the file in the workspace
 
     def file_of(self, node: ManifestNode, root_package: str | None) -> str | None:
         """The node's file, relative to the workspace; None for other packages' nodes and where there is no file."""
@@ -39,7 +40,10 @@ class Repository:
     def url_of(self, file: str | None) -> str | None:
         if not file or not self.web_url or not self.sha:
             return None
-        return f"{self.web_url}/blob/{quote(self.sha, safe='')}/{quote(file)}"
+        # The tests of a folder are declared in one file.
+        if (url := self._urls.get(file)) is None:
+            url = self._urls[file] = f"{self.web_url}/blob/{quote(self.sha, safe='')}/{quote(file)}"
+        return url
 
 
 def owners_of(node: ManifestNode, manifest: Manifest) -> tuple[str, ...]:

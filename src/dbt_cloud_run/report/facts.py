@@ -107,13 +107,20 @@ class Facts:
 
     def info(self, unique_id: str) -> NodeInfo:
         """The manifest's view of a node, or what its unique id (`<type>.<package>.<name>…`) shows."""
-        found = self.data.nodes.get(unique_id) or _named_by_id(unique_id)
-        name = self.shown_name(unique_id, found.name)
-        return found if name == found.name else replace(found, name=name)
+        found = self._infos.get(unique_id)
+        if found is None:
+            found = self.data.nodes.get(unique_id) or _named_by_id(unique_id)
+            name = self.shown_name(unique_id, found.name)
+            found = self._infos[unique_id] = found if name == found.name else replace(found, name=name)
+        return found
+
+    @cached_property
+    def _infos(self) -> dict[str, NodeInfo]:
+        return {}
 
     def shown_name(self, unique_id: str, name: str) -> str:
         """A node's name, with its package where two packages have one of that name."""
-        is_shared = _name_in_package(unique_id) in self._shared_names
+        is_shared = self._shared_names and _name_in_package(unique_id) in self._shared_names
         return f"{unique_id.split('.')[1]}.{name}" if is_shared else name
 
     @cached_property

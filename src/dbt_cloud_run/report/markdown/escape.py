@@ -84,7 +84,9 @@ def plain(value: str) -> str:
 
 def one_line(value: str, limit: int | None = None) -> str:
     """`plain` text with every run of blanks and line ends as one space; at most `limit` characters."""
-    line = _BLANKS.sub(" ", plain(value)).strip()
+    shown = plain(value)
+    # Of all blanks, the space alone is printable.
+    line = (shown if shown.isprintable() and "  " not in shown else _BLANKS.sub(" ", shown)).strip()
     return line if limit is None or len(line) <= limit else line[: max(limit - 1, 0)].rstrip() + "…"
 
 
