@@ -160,7 +160,9 @@ def _test_counts(ledger: Ledger, manifest: Manifest) -> Mapping[str, Mapping[str
     for outcome in ledger.outcomes.values():
         test = manifest.nodes.get(outcome.unique_id) or manifest.unit_tests.get(outcome.unique_id)
         for covered in tested_nodes(test) if test else ():
-            counts.setdefault(covered, Counter())[normalise(outcome.result.status)] += 1
+            if covered not in counts:
+                counts[covered] = Counter()
+            counts[covered][normalise(outcome.result.status)] += 1
     return {unique_id: dict(sorted(counter.items())) for unique_id, counter in counts.items()}
 
 

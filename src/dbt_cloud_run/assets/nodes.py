@@ -79,6 +79,8 @@ def display_name(node: ManifestNode) -> str:
 
 
 def _owner_names(owner: Any) -> list[str]:
+    if not owner:
+        return []
     if isinstance(owner, str):
         return [owner] if owner.strip() else []
     if isinstance(owner, Mapping):

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
@@ -191,6 +192,8 @@ def junit_xml(found: Iterable[Case]) -> Iterator[bytes]:
             suite.counts.update({problem.tag for problem in case.problems})
     whole = sum((suite.counts for suite in suites.values()), Counter[str]())
     tests, seconds = sum(len(suite.cases) for suite in suites.values()), sum(one.seconds for one in suites.values())
+    # Owners, files and runs come again in neighbouring cases. Not kept for longer, since more secrets may be hidden then.
+    value_of = lru_cache(maxsize=512)(_value)
     yield b'<?xml version="1.0" encoding="UTF-8"?>\n'
     yield _opening("testsuites", _totals("dbt", tests, whole, seconds, skipped=False))
     for name, suite in suites.items():
@@ -200,7 +203,7 @@ def junit_xml(found: Iterable[Case]) -> Iterator[bytes]:
             totals["timestamp"] = f"{min(starts):%Y-%m-%dT%H:%M:%S}"
         yield _opening("testsuite", totals)
         for start in range(0, len(suite.cases), _AT_ONCE):
-            yield "".join(map(_element, suite.cases[start : start + _AT_ONCE])).encode()
+            yield "".join([_element(case, value_of) for case in suite.cases[start : start + _AT_ONCE]]).encode()
         yield b"</testsuite>\n"
     yield b"</testsuites>\n"
 
@@ -215,18 +218,16 @@ def _opening(tag: str, attributes: Mapping[str, str]) -> bytes:
     return f"<{tag}{_attributes(attributes)}>\n".encode()
 
 
-def _element(case: Case) -> str:
-    attributes = {"name": _line(case.name) or "?", "classname": _line(case.classname) or "dbt"}
-    attributes["time"] = _time(case.seconds)
-    if file := _line(case.file or ""):
-        attributes["file"] = file
-    inside = "".join(_property(name, value) for name, value in case.properties)
-    inside = f"<properties>{inside}</properties>" if inside else ""
-    return _tag("testcase", attributes, inside + "".join(map(_problem, case.problems))) + "\n"
-
-
-def _property(name: str, value: str) -> str:
-    return f'<property name="{name}" value="{_attribute(_line(value))}" />'
+def _element(case: Case, value_of: Callable[[str], str]) -> str:
+    name, classname = value_of(case.name) or "?", value_of(case.classname) or "dbt"
+    file = value_of(case.file) if case.file else ""
+    where = f' file="{file}"' if file else ""
+    head = f'<testcase name="{name}" classname="{classname}" time="{_time(case.seconds)}"{where}'
+    found = "".join([f'<property name="{name}" value="{value_of(value)}" />' for name, value in case.properties])
+    inside = f"<properties>{found}</properties>" if found else ""
+    if case.problems:
+        inside += "".join(map(_problem, case.problems))
+    return f"{head}>{inside}</testcase>\n" if inside else f"{head} />\n"
 
 
 def _problem(problem: Problem) -> str:
@@ -248,6 +249,10 @@ def _tag(tag: str, attributes: Mapping[str, str], inside: str) -> str:
 
 def _attributes(attributes: Mapping[str, str]) -> str:
     return "".join(f' {name}="{_attribute(value)}"' for name, value in attributes.items())
+
+
+def _value(text: str) -> str:
+    return _attribute(_line(text))
 
 
 def _attribute(text: str) -> str:

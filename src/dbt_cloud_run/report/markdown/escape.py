@@ -71,6 +71,8 @@ _CHUNK = re.compile(r".{1,24}")
 _HARMLESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ,.()]*\Z")
 _ORDERED = re.compile(r"\d+[.)]|(?i:www)\.")
 _MERMAID_KEPT = re.compile(r"[^\W_]|(?<=[A-Za-z0-9])_(?=[A-Za-z0-9])|[ /,]|\.(?! |$)|(?<=\w)-(?=\w)")
+# What needs neither to be taken apart nor to be quoted.
+_PLAIN_URL = re.compile(r"https?://[A-Za-z0-9][A-Za-z0-9.-]*(?:/[A-Za-z0-9/._~-]*)?\Z")
 _URL_SAFE = ":/?#@!$+,;=%~.-_"
 
 
@@ -131,6 +133,8 @@ def fence(value: str, info: str = "text") -> str:
 
 def url(value: str | None) -> str | None:
     """An absolute http(s) address for the destination of a markdown link or an attribute; None for anything else."""
+    if value is not None and _PLAIN_URL.match(value) and redact(value) == value:
+        return value
     if value is None or _UNSEEN.search(value) or redact(value) != value:
         return None
     try:

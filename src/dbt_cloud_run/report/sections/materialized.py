@@ -15,7 +15,7 @@ from dbt_cloud_run.cost import total
 from dbt_cloud_run.dbt.statuses import Kind, kind
 from dbt_cloud_run.report.markdown import escape
 from dbt_cloud_run.report.markdown.layout import Block, Section
-from dbt_cloud_run.report.sections.remembered import remembered
+from dbt_cloud_run.report.remembered import remembered
 from dbt_cloud_run.report.wording import (
     ICONS,
     RECOVERED_ICON,
