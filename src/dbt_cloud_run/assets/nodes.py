@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -42,8 +43,13 @@ class Repository:
             return None
         # The tests of a folder are declared in one file.
         if (url := self._urls.get(file)) is None:
-            url = self._urls[file] = f"{self.web_url}/blob/{quote(self.sha, safe='')}/{quote(file)}"
+            url = self._urls[file] = f"{self.web_url}/blob/{_quoted(self.sha)}/{quote(file)}"
         return url
+
+
+@lru_cache(maxsize=8)
+def _quoted(sha: str) -> str:
+    return quote(sha, safe="")
 
 
 def owners_of(node: ManifestNode, manifest: Manifest) -> tuple[str, ...]:

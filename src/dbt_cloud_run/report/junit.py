@@ -192,7 +192,7 @@ def junit_xml(found: Iterable[Case]) -> Iterator[bytes]:
             suite.counts.update({problem.tag for problem in case.problems})
     whole = sum((suite.counts for suite in suites.values()), Counter[str]())
     tests, seconds = sum(len(suite.cases) for suite in suites.values()), sum(one.seconds for one in suites.values())
-    # Owners, files and runs come again in neighbouring cases. Not kept for longer, since more secrets may be hidden then.
+    # Owners, files and runs come again in neighbouring cases. For one file, since more secrets may be hidden later.
     value_of = lru_cache(maxsize=512)(_value)
     yield b'<?xml version="1.0" encoding="UTF-8"?>\n'
     yield _opening("testsuites", _totals("dbt", tests, whole, seconds, skipped=False))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from dbt_cloud_run.dbt.statuses import Kind, kind
 from dbt_cloud_run.report.markdown import escape
 from dbt_cloud_run.report.markdown.layout import Block, Section
-from dbt_cloud_run.report.sections.failures import failed_step, node_link
 from dbt_cloud_run.report.remembered import remembered
+from dbt_cloud_run.report.sections.failures import failed_step, node_link
 from dbt_cloud_run.report.wording import ICONS, UNKNOWN, duration, plural
 
 if TYPE_CHECKING:
