@@ -106,13 +106,13 @@ class FailingRun(FinishedRun):
     def _state(self, *, is_retry: bool) -> dict[str, Any]:
         """What differs from a run that has ended well, now."""
         ended = datetime.now(UTC) + timedelta(seconds=self._left)
-        begun = str(ended - timedelta(seconds=self.seconds))
+        times = dict.fromkeys(("created_at", "dequeued_at", "started_at"), str(ended - timedelta(seconds=self.seconds)))
         if self._left <= 0 and not is_retry:
             error = {"status": 20, "status_humanized": "Error", "is_success": False, "is_error": True}
-            return {**error, "created_at": begun, "started_at": begun, "finished_at": str(ended)}
+            return {**error, **times, "finished_at": str(ended)}
         active = {"status": 3, "status_humanized": "Running", "in_progress": True, "is_complete": False}
         active |= {"id": RUN + is_retry, "is_success": False, "finished_at": None, "run_steps": []}
-        return {**active, "created_at": begun, "started_at": begun}
+        return {**active, **times}
 
 
 def run(related: frozenset[str]) -> dict[str, Any]:

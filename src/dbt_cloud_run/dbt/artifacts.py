@@ -304,9 +304,7 @@ def parse_time(text: str | None) -> datetime | None:
 
 def _seconds(value: float | None) -> float | None:
     """A duration that can be counted with; None for what is none, such as infinity."""
-    if value is None or not value < _LONGEST:
-        return None
-    return max(value, 0.0)
+    return max(value, 0.0) if value is not None and value < _LONGEST else None
 
 
 def _switch(value: Any) -> bool | None:
