@@ -11,11 +11,11 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from benchmarks import data, noticing, noticing_real, publish, retry, start, time_to_green, whole
+from benchmarks import data, noticing, noticing_real, publish, repeated, retry, start, time_to_green, whole
 from benchmarks.results import put
 
 PARTS: dict[str, Callable[[bool], str]] = {
-    "publish": lambda quick: publish.report((100, 1_000, 10_000) if quick else publish.SIZES, 1 if quick else 3),
+    "publish": lambda quick: _publish(quick=quick),
     "noticing": lambda quick: f"{noticing.table(200 if quick else 2000)}\n\n{noticing_real.report()}",
     "start": lambda quick: start.report(5 if quick else 25),
     "time_to_green": lambda quick: time_to_green.report((100,), (5,)) if quick else time_to_green.report(),
@@ -23,6 +23,11 @@ PARTS: dict[str, Callable[[bool], str]] = {
     "data": lambda _: data.report(),
     "whole": lambda quick: whole.report(1 if quick else 3),
 }
+
+
+def _publish(*, quick: bool) -> str:
+    tables = publish.report((100, 1_000) if quick else publish.SIZES, 1 if quick else 3)
+    return f"{tables}\n{repeated.report(500, (1, 5)) if quick else repeated.report()}"
 
 
 def main() -> int:
