@@ -25,7 +25,7 @@ from benchmarks import installs
 from benchmarks.measure import WORK, MeasurementError, serving, table
 from benchmarks.noticing import LENGTHS, SEED, ours, usual, watch
 from benchmarks.publish import project
-from benchmarks.server import ACCOUNT, API, JOB, RUN, TOKEN
+from benchmarks.server import ACCOUNT, API, JOB, RUN, TOKEN, compress
 
 SIZES = (100, 1_000, 10_000)
 SHORT = (15, 60)  # seconds of a run
@@ -53,8 +53,10 @@ def failed_project(models: int) -> Path:
     source, folder = project(models), WORK / "projects" / f"{models}-failed"
     if not (folder / "run_results.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "manifest.json").unlink(missing_ok=True)
-        (folder / "manifest.json").hardlink_to(source / "manifest.json")
+        compress(source)
+        for name in ("manifest.json", "manifest.json.gz"):
+            (folder / name).unlink(missing_ok=True)
+            (folder / name).hardlink_to(source / name)
         (folder / "run_results.json").write_bytes(failed_results((source / "run_results.json").read_bytes()))
     return folder
 
