@@ -66,9 +66,10 @@ def measured(
 
 
 @contextmanager
-def serving(folder: Path, *, is_plain: bool = False) -> Iterator[tuple[str, str]]:
+def serving(folder: Path, *, is_plain: bool = False, fails_after: float | None = None) -> Iterator[tuple[str, str]]:
     """`benchmarks.server` over this folder: its URL and the path of its certificate authority."""
     command = [sys.executable, "-m", "benchmarks.server", str(folder), *(["--plain"] if is_plain else [])]
+    command += ["--fails-after", str(fails_after)] if fails_after is not None else []
     with subprocess.Popen(  # noqa: S603 - our own
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
     ) as process:

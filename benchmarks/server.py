@@ -1,9 +1,10 @@
 """A finished run of a synthetic project, served by the scripted dbt Cloud: only what is needed.
 
-    python -m benchmarks.server FOLDER [--plain]
+    python -m benchmarks.server FOLDER [--plain] [--fails-after SECONDS]
 
 serves the artifacts of FOLDER over https on loopback, compressed on the wire (by files made beforehand, where the
 client takes gzip; with `--plain`, never), and prints `listening on <URL>` and the path of its certificate authority.
+With `--fails-after` the run goes on for so long after its trigger and then fails; `/__end__` returns when it did.
 `/__log__` returns every request since the last call, with times of the monotonic clock that all processes of the
 machine share.
 """
@@ -18,8 +19,9 @@ import shutil
 import ssl
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,47 @@ class FinishedRun(CloudServer):
         return super()._handle(request)
 
 
+class FailingRun(FinishedRun):
+    """One run that fails so many seconds after its trigger; every later one stays in the queue."""
+
+    def __init__(self, folder: Path, tls: ssl.SSLContext, seconds: float) -> None:
+        super().__init__(folder, tls)
+        self.seconds = seconds
+        self.triggered: list[float] = []  # of the monotonic clock
+
+    @property
+    def _left(self) -> float:
+        return self.triggered[0] + self.seconds - time.monotonic() if self.triggered else self.seconds
+
+    def _handle(self, request: Request) -> tuple[int, bytes | Path]:
+        path = request.path.removeprefix(API)
+        if path == "/__end__":
+            return 200, json.dumps(self.triggered[0] + self.seconds).encode()
+        if request.method == "POST" and path.startswith("/jobs/"):
+            self.triggered.append(time.monotonic())
+        status, content = super()._handle(request)
+        is_run = status == 200 and path.startswith(("/jobs/", f"/runs/{RUN}/")) and "/artifacts/" not in path
+        if is_run and isinstance(content, bytes):
+            found = {**json.loads(content)["data"], **self._state(is_retry=len(self.triggered) > 1)}
+            for step in found["run_steps"][-1:]:
+                step |= {"status": 20, "status_humanized": "Error"}
+            return enveloped(found)
+        if path == f"/runs/{RUN + 1}/":
+            return enveloped({**run(frozenset()), **self._state(is_retry=True)})
+        return status, content
+
+    def _state(self, *, is_retry: bool) -> dict[str, Any]:
+        """What differs from a run that has ended well, now."""
+        ended = datetime.now(UTC) + timedelta(seconds=self._left)
+        times = dict.fromkeys(("created_at", "dequeued_at", "started_at"), str(ended - timedelta(seconds=self.seconds)))
+        if self._left <= 0 and not is_retry:
+            error = {"status": 20, "status_humanized": "Error", "is_success": False, "is_error": True}
+            return {**error, **times, "finished_at": str(ended)}
+        active = {"status": 3, "status_humanized": "Running", "in_progress": True, "is_complete": False}
+        active |= {"id": RUN + is_retry, "is_success": False, "finished_at": None, "run_steps": []}
+        return {**active, **times}
+
+
 def run(related: frozenset[str]) -> dict[str, Any]:
     """The run, as it stands at its end."""
     begun = NOW - timedelta(minutes=30)
@@ -105,7 +148,7 @@ def _step(index: int, name: str, logs: str) -> Mapping[str, Any]:
     }  # fmt: skip
 
 
-async def serve(folder: Path, *, is_plain: bool) -> None:
+async def serve(folder: Path, *, is_plain: bool, fails_after: float | None = None) -> None:
     """Serve until standard input ends: whoever has started this process has then gone."""
     compress(folder)
     authority = trustme.CA()
@@ -113,7 +156,10 @@ async def serve(folder: Path, *, is_plain: bool) -> None:
     authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
     with tempfile.NamedTemporaryFile(suffix=".pem") as file:
         authority.cert_pem.write_to_path(file.name)
-        async with FinishedRun(folder, context, is_plain=is_plain) as server:
+        one: FinishedRun = FinishedRun(folder, context, is_plain=is_plain)
+        if fails_after is not None:
+            one = FailingRun(folder, context, fails_after)
+        async with one as server:
             print(f"listening on https://127.0.0.1:{server.port}\n{file.name}", flush=True)
             await asyncio.to_thread(sys.stdin.read)
 
@@ -122,5 +168,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--plain", action="store_true", help="compress nothing on the wire")
+    parser.add_argument("--fails-after", type=float, metavar="SECONDS", help="the run goes on for so long, and fails")
     options = parser.parse_args()
-    asyncio.run(serve(options.folder, is_plain=options.plain))
+    asyncio.run(serve(options.folder, is_plain=options.plain, fails_after=options.fails_after))

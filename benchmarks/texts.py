@@ -11,6 +11,7 @@ TITLES = {
     "publish": "Publish",
     "noticing": "Noticing the end",
     "start": "Start",
+    "time_to_green": "Time to green",
     "retry": "Retry",
     "data": "Rows after a retry",
     "whole": "Whole",
@@ -48,6 +49,12 @@ anything yet.""",
     "retry": """
 Real dbt on DuckDB, a fresh database for each; nodes fail at first, as in the demo. Executed are the nodes of all
 attempts that were not skipped, hooks aside. dbtc and the hook of Airflow use dbt Cloud's own retry: `dbt retry`.""",
+    "time_to_green": """
+From the end of a run that failed for a transient reason (one model in 200, and the two nodes after each were skipped)
+to the request that starts its retry. The whole action against a server on loopback, in real time, for a job without a
+history; one sample each, since a lag depends on when the run ends between two looks. Then long runs: the lag of
+noticing is simulated as above, with history, and reading what the run left and planning are as measured here, with no
+delay.""",
     "whole": """
 The demo's job, recorded on real dbt and replayed with fixed lengths: it fails, is retried, and succeeds. Shown is the
 time from process start beyond that of the two dbt Cloud runs, with everybody's own polling interval, and no delay

@@ -26,6 +26,8 @@ def total(costs: Iterable[Cost]) -> Cost:
     """The sum, each measure by itself; a measure that none of them has stays None."""
     sums: dict[str, int] = {}
     for cost in costs:
+        if cost is NO_COST:
+            continue
         for name in MEASURES:
             if (value := getattr(cost, name)) is not None:
                 sums[name] = sums.get(name, 0) + value

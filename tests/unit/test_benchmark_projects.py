@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import ssl
+import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from benchmarks.generate import digest, write_project
-from benchmarks.measure import serving
+from benchmarks.measure import MeasurementError, serving
 from benchmarks.server import API, DBT_STEP, JOB, RUN
+from benchmarks.time_to_green import Green, beyond, failed_results, green_of
 
 from dbt_cloud_run.dbt.artifacts import decode_manifest
 from dbt_cloud_run.dbt.results import decode_run_results
@@ -69,3 +72,45 @@ def test_they_are_served_over_https_packed_and_plain(tmp_path: Path, encoding: s
     assert manifest.headers.get("content-encoding", "identity") == encoding
     assert other.status_code == 404
     assert [entry["method"] for entry in log] == ["POST", "GET", "GET", "GET"]
+
+
+def test_results_of_a_run_that_failed_are_read_and_retried(tmp_path: Path) -> None:
+    write_project(tmp_path, 450)
+    failed = tmp_path / "failed.json"
+    failed.write_bytes(failed_results((tmp_path / "run_results.json").read_bytes()))
+    _, before = decode_run_results(tmp_path / "run_results.json")
+    _, results = decode_run_results(failed)
+    assert [node.unique_id for node in results.nodes] == [node.unique_id for node in before.nodes]
+    counts = Counter(node.status for node in results.nodes) - Counter(node.status for node in before.nodes)
+    assert counts["error"] == 3
+    assert counts["skipped"] == 6
+
+
+def test_a_log_shows_when_the_end_was_seen_and_when_the_retry_began() -> None:
+    run, jobs = f"{API}/runs/{RUN}/", f"{API}/jobs/{JOB}/run/"
+    times = [(1.0, "POST", jobs), (5.0, "GET", run), (12.5, "GET", run), (13.0, "GET", run), (14.0, "POST", jobs)]
+    log = [{"at": at, "method": method, "path": path} for at, method, path in times]
+    assert green_of(log, 10.0) == Green(lag=2.5, retry=4.0)
+    with pytest.raises(MeasurementError):
+        green_of(log[:4], 10.0)
+
+
+def test_the_delay_of_a_retry_runs_while_the_end_is_noticed() -> None:
+    assert beyond([1.0, 4.0], 2.0, 0) == [3.0, 6.0]
+    assert beyond([1.0, 29.5], 2.0, 30) == [0.0, 1.5]
+
+
+def test_a_run_fails_as_long_after_its_trigger_as_was_asked_for(tmp_path: Path) -> None:
+    write_project(tmp_path, 20)
+    with serving(tmp_path, fails_after=0.0) as (url, authority):
+        options: Any = {"verify": ssl.create_default_context(cafile=authority), "trust_env": False}
+        with httpx.Client(base_url=url, **options) as client:
+            begun = time.monotonic()
+            started = client.post(f"{API}/jobs/{JOB}/run/", json={"cause": "x"}).json()["data"]
+            ended = client.get(f"{API}/runs/{RUN}/", params={"include_related": "run_steps"}).json()["data"]
+            end = client.get(f"{API}/__end__").json()
+            retried = client.post(f"{API}/jobs/{JOB}/run/", json={"cause": "x"}).json()["data"]
+    assert (started["id"], ended["status"], ended["is_error"], len(ended["run_steps"])) == (RUN, 20, True, 4)
+    assert [step["status"] for step in ended["run_steps"]] == [10, 10, 10, 20]
+    assert begun <= end <= time.monotonic()
+    assert (retried["id"], retried["is_complete"]) == (RUN + 1, False)

@@ -188,6 +188,16 @@ def test_an_old_selection_is_narrowed_exactly(
         assert DbtItself(content).executes(line) == failed, line
 
 
+@pytest.mark.parametrize(("longest", "is_found"), [(None, True), (60, True), (20, False)])
+def test_exclusions_that_no_command_holds_are_given_up(longest: int | None, is_found: bool) -> None:
+    selector = Selector(ours(manifest_of([node("model", "shop", [], name) for name in ("a", "orders", "payments")])))
+    command = parse_command("dbt run")
+    assert command is not None
+    (wanted,) = (one for one in selector.nodes if one.endswith(".a"))
+    narrowed = narrow_exactly(selector, frozenset({wanted}), command, longest=longest)
+    assert (narrowed is not None) is is_found
+
+
 @pytest.mark.parametrize(
     "term", ["state:modified+", "result:error", "source_status:fresher+", "nonsense:x", "@x+", "path:../x"]
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 from dbt_cloud_run.assets.asset import Asset
@@ -160,27 +160,43 @@ def _test_counts(ledger: Ledger, manifest: Manifest) -> Mapping[str, Mapping[str
     for outcome in ledger.outcomes.values():
         test = manifest.nodes.get(outcome.unique_id) or manifest.unit_tests.get(outcome.unique_id)
         for covered in tested_nodes(test) if test else ():
-            counts.setdefault(covered, Counter())[normalise(outcome.result.status)] += 1
+            if covered not in counts:
+                counts[covered] = Counter()
+            counts[covered][normalise(outcome.result.status)] += 1
     return {unique_id: dict(sorted(counter.items())) for unique_id, counter in counts.items()}
 
 
 _UPSTREAM = frozenset((*BUILDABLE, "source"))
 
 
+def _known_parents(manifest: Manifest, adapter: str) -> Callable[[str], tuple[ManifestNode, str] | None]:
+    """A function from a unique id to a node that others are built from, and its key: empty without a relation."""
+
+    @cache
+    def known(unique_id: str) -> tuple[ManifestNode, str] | None:
+        node = manifest.nodes.get(unique_id) or manifest.sources.get(unique_id)
+        if node is None or node.resource_type not in _UPSTREAM:
+            return None
+        relation = relation_of(node) if node.config.materialized != "ephemeral" else None
+        return node, asset_key(adapter, relation) if relation else ""
+
+    return known
+
+
 def _upstream_keys(manifest: Manifest, adapter: str) -> Callable[[ManifestNode], tuple[str, ...]]:
     """A function from a node to the keys of what it is built from, traced through ephemeral models."""
-    key = cache(partial(asset_key, adapter))
     traced: dict[str, tuple[str, ...]] = {}  # of each ephemeral model, so that none is gone through twice
 
-    def parents(node: ManifestNode) -> list[ManifestNode]:
-        found = (manifest.nodes.get(one) or manifest.sources.get(one) for one in node.depends_on.nodes)
-        return [parent for parent in found if parent is not None and parent.resource_type in _UPSTREAM]
+    known = _known_parents(manifest, adapter)
 
-    def keys_of(node: ManifestNode) -> tuple[str, ...]:
+    def parents(node: ManifestNode) -> list[tuple[ManifestNode, str]]:
+        return [parent for parent in map(known, node.depends_on.nodes) if parent is not None]
+
+    def keys_of(found: list[tuple[ManifestNode, str]]) -> tuple[str, ...]:
         keys: dict[str, None] = {}
-        for parent in parents(node):
-            if _has_relation(parent):
-                keys[key(relation_of(parent) or "")] = None
+        for parent, key in found:
+            if key:
+                keys[key] = None
             else:
                 keys.update(dict.fromkeys(traced.get(parent.unique_id, ())))
         return tuple(keys)
@@ -189,23 +205,20 @@ def _upstream_keys(manifest: Manifest, adapter: str) -> Callable[[ManifestNode],
         begun: set[str] = set()
         while waiting:  # a stack, so that no chain is too long; a circle ends where it was begun
             one = waiting[-1]
-            before = [parent for parent in parents(one) if not _has_relation(parent)]
+            found = parents(one)
+            before = [parent for parent, key in found if not key]
             before = [parent for parent in before if not (parent.unique_id in traced or parent.unique_id in begun)]
             if one.unique_id in begun or one.unique_id in traced or not before:
-                traced.setdefault(one.unique_id, keys_of(one))
+                traced.setdefault(one.unique_id, keys_of(found))
                 waiting.pop()
             else:
                 begun.add(one.unique_id)
                 waiting += before[::-1]
 
     def upstream(node: ManifestNode) -> tuple[str, ...]:
-        ephemeral = [one for one in parents(node) if not _has_relation(one)]
-        if ephemeral:
+        found = parents(node)
+        if ephemeral := [parent for parent, key in found if not key]:
             trace(ephemeral)
-        return keys_of(node)
+        return keys_of(found)
 
     return upstream
-
-
-def _has_relation(node: ManifestNode) -> bool:
-    return node.config.materialized != "ephemeral" and bool(relation_of(node))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -22,6 +23,7 @@ class Repository:
     _known: dict[str, str | None] = field(
         default_factory=dict, repr=False
     )  # file in the dbt project -> in the workspace
+    _urls: dict[str, str] = field(default_factory=dict, repr=False)  # by the file in the workspace
 
     def file_of(self, node: ManifestNode, root_package: str | None) -> str | None:
         """The node's file, relative to the workspace; None for other packages' nodes and where there is no file."""
@@ -39,7 +41,15 @@ class Repository:
     def url_of(self, file: str | None) -> str | None:
         if not file or not self.web_url or not self.sha:
             return None
-        return f"{self.web_url}/blob/{quote(self.sha, safe='')}/{quote(file)}"
+        # The tests of a folder are declared in one file.
+        if (url := self._urls.get(file)) is None:
+            url = self._urls[file] = f"{self.web_url}/blob/{_quoted(self.sha)}/{quote(file)}"
+        return url
+
+
+@lru_cache(maxsize=8)
+def _quoted(sha: str) -> str:
+    return quote(sha, safe="")
 
 
 def owners_of(node: ManifestNode, manifest: Manifest) -> tuple[str, ...]:
@@ -75,6 +85,8 @@ def display_name(node: ManifestNode) -> str:
 
 
 def _owner_names(owner: Any) -> list[str]:
+    if not owner:
+        return []
     if isinstance(owner, str):
         return [owner] if owner.strip() else []
     if isinstance(owner, Mapping):

@@ -27,6 +27,9 @@ def cost_of(response: Mapping[str, Any]) -> Cost:
 
     Words such as `3.2 KB`, which BigQuery's adapter reports of a dry run, are no count either.
     """
+    # Most answers hold none of them.
+    if response.keys().isdisjoint(_KEYS):
+        return NO_COST
     found = {_KEYS[key]: count for key in _KEYS if (count := _count(response.get(key))) is not None}
     return Cost(**found) if found else NO_COST
 

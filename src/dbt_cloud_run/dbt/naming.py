@@ -47,9 +47,17 @@ def name_exactly(
 
 
 def narrow_exactly(
-    selector: Selector, wanted: frozenset[str], command: DbtCommand, *, indirect: str = "empty"
+    selector: Selector,
+    wanted: frozenset[str],
+    command: DbtCommand,
+    *,
+    indirect: str = "empty",
+    longest: int | None = None,
 ) -> ExactSelection | None:
-    """The command's own selection without what is not wanted; None where that is not exact, or cannot be known."""
+    """The command's own selection without what is not wanted; None where that is not exact, or cannot be known.
+
+    `longest`: characters of the exclusions beyond which there is no use for them.
+    """
     old = command.selection
     if old.selector:
         return None
@@ -60,7 +68,7 @@ def narrow_exactly(
             surplus = _executes(selector, kept, command) - wanted
         except UndecidableError:
             return None
-        excluded = namer.exclusions(surplus)
+        excluded = namer.exclusions(surplus, longest)
         if excluded is None:
             continue
         narrowed = ExactSelection(old.select, (*old.exclude, *excluded), mode)
@@ -112,8 +120,8 @@ class _Namer:
         excluded = self.exclusions(surplus)
         return None if excluded is None else ExactSelection(_unique(named), excluded, self._indirect)
 
-    def exclusions(self, surplus: frozenset[str]) -> tuple[str, ...] | None:
-        """Terms that select all of the surplus, and nothing that is wanted."""
+    def exclusions(self, surplus: frozenset[str], longest: int | None = None) -> tuple[str, ...] | None:
+        """Terms that select all of the surplus, and nothing that is wanted; None beyond so many characters."""
         terms: list[str] = []
         types = {self._selector.nodes[unique_id].resource_type for unique_id in surplus}
         for resource_type in sorted(types):
@@ -124,9 +132,15 @@ class _Namer:
             if len(alike) > 1 and self._is_harmless(self._selector.term(term)):
                 terms.append(term)
                 surplus -= frozenset(alike)
+        # Two nodes may have one term, which then counts once.
+        length, counted = 0, set[str]()
         for unique_id in sorted(surplus):
             term_of_one = self._first(unique_id, self._is_harmless)
             if term_of_one is None:
+                return None
+            length += 0 if term_of_one in counted else len(term_of_one) + 1
+            counted.add(term_of_one)
+            if longest is not None and length > longest:
                 return None
             terms.append(term_of_one)
         return _unique(terms)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import cached_property
 from pathlib import PurePosixPath
 
 from dbt_cloud_run.dbt.artifacts import Manifest, ManifestNode
@@ -115,13 +115,16 @@ class Selector:
     def _combined(
         self,
         found: Sequence[_Found],
-        combine: Callable[[frozenset[str], frozenset[str]], frozenset[str]],
+        combine: Callable[..., frozenset[str]],
         indirect: str,
     ) -> _Found:
         if not found:
             return _Found(frozenset())
-        direct = reduce(combine, (part.direct for part in found))
-        waiting = reduce(combine, (part.direct | part.waiting for part in found))
+        # All at once: one after the other, each step would copy what the steps before it found.
+        direct = combine(*(part.direct for part in found))
+        if not any(part.waiting for part in found):
+            return _Found(direct, direct)
+        waiting = combine(*(part.direct | part.waiting for part in found))
         return _Found(direct | self._complete(direct, waiting, indirect), waiting)
 
     def _complete(self, direct: frozenset[str], waiting: frozenset[str], indirect: str) -> frozenset[str]:

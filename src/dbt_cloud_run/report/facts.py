@@ -15,6 +15,7 @@ from dbt_cloud_run.ledger.judgement import failed_without_nodes, has_failed, is_
 from dbt_cloud_run.ledger.ledger import result_steps
 from dbt_cloud_run.model import NodeOutcome, RunState
 from dbt_cloud_run.report.reasons import reason
+from dbt_cloud_run.report.remembered import remembered
 from dbt_cloud_run.report.report import NodeInfo, Report
 from dbt_cloud_run.unknown import step_words
 
@@ -52,13 +53,7 @@ class Facts:
     @cached_property
     def kinds(self) -> Mapping[str, Kind]:
         """Unique id -> judgement of the last result."""
-        states = {
-            (attempt.run_id, step.index): step.state for attempt in self.data.outcome.attempts for step in attempt.steps
-        }
-        return {
-            unique_id: judged(found.result.status, states.get((found.run_id, found.step_index), RunState.UNKNOWN))
-            for unique_id, found in self._outcomes.items()
-        }
+        return _kinds(self)
 
     @property
     def _outcomes(self) -> Mapping[str, NodeOutcome]:
@@ -70,10 +65,7 @@ class Facts:
 
     @cached_property
     def _by_kind(self) -> Mapping[Kind, list[NodeOutcome]]:
-        found: dict[Kind, list[NodeOutcome]] = {kind: [] for kind in Kind}
-        for judgement, outcome in zip(self.kinds.values(), self._outcomes.values(), strict=True):
-            found[judgement].append(outcome)
-        return found
+        return _by_kind(self)
 
     @cached_property
     def failed(self) -> tuple[NodeOutcome, ...]:
@@ -99,33 +91,34 @@ class Facts:
 
     @cached_property
     def recovered(self) -> tuple[NodeOutcome, ...]:
-        return tuple(found for found in self._outcomes.values() if found.recovered)
+        return _recovered(self)
 
     @cached_property
     def counts(self) -> Counter[Kind]:
         """How many nodes ended as what."""
-        return Counter(self.kinds.values())
+        return Counter({kind: len(found) for kind, found in self._by_kind.items() if found})
 
     def info(self, unique_id: str) -> NodeInfo:
         """The manifest's view of a node, or what its unique id (`<type>.<package>.<name>…`) shows."""
-        found = self.data.nodes.get(unique_id) or _named_by_id(unique_id)
-        name = self.shown_name(unique_id, found.name)
-        return found if name == found.name else replace(found, name=name)
+        found = self._infos.get(unique_id)
+        if found is None:
+            found = self.data.nodes.get(unique_id) or _named_by_id(unique_id)
+            name = self.shown_name(unique_id, found.name)
+            found = self._infos[unique_id] = found if name == found.name else replace(found, name=name)
+        return found
+
+    @cached_property
+    def _infos(self) -> dict[str, NodeInfo]:
+        return _infos(self)
 
     def shown_name(self, unique_id: str, name: str) -> str:
         """A node's name, with its package where two packages have one of that name."""
-        is_shared = _name_in_package(unique_id) in self._shared_names
+        is_shared = self._shared_names and _name_in_package(unique_id) in self._shared_names
         return f"{unique_id.split('.')[1]}.{name}" if is_shared else name
 
     @cached_property
     def _shared_names(self) -> frozenset[str]:
-        packages: dict[str, str] = {}
-        shared = set()
-        for unique_id in (*self._outcomes, *self.data.edges):
-            name, package = _name_in_package(unique_id), unique_id.split(".", 2)[1:2]
-            if name and package and packages.setdefault(name, package[0]) != package[0]:
-                shared.add(name)
-        return frozenset(shared)
+        return _shared_names(self)
 
     def resource_type(self, unique_id: str) -> str:
         """The same as `info` says, by the unique id alone: there may be tens of thousands to count."""
@@ -243,7 +236,12 @@ class Facts:
     @cached_property
     def spent(self) -> Spent:
         """What the attempts cost, as far as the adapter reports it."""
-        return spent(self.data.outcome.attempts)
+        return _spent(self)
+
+    @cached_property
+    def parents(self) -> Mapping[str, list[str]]:
+        """Child -> parents: the manifest's edges, read the other way round."""
+        return _parents(self)
 
     @cached_property
     def stale(self) -> tuple[FreshnessResult, ...]:
@@ -264,6 +262,64 @@ class Facts:
             if step.distrusted
         )
         return tuple(dict.fromkeys((*self.data.warnings, *own, *distrusted)))
+
+
+@remembered
+def _kinds(facts: Facts) -> Mapping[str, Kind]:
+    attempts = facts.data.outcome.attempts
+    states = {(attempt.run_id, step.index): step.state for attempt in attempts for step in attempt.steps}
+    return {
+        unique_id: judged(found.result.status, states.get((found.run_id, found.step_index), RunState.UNKNOWN))
+        for unique_id, found in facts.data.outcome.ledger.outcomes.items()
+    }
+
+
+@remembered
+def _by_kind(facts: Facts) -> Mapping[Kind, list[NodeOutcome]]:
+    found: dict[Kind, list[NodeOutcome]] = {kind: [] for kind in Kind}
+    for judgement, outcome in zip(facts.kinds.values(), facts.data.outcome.ledger.outcomes.values(), strict=True):
+        found[judgement].append(outcome)
+    return found
+
+
+@remembered
+def _recovered(facts: Facts) -> tuple[NodeOutcome, ...]:
+    return tuple(found for found in facts.data.outcome.ledger.outcomes.values() if found.recovered)
+
+
+@remembered
+def _infos(_: Facts) -> dict[str, NodeInfo]:
+    """Those that were asked for so far."""
+    return {}
+
+
+@remembered
+def _shared_names(facts: Facts) -> frozenset[str]:
+    packages: dict[str, str] = {}
+    shared = set()
+    for unique_id in {**facts.data.outcome.ledger.outcomes, **facts.data.edges}:
+        name, package = _name_in_package(unique_id), unique_id.split(".", 2)[1:2]
+        if name and package and packages.setdefault(name, package[0]) != package[0]:
+            shared.add(name)
+    return frozenset(shared)
+
+
+@remembered
+def _spent(facts: Facts) -> Spent:
+    return spent(facts.data.outcome.attempts)
+
+
+@remembered
+def _parents(facts: Facts) -> Mapping[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for parent, children in facts.data.edges.items():
+        for child in children:
+            known = found.get(child)
+            if known is None:
+                found[child] = [parent]
+            else:
+                known.append(parent)
+    return found
 
 
 def _name_in_package(unique_id: str) -> str:

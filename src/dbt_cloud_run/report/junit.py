@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
-from xml.etree.ElementTree import Element, SubElement, tostring
+from xml.sax.saxutils import escape
 
 from dbt_cloud_run.dbt.statuses import Kind
 from dbt_cloud_run.endings import Ending
@@ -21,6 +22,7 @@ from dbt_cloud_run.report.markdown.escape import one_line, plain
 from dbt_cloud_run.report.wording import clip, duration
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from dbt_cloud_run.model import FreshnessResult, NodeOutcome, Step
@@ -35,6 +37,8 @@ _HEADLINE = 300  # characters of the attribute `message`
 _AT_ONCE = 1_000  # cases that are made into bytes together: the memory of a few, and less work than one by one
 # XML 1.0, production 2: what is no `Char` cannot be written in any form.
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_SPECIAL = re.compile('[&<>"\t\n\r]')
+_IN_ATTRIBUTE = {'"': "&quot;", "\t": "&#09;", "\n": "&#10;", "\r": "&#13;"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,12 +183,17 @@ def junit_xml(found: Iterable[Case]) -> Iterator[bytes]:
     """The file in pieces, in UTF-8. Suites come in the order of their first case."""
     suites: dict[str, _Suite] = {}
     for case in found:
-        suite = suites.setdefault(case.suite, _Suite())
+        suite = suites.get(case.suite)
+        if suite is None:
+            suite = suites[case.suite] = _Suite()
         suite.cases.append(case)
         suite.seconds += case.seconds
-        suite.counts.update({problem.tag for problem in case.problems})
+        if case.problems:
+            suite.counts.update({problem.tag for problem in case.problems})
     whole = sum((suite.counts for suite in suites.values()), Counter[str]())
     tests, seconds = sum(len(suite.cases) for suite in suites.values()), sum(one.seconds for one in suites.values())
+    # Owners, files and runs come again in neighbouring cases. For one file, since more secrets may be hidden later.
+    value_of = lru_cache(maxsize=512)(_value)
     yield b'<?xml version="1.0" encoding="UTF-8"?>\n'
     yield _opening("testsuites", _totals("dbt", tests, whole, seconds, skipped=False))
     for name, suite in suites.items():
@@ -194,7 +203,7 @@ def junit_xml(found: Iterable[Case]) -> Iterator[bytes]:
             totals["timestamp"] = f"{min(starts):%Y-%m-%dT%H:%M:%S}"
         yield _opening("testsuite", totals)
         for start in range(0, len(suite.cases), _AT_ONCE):
-            yield _elements(suite.cases[start : start + _AT_ONCE])
+            yield "".join([_element(case, value_of) for case in suite.cases[start : start + _AT_ONCE]]).encode()
         yield b"</testsuite>\n"
     yield b"</testsuites>\n"
 
@@ -205,49 +214,54 @@ def _totals(name: str, tests: int, counts: Counter[str], seconds: float, *, skip
     return {"name": name, **{key: str(value) for key, value in numbers.items()}, "time": _time(seconds)}
 
 
-def _opening(tag: str, attributes: dict[str, str]) -> bytes:
-    whole: bytes = tostring(Element(tag, attributes), encoding="utf-8", short_empty_elements=False)
-    return whole.partition(b"</")[0] + b"\n"
+def _opening(tag: str, attributes: Mapping[str, str]) -> bytes:
+    return f"<{tag}{_attributes(attributes)}>\n".encode()
 
 
-def _elements(found: Sequence[Case]) -> bytes:
-    around = Element("testsuite")
-    for case in found:
-        element = _element(case)
-        element.tail = "\n"
-        around.append(element)
-    whole: bytes = tostring(around, encoding="utf-8")
-    return whole.removeprefix(b"<testsuite>").removesuffix(b"</testsuite>")
+def _element(case: Case, value_of: Callable[[str], str]) -> str:
+    name, classname = value_of(case.name) or "?", value_of(case.classname) or "dbt"
+    file = value_of(case.file) if case.file else ""
+    where = f' file="{file}"' if file else ""
+    head = f'<testcase name="{name}" classname="{classname}" time="{_time(case.seconds)}"{where}'
+    found = "".join([f'<property name="{name}" value="{value_of(value)}" />' for name, value in case.properties])
+    inside = f"<properties>{found}</properties>" if found else ""
+    if case.problems:
+        inside += "".join(map(_problem, case.problems))
+    return f"{head}>{inside}</testcase>\n" if inside else f"{head} />\n"
 
 
-def _element(case: Case) -> Element:
-    element = Element("testcase", name=_line(case.name) or "?", classname=_line(case.classname) or "dbt")
-    element.set("time", _time(case.seconds))
-    if file := _line(case.file or ""):
-        element.set("file", file)
-    if case.properties:
-        properties = SubElement(element, "properties")
-        for name, value in case.properties:
-            SubElement(properties, "property", {"name": name, "value": _line(value)})
-    for problem in case.problems:
-        _add(element, problem)
-    return element
-
-
-def _add(element: Element, problem: Problem) -> None:
+def _problem(problem: Problem) -> str:
     text, _ = clip(_legal(plain(problem.text)), _MESSAGE_LINES, _MESSAGE_CHARACTERS)
     if problem.tag == "system-out":
-        SubElement(element, problem.tag).text = text
-        return
+        return _tag(problem.tag, {}, _content(text))
     attributes = {"message": _line(text.strip().partition("\n")[0])[:_HEADLINE]}
     if problem.tag == "skipped":
-        SubElement(element, problem.tag, attributes)
-        return
-    made = SubElement(element, problem.tag, attributes | {"type": _line(problem.type) or "unknown"})
-    if problem.tag == "flakyFailure":
-        SubElement(made, "stackTrace").text = text
-    else:
-        made.text = text
+        return _tag(problem.tag, attributes, "")
+    attributes["type"] = _line(problem.type) or "unknown"
+    inside = _content(text)
+    return _tag(problem.tag, attributes, _tag("stackTrace", {}, inside) if problem.tag == "flakyFailure" else inside)
+
+
+def _tag(tag: str, attributes: Mapping[str, str], inside: str) -> str:
+    """An element. `inside` is markup already."""
+    return f"<{tag}{_attributes(attributes)}>{inside}</{tag}>" if inside else f"<{tag}{_attributes(attributes)} />"
+
+
+def _attributes(attributes: Mapping[str, str]) -> str:
+    return "".join(f' {name}="{_attribute(value)}"' for name, value in attributes.items())
+
+
+def _value(text: str) -> str:
+    return _attribute(_line(text))
+
+
+def _attribute(text: str) -> str:
+    """The inside of a quoted attribute, where a line end or a tab would be read as a blank (XML 1.0, 3.3.3)."""
+    return escape(text, _IN_ATTRIBUTE) if _SPECIAL.search(text) else text
+
+
+def _content(text: str) -> str:
+    return escape(text) if _SPECIAL.search(text) else text
 
 
 def _line(text: str) -> str:
@@ -256,7 +270,7 @@ def _line(text: str) -> str:
 
 def _legal(text: str) -> str:
     """The text without what XML cannot hold in any form, such as form feeds and lone surrogates."""
-    return _ILLEGAL.sub("\N{REPLACEMENT CHARACTER}", text)
+    return text if text.isprintable() else _ILLEGAL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _time(seconds: float) -> str:

@@ -110,7 +110,7 @@ def _over(
         return Rewritten(obstacle=why)
     if fits(line):
         return Rewritten((line,))
-    narrowed = narrow_exactly(selector, wanted, command, indirect=indirect)
+    narrowed = narrow_exactly(selector, wanted, command, indirect=indirect, longest=MAX_COMMAND_LENGTH)
     if narrowed is not None and narrowed.exclude == command.selection.exclude:
         return Rewritten(obstacle="none of its nodes succeeded")
     shorter = _render(command, narrowed)

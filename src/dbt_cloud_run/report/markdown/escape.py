@@ -71,6 +71,8 @@ _CHUNK = re.compile(r".{1,24}")
 _HARMLESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ,.()]*\Z")
 _ORDERED = re.compile(r"\d+[.)]|(?i:www)\.")
 _MERMAID_KEPT = re.compile(r"[^\W_]|(?<=[A-Za-z0-9])_(?=[A-Za-z0-9])|[ /,]|\.(?! |$)|(?<=\w)-(?=\w)")
+# What needs neither to be taken apart nor to be quoted.
+_PLAIN_URL = re.compile(r"https?://[A-Za-z0-9][A-Za-z0-9.-]*(?:/[A-Za-z0-9/._~-]*)?\Z")
 _URL_SAFE = ":/?#@!$+,;=%~.-_"
 
 
@@ -84,7 +86,9 @@ def plain(value: str) -> str:
 
 def one_line(value: str, limit: int | None = None) -> str:
     """`plain` text with every run of blanks and line ends as one space; at most `limit` characters."""
-    line = _BLANKS.sub(" ", plain(value)).strip()
+    shown = plain(value)
+    # Of all blanks, the space alone is printable.
+    line = (shown if shown.isprintable() and "  " not in shown else _BLANKS.sub(" ", shown)).strip()
     return line if limit is None or len(line) <= limit else line[: max(limit - 1, 0)].rstrip() + "…"
 
 
@@ -129,6 +133,8 @@ def fence(value: str, info: str = "text") -> str:
 
 def url(value: str | None) -> str | None:
     """An absolute http(s) address for the destination of a markdown link or an attribute; None for anything else."""
+    if value is not None and _PLAIN_URL.match(value) and redact(value) == value:
+        return value
     if value is None or _UNSEEN.search(value) or redact(value) != value:
         return None
     try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from dbt_cloud_run.report.markdown import escape
 from dbt_cloud_run.report.markdown.layout import Block, Section, size
-from dbt_cloud_run.report.sections.remembered import remembered
+from dbt_cloud_run.report.remembered import remembered
 from dbt_cloud_run.report.wording import plural
 
 if TYPE_CHECKING:
@@ -71,10 +71,7 @@ class _Graph:
         self._facts, self._classes = facts, classes
         self.children = facts.data.edges
         self.told = [uid for uid in classes if self.is_shown(uid)]
-        self.parents: dict[str, list[str]] = {}
-        for parent, children in self.children.items():
-            for child in children:
-                self.parents.setdefault(child, []).append(parent)
+        self.parents = facts.parents
 
     def is_shown(self, uid: str) -> bool:
         if self._classes.get(uid) in ("failed", "recovered"):

@@ -8,6 +8,7 @@ called. Within a folder those with failed or warned tests come first, then by na
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from dbt_cloud_run.cost import total
 from dbt_cloud_run.dbt.statuses import Kind, kind
 from dbt_cloud_run.report.markdown import escape
 from dbt_cloud_run.report.markdown.layout import Block, Section
-from dbt_cloud_run.report.sections.remembered import remembered
+from dbt_cloud_run.report.remembered import remembered
 from dbt_cloud_run.report.wording import (
     ICONS,
     RECOVERED_ICON,
@@ -59,7 +60,7 @@ def materialized(facts: Facts, detail: Detail) -> Section | None:
     groups = _groups_with_rows(facts)
     measures = _measures(assets)
     table_head = _head(measures)
-    where = f"In {escape.code(home, 160)} unless stated otherwise." if (home := _home(assets)) else ""
+    where = f"In {escape.code(home, 160)} unless stated otherwise." if (home := _home(facts)) else ""
     note = f"{where} {_ORDER_NOTE if len(assets) > 1 else ''}".strip()
     if facts.emptiness:
         note = f"⚠️ {escape.text(facts.emptiness, 500)} {note}".strip()
@@ -78,7 +79,7 @@ def materialized(facts: Facts, detail: Detail) -> Section | None:
 @remembered
 def _groups_with_rows(facts: Facts) -> list[tuple[str, list[Asset], list[str]]]:
     recovered = {found.unique_id for found in facts.recovered}
-    home, measures = _home(facts.data.assets), _measures(facts.data.assets)
+    home, measures = _home(facts), _measures(facts.data.assets)
     return [
         (folder, group, [_row(facts, asset, home, measures, recovered=asset.unique_id in recovered) for asset in group])
         for folder, group in _groups(facts, facts.data.assets)
@@ -119,8 +120,13 @@ def _folder(facts: Facts, asset: Asset) -> str:
     path = facts.info(asset.unique_id).original_file_path or asset.file
     if not path:
         return asset.resource_type + "s"
-    parts = PurePosixPath(path).parts
-    return "/".join(parts[: min(2, len(parts) - 1)]) or asset.resource_type + "s"
+    return _layer(path.rpartition("/")[0]) or asset.resource_type + "s"
+
+
+@lru_cache(maxsize=1024)
+def _layer(directory: str) -> str:
+    """The first two folders of a path."""
+    return "/".join(PurePosixPath(directory).parts[:2])
 
 
 def _worst_test(asset: Asset) -> int:
@@ -204,9 +210,10 @@ def _place(asset: Asset) -> tuple[str, str]:
     return schema.replace("/", ".").strip("."), identifier
 
 
-def _home(assets: Sequence[Asset]) -> str:
+@remembered
+def _home(facts: Facts) -> str:
     """The schema that most assets are in: it is said once."""
-    return Counter(_place(asset)[0] for asset in assets).most_common(1)[0][0]
+    return Counter(_place(asset)[0] for asset in facts.data.assets).most_common(1)[0][0]
 
 
 def _tests(asset: Asset) -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from dbt_cloud_run.dbt.statuses import Kind, kind
 from dbt_cloud_run.report.markdown import escape
 from dbt_cloud_run.report.markdown.layout import Block, Section
+from dbt_cloud_run.report.remembered import remembered
 from dbt_cloud_run.report.sections.failures import failed_step, node_link
-from dbt_cloud_run.report.sections.remembered import remembered
 from dbt_cloud_run.report.wording import ICONS, UNKNOWN, duration, plural
 
 if TYPE_CHECKING:
@@ -64,9 +64,10 @@ def rest_is_in(facts: Facts) -> str:
 def _check_counts(facts: Facts) -> list[Block]:
     counts: dict[str, Counter[Kind]] = {}
     for uid, judged in facts.kinds.items():
-        label = _CHECKS.get(facts.resource_type(uid))
-        if label:
-            counts.setdefault(label, Counter())[judged] += 1
+        if label := _CHECKS.get(facts.resource_type(uid)):
+            if label not in counts:
+                counts[label] = Counter()
+            counts[label][judged] += 1
     for row in facts.data.outcome.ledger.freshness:
         counts.setdefault("Source freshness", Counter())[kind(row.status)] += 1
     rows = [

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from dbt_cloud_run.dbt.verbs import verb_named
 from dbt_cloud_run.ledger.judgement import has_failed
 from dbt_cloud_run.report.markdown import escape
 from dbt_cloud_run.report.markdown.layout import Block, Section
-from dbt_cloud_run.report.sections.remembered import remembered
+from dbt_cloud_run.report.remembered import remembered
 from dbt_cloud_run.report.sections.waits import waits
 from dbt_cloud_run.report.wording import duration, plural
 
@@ -38,22 +39,21 @@ def critical_path(results: Mapping[str, float], edges: Mapping[str, Sequence[str
 
     Nodes without a result (ephemeral models, sources) take no time but connect; nodes of a circle are passed over.
     """
-    waiting: defaultdict[str, int] = defaultdict(int)
-    for children in edges.values():
-        for child in children:
-            waiting[child] += 1
-    ready = [uid for uid in dict.fromkeys((*edges, *results)) if not waiting[uid]]
+    waiting = Counter(chain.from_iterable(edges.values()))
+    ready = [uid for uid in dict.fromkeys((*edges, *results)) if uid not in waiting]
     longest = {uid: results.get(uid, 0.0) for uid in ready}
     before: dict[str, str] = {}
     arrived: dict[str, float] = {}
     while ready:
         uid = ready.pop()
+        seconds = longest[uid]
         for child in edges.get(uid, ()):
-            if child not in arrived or longest[uid] > arrived[child]:
-                arrived[child] = longest[uid]
+            # No node took less than no time.
+            if seconds > arrived.get(child, -1.0):
+                arrived[child] = seconds
                 before[child] = uid
-            waiting[child] -= 1
-            if not waiting[child]:
+            left = waiting[child] = waiting[child] - 1
+            if not left:
                 longest[child] = arrived[child] + results.get(child, 0.0)
                 ready.append(child)
     if not longest:

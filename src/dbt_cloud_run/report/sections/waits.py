@@ -6,7 +6,6 @@ the test, and a model waits for its unit tests, which wait for what the model bu
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from dbt_cloud_run.report.facts import Facts
 
 _SEARCH_LIMIT = 300_000  # edges followed for the tests of several nodes together; those beyond hold nothing up
-_TESTS = ("test", "unit_test")
+_TEST_IDS = ("test.", "unit_test.")
 
 _Place = tuple[int, int]  # run, step
 
@@ -24,7 +23,7 @@ def waits(facts: Facts) -> Mapping[str, Sequence[str]]:
     """Who is waited for -> who waits. Gates stand between the tests and what waits for them; they took no time."""
     edges = facts.data.edges
     built = _built(facts)
-    tests = [uid for uid in built if facts.resource_type(uid) in _TESTS]
+    tests = [uid for uid in built if uid.startswith(_TEST_IDS)]
     return _Waits(facts, edges, built).with_tests(tests) if tests else edges
 
 
@@ -44,22 +43,19 @@ class _Waits:
     """The edges, while those of tests are added."""
 
     def __init__(self, facts: Facts, edges: Mapping[str, Sequence[str]], built: Mapping[str, _Place]) -> None:
-        self._facts, self._built = facts, built
+        self._built = built
         self._edges = {parent: list(children) for parent, children in edges.items()}
         self._plain = edges
-        self._parents: defaultdict[str, list[str]] = defaultdict(list)
-        for parent, children in edges.items():
-            for child in children:
-                self._parents[child].append(parent)
+        self._parents = facts.parents
         self._left = _SEARCH_LIMIT
-        self._gates: set[str] = set()
+        self._gates: dict[tuple[_Place, tuple[str, ...]], str] = {}
 
     def with_tests(self, tests: Iterable[str]) -> Mapping[str, Sequence[str]]:
         for test in tests:
-            if self._facts.resource_type(test) == "unit_test":
+            if test.startswith("unit_test."):
                 self._before_its_model(test)
             elif parents := self._parents.get(test):
-                self._before_what_builds_on(test, tuple(sorted(set(parents))))
+                self._before_what_builds_on(test, tuple(sorted(set(parents)) if len(parents) > 1 else parents))
         return self._edges
 
     def _before_its_model(self, test: str) -> None:
@@ -71,18 +67,20 @@ class _Waits:
         self._edges[model].remove(test)
         self._edges.setdefault(test, []).append(model)
         for parent in self._parents.get(model, ()):
-            if self._facts.resource_type(parent) not in _TESTS:
+            if not parent.startswith(_TEST_IDS):
                 self._edges[parent].append(test)
 
     def _before_what_builds_on(self, test: str, tested: tuple[str, ...]) -> None:
         place = self._built[test]
-        gate = f"\0{place} {' '.join(tested)}"
+        gate = self._gates.get((place, tested))
+        is_new = gate is None
+        if gate is None:
+            gate = self._gates[place, tested] = f"\0{place} {' '.join(tested)}"
         self._edges.setdefault(test, []).append(gate)
-        if gate in self._gates:
+        if not is_new:
             return
-        self._gates.add(gate)
         below = self._plain.get(tested[0], ()) if len(tested) == 1 else self._first_below_all(tested)
-        waiting = (uid for uid in below if self._facts.resource_type(uid) not in _TESTS)
+        waiting = (uid for uid in below if not uid.startswith(_TEST_IDS))
         # What has no result of its own, an ephemeral model, passes the waiting on.
         self._edges[gate] = [uid for uid in waiting if self._built.get(uid, place) == place]
 

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from dbt_cloud_run.report.facts import Facts
+    from dbt_cloud_run.report.report import Report
 
 T = TypeVar("T")
 
 
-def remembered(make: Callable[[Facts], T]) -> Callable[[Facts], T]:
+class OfReport(Protocol):
+    """What is derived from a report."""
+
+    @property
+    def data(self) -> Report: ...
+
+
+F = TypeVar("F", bound=OfReport)
+
+
+def remembered(make: Callable[[F], T]) -> Callable[[F], T]:
     """Remember what was made last, for the very same outcome, assets and manifest; for what depends on these alone."""
     last: list[tuple[tuple[object, ...], T]] = []
 
     @wraps(make)
-    def recall(facts: Facts) -> T:
+    def recall(facts: F) -> T:
         data = facts.data
         parts = (data.outcome, data.assets, data.nodes, data.edges)
         if last and all(mine is known for mine, known in zip(parts, last[0][0], strict=True)):
