@@ -27,6 +27,8 @@ LONGEST = {
 """Files that take longest, and into how many parts each is divided for worker processes."""
 
 
+# Workers read the groups in the same hook.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files come first, so that no worker is left alone with one of them at the end.
 

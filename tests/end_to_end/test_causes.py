@@ -145,5 +145,5 @@ def test_an_unpaid_account_is_told_so(tmp_path: Path) -> None:
     said = "The API is not accessible to unpaid accounts."
     (error,) = messages(refused(tmp_path, "POST", "/run/$", 403, said), "error")
     assert "needs a paid plan" in error
-    assert "`account-id` 1 is the account" in error
+    assert "`account-id` 1 is the right account" in error
     assert "IP addresses" not in error

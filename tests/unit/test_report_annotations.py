@@ -101,7 +101,7 @@ def test_a_stale_source_is_an_error_on_its_file() -> None:
     nodes[source.unique_id] = replace(source, original_file_path=path, file=path)
     (annotation,) = found(replace(data, nodes=nodes), files={path: ""})
     assert (annotation.kind, annotation.file) == (AnnotationKind.ERROR, path)
-    nodes[source.unique_id] = replace(source, original_file_path=path, package_name="installed")
+    nodes = nodes | {source.unique_id: replace(source, original_file_path=path, package_name="installed")}
     (annotation,) = found(replace(data, nodes=nodes), files={path: ""})
     assert annotation.file is None, "a package has a file of this name, too"
     assert annotation.message == "last loaded 55h 33m ago"
