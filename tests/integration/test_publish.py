@@ -70,7 +70,7 @@ def test_a_signal_at_any_sink_leaves_the_verdict_and_has_the_rest_published_once
         if not reached.is_set():
             reached.set()
             # The signal comes while the sink has not returned.
-            time.sleep(0.3)
+            time.sleep(1.5)
         return published
 
     monkeypatch.setattr(sinks, sink, slowly)
