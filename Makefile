@@ -1,8 +1,8 @@
 # `make demo` and `make test` do all of their own set-up, in this folder alone: .venv-demo and .venv.
 PY := .venv/bin/python
 # Most tests wait for processes and servers, so there may be more workers than cores.
-# A file's tests stay together, and the longest files come first (tests/conftest.py).
-TESTS := $(PY) -m pytest -q -n 4 --dist loadgroup --no-loadscope-reorder
+# A file's tests stay together.
+TESTS := $(PY) -m pytest -q -n 4 --dist loadfile
 SOURCES := src tests benchmarks demo standins tools entrypoint.py post_entrypoint.py command_entrypoint.py
 FILES := git ls-files -z --cached --others --exclude-standard --
 WORKFLOWS := .github/workflows/*.yml
@@ -31,7 +31,7 @@ test: setup ## the tests that take less than five minutes
 	$(TESTS) -m "not slow and not container"
 
 test-slow: setup ## the other ones, without those that need a container engine
-	$(TESTS) -m "slow and not container"
+	$(TESTS) --no-loadscope-reorder -m "slow and not container"
 
 test-all: setup ## both
 	$(TESTS) -m "not container"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import time
 
 import hypothesis
@@ -16,34 +15,21 @@ hypothesis.settings.load_profile("default-here")
 
 _BEGAN = time.time()
 
-LONGEST = {
-    "test_retry_corpus.py": 3,
-    "test_retry_data.py": 2,
-    "test_fault_matrix.py": 1,
-    "test_soak.py": 1,
-    "test_signals.py": 1,
-    "test_real_dbt.py": 1,
-}
-"""Files that take longest, and into how many parts each is divided for worker processes."""
+LONGEST = (
+    "test_retry_corpus.py",
+    "test_soak.py",
+    "test_retry_data.py",
+    "test_retry_corpus_several.py",
+    "test_fault_matrix.py",
+    "test_signals.py",
+    "test_real_dbt.py",
+)
+"""Files of the slow tests that take longest."""
 
 
-# Workers read the groups in the same hook.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files come first, so that no worker is left alone with one of them at the end.
-
-    The tests of a file stay together, since they share servers and projects.
-    """
-    order = list(LONGEST)
-    items.sort(key=lambda item: order.index(item.path.name) if item.path.name in LONGEST else len(order))
-    seen: collections.Counter[str] = collections.Counter()
-    for item in items:
-        name = item.path.name
-        group = item.nodeid.partition("::")[0]
-        if name in LONGEST:
-            group += f"-{seen[name] % LONGEST[name] + 1}"
-            seen[name] += 1
-        item.add_marker(pytest.mark.xdist_group(group))
+    """The longest files come first, so that no worker is left alone with one of them at the end."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
