@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
+import pytest
 import yaml
 from tests.support.dbt_project import write_tiny_project
 
@@ -52,6 +53,7 @@ def schemas(folder: Path) -> set[str]:
         return {name for (name,) in rows.fetchall()}
 
 
+@pytest.mark.slow
 def test_the_schemas_of_the_pull_request_are_dropped_and_no_others(tmp_path: Path) -> None:
     folder = project(tmp_path)
     for program, *words in recipe():
@@ -65,6 +67,7 @@ def test_the_schemas_of_the_pull_request_are_dropped_and_no_others(tmp_path: Pat
     assert dbt(folder, "build").returncode == 0
 
 
+@pytest.mark.slow
 def test_no_other_schema_can_be_named(tmp_path: Path) -> None:
     folder = project(tmp_path)
     done = dbt(folder, "run-operation", "drop_pull_request_schema", "--args", "{schema: prod}")
