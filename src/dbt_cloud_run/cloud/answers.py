@@ -134,8 +134,8 @@ _ADVICE_401 = (
     "Account settings, and check `api-token`."
 )
 _ADVICE_PAGE = (
-    "Check that `host` is the host of dbt Cloud, and that no proxy or sign-in page answers in its place. If neither is the "
-    "cause, look for an incident of dbt Cloud."
+    "Check that `host` is the host of dbt Cloud, and that no proxy or sign-in page answers in its place. If neither is "
+    "the cause, look for an incident of dbt Cloud."
 )
 _UNPAID = re.compile(r"\bunpaid\b", re.IGNORECASE)
 _ADVICE_UNPAID = (
