@@ -105,6 +105,15 @@ def test_a_read_outlives_every_passing_fault(scene: Play, what: str, times: floa
     scene(body)
 
 
+def test_a_page_instead_of_the_api_s_answer_leads_to_the_host(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        scene.server.fault("GET", READS["list"], Fault("html", times=FOREVER))
+        with pytest.raises(Unreachable, match="Check that `host` is the host of dbt Cloud"):
+            await scene.read("list")
+
+    scene(body)
+
+
 @pytest.mark.parametrize("has_contact", [True, False])
 def test_a_host_that_was_never_known_is_not_waited_for_long(
     scene: Play, monkeypatch: pytest.MonkeyPatch, *, has_contact: bool

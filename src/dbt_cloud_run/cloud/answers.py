@@ -133,6 +133,10 @@ _ADVICE_401 = (
     "its own (such as ab123.us1.dbt.com) answers only there. Set `host` to the access URL shown in dbt Cloud under "
     "Account settings, and check `api-token`."
 )
+_ADVICE_PAGE = (
+    "Check that `host` is the host of dbt Cloud, and that no proxy or sign-in page answers in its place. If neither is "
+    "the cause, look for an incident of dbt Cloud."
+)
 _UNPAID = re.compile(r"\bunpaid\b", re.IGNORECASE)
 _ADVICE_UNPAID = (
     "dbt Cloud's API needs a paid plan: ask the owner of the account about its plan and billing, and check that "
@@ -192,7 +196,7 @@ def unwrap(status: int, headers: Mapping[str, str], body: bytes, *, request: str
     content = _loads(body)
     if not isinstance(content, dict) or "data" not in content:
         what = "an empty body" if not body.strip() else "a body that is not the API's JSON"
-        raise Unreadable(f"dbt Cloud answered {status} to {request} with {what}.", status=status)
+        raise Unreadable(f"dbt Cloud answered {status} to {request} with {what}.", _ADVICE_PAGE, status=status)
     envelope = content.get("status")
     code = envelope.get("code") if isinstance(envelope, dict) else None
     if isinstance(code, int) and code >= 400:

@@ -159,7 +159,7 @@ class Unreachable(CloudError):
     """dbt Cloud could not be read within the time for it. The message has the last error."""
 
     code = "unreachable"
-    remedy = "Look at the status page of dbt Cloud and at the network of the runner, and re-run the job."
+    remedy = "Check `host`, the network of the runner and the status page of dbt Cloud. Then re-run the job."
 
 
 class Unconfirmed(CloudError):
