@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[2]
 FOLDER = Path(os.environ.get("CORPUS_ENGINES") or ROOT / ".engines")
 
 NOW = "CORPUS_NOW"
-_PATIENCE = 45.0  # seconds
-_LONGEST = 240.0
+_PATIENCE = 150.0  # seconds
+_LONGEST = 480.0
 _LONGEST_CALL = 1200.0
 _PROCESS = Path(__file__).with_name("dbt_process.py")
 
