@@ -33,7 +33,7 @@ from tests.support.replayed import configuration, job_id
 ACCOUNTS = 12  # so many cells are played at a time, each in an account of its own
 READ_TIMEOUT = 0.5  # of a request that is never answered
 CONNECT_TIMEOUT = 1.0  # of one whose answer trickles: an answer as a whole may take this and two reads
-SLOW_RUN = 0.25  # seconds that a run takes of which only the last look sees the end
+SLOW_RUN = 0.6  # seconds that a run takes of which only the last look sees the end
 
 
 @pytest.fixture(scope="module")
