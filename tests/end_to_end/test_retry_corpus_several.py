@@ -13,6 +13,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("failure", "command"), SEVERAL)
 def test_the_retry_executes_what_dbt_retry_executes(shop: Shop, failure: str, command: str) -> None:
     check_retry(shop, failure, command)

@@ -191,7 +191,7 @@ def test_a_signal_that_cannot_find_the_retry_of_a_lost_answer_says_so_and_leaves
         first, second = scene.server.runs
         assert (step.status, scene.cancelled) == (143, [])
         assert (
-            "Whether the run was started could not be found out: dbt Cloud does not say which run its run "
+            "Whether the run was started could not be determined: dbt Cloud does not say which run its run "
             f"{second['id']} retries. The post step tries again."
         ) in step.log
         assert "ended" not in step.state

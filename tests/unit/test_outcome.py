@@ -138,7 +138,7 @@ def test_a_signal_says_what_becomes_of_the_run() -> None:
     unknown = Fate(kind=FateKind.NOT_CANCELLED, run_id=None)
     found = build_outcome([], interruption=Interruption(signum=15, fate=unknown))
     assert reason(found)[0] == (
-        "The step received SIGTERM. Whether the run was started could not be found out: dbt Cloud did not answer. "
+        "The step received SIGTERM. Whether the run was started could not be determined: dbt Cloud did not answer. "
         "The post step tries again."
     )
 

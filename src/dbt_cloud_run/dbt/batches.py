@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from dbt_cloud_run.dbt.artifacts import ManifestNode
+from dbt_cloud_run.dbt.console_log import relation_in_log, without_colours
 from dbt_cloud_run.dbt.results import parse_time
 from dbt_cloud_run.dbt.statuses import Kind, kind
 from dbt_cloud_run.model import NodeResult
@@ -23,7 +24,6 @@ _LINE = re.compile(
     r"batch (?P<start>\d{4}(?:-\d\d(?:-\d\d(?:T\d\d)?)?)?) of (?P<name>\S+)"
 )
 _MOST_LOOKBACK = 10_000
-_COLOURS = re.compile(r"\x1b\[[\d;]*m")
 _FORMATS = {4: "%Y", 7: "%Y-%m", 10: "%Y-%m-%d", 13: "%Y-%m-%dT%H"}
 
 
@@ -121,7 +121,7 @@ def batches_in_log(log: str, node: ManifestNode) -> Batches | None:
     The log of a step that was cut off may end in any batch, and may have lost its beginning.
     """
     size = str(node.config.batch_size)
-    lines = [found for found in _LINE.finditer(_COLOURS.sub("", log)) if _is_of(node, found["name"])]
+    lines = [found for found in _LINE.finditer(without_colours(log)) if _is_of(node, found["name"])]
     # A step may run the model more than once, by several commands; the last one counts.
     count = int(lines[-1]["count"]) if lines else 0
     lines = [line for line in lines if int(line["count"]) == count]
@@ -142,7 +142,7 @@ def batches_in_log(log: str, node: ManifestNode) -> Batches | None:
 
 def _is_of(node: ManifestNode, name: str) -> bool:
     """Whether the log's name of a relation (`schema.identifier`, or with its database) is that of the node."""
-    relation = re.sub(r"[\"`\[\]]", "", node.relation_name or "").lower()
+    relation = relation_in_log(node.relation_name)
     return bool(relation) and f".{relation}".endswith(f".{name.lower()}")
 
 

@@ -17,6 +17,8 @@ LONGEST_LINE = 400
 # Characters of a log's end that are read. Every repetition below has a bound: a log may be long.
 _TAIL = 40_000
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]{0,20}[ -/]?[@-~]|\][^\x07\x1b\n]{0,300}(?:\x07|\x1b\\)|[@-_])")
+_COLOURS = re.compile(r"\x1b\[[\d;]*m")
+_QUOTES = re.compile(r"[\"`\[\]]")
 _TIMES = re.compile(
     r"^(?:\x1b\[0m)?\d\d:\d\d:\d\d(?:[.,]\d{1,9})?[ \t]{1,4}(?:\[(?:error|warn|info) ?\]:? )?", re.MULTILINE
 )
@@ -47,6 +49,16 @@ _CHATTER = re.compile(
     re.IGNORECASE,
 )
 _POINTER = re.compile(r"^[ \t]{1,20}--> \S")
+
+
+def without_colours(log: str) -> str:
+    """The log without the codes of colours."""
+    return _COLOURS.sub("", log)
+
+
+def relation_in_log(relation_name: str | None) -> str:
+    """A relation's name as a log writes it, without quotes, in lower case."""
+    return _QUOTES.sub("", relation_name or "").lower()
 
 
 def failure_lines(log: str) -> tuple[str, ...]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from dbt_cloud_run.dbt.console_log import relation_in_log, without_colours
 from dbt_cloud_run.model import NodeResult, StepResults
 
-_COLOURS = re.compile(r"\x1b\[[\d;]*m")
 _NODE = re.compile(
     r"^[ \t]{0,20}(?P<what>[A-Z][a-z]{2,20}) \[[^\]\n]{1,20}\] (?P<kind>\w{2,20}) {1,8}(?P<name>\S{1,500})",
     re.MULTILINE,
@@ -24,7 +24,7 @@ _DONE = {"Succeeded": "success", "Passed": "pass", "Reused": "reused"}
 
 def failed_hook(log: str) -> str | None:
     """`on-run-start` or `on-run-end`, where the log shows that such a hook failed."""
-    text = _COLOURS.sub("", log)
+    text = without_colours(log)
     if "on-run-end failed" in text:
         return "on-run-end"
     found = _FAILED_HOOK.search(text)
@@ -39,7 +39,7 @@ def as_logged(results: StepResults, log: str) -> StepResults:
     if not results.nodes or failed_hook(log) is None or not all(map(_is_bare, results.nodes)):
         return results
     shown: dict[str, set[str]] = {}
-    for found in _NODE.finditer(_COLOURS.sub("", log)):
+    for found in _NODE.finditer(without_colours(log)):
         shown.setdefault(found["name"].lower(), set()).add(found["what"])
     return replace(results, nodes=tuple(_as_shown(row, shown) for row in results.nodes))
 
@@ -57,6 +57,6 @@ def _as_shown(row: NodeResult, shown: dict[str, set[str]]) -> NodeResult:
 
 def _names(row: NodeResult) -> tuple[str, ...]:
     """How the log may call the node: by its relation's schema and name, or by its own name."""
-    relation = re.sub(r"[\"`\[\]]", "", row.relation_name or "").lower()
+    relation = relation_in_log(row.relation_name)
     own = row.unique_id.split(".")[2:3]
     return (".".join(relation.split(".")[-2:]), relation, *(name.lower() for name in own))

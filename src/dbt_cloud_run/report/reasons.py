@@ -145,7 +145,7 @@ def fate_words(fate: Fate, *, continued_by: str = "") -> str:
         after = f" {continued_by[0].upper()}{continued_by[1:]} tries again." if continued_by else ""
         what = f"{run} could not be cancelled"
         if fate.run_id is None:
-            what = "Whether the run was started could not be found out"
+            what = "Whether the run was started could not be determined"
         return f"{what}: {fate.error.rstrip('.') or 'dbt Cloud did not answer'}.{after}"
     if continued_by:
         return f"{run} is being cancelled in dbt Cloud; {continued_by} waits until it has ended."

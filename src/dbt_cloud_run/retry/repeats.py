@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 from dbt_cloud_run.dbt.artifacts import ManifestNode
 from dbt_cloud_run.dbt.commands import DbtCommand
+from dbt_cloud_run.dbt.console_log import relation_in_log, without_colours
 from dbt_cloud_run.dbt.criteria import UndecidableError
 from dbt_cloud_run.dbt.repeating import may_repeat
 from dbt_cloud_run.dbt.selection import Selector, executed
@@ -16,7 +17,6 @@ from dbt_cloud_run.retry.needs import Situation
 from dbt_cloud_run.retry.nodes import executed_rows, is_over
 from dbt_cloud_run.retry.windows import refreshes_fully
 
-_COLOURS = re.compile(r"\x1b\[[\d;]*m")
 _RAN = re.compile(
     r"\b\d+ of \d+ (?:OK|WARN|PASS|PARTIALLY)\b.*? (?P<name>[\w$]+\.\S+) \.\.\.|Succeeded \[.*?\] \w+ (?P<other>\S+)"
 )
@@ -46,7 +46,7 @@ def _by_log(
     step: Step, appending: Collection[ManifestNode], selector: Selector, command: DbtCommand | None
 ) -> frozenset[str]:
     """Of a step without results: those that its log shows as built; where it shows nothing, all that it selects."""
-    log = _COLOURS.sub("", step.log)
+    log = without_colours(step.log)
     if _SHOWS_NODES.search(log):
         built = {found["name"] or found["other"] for found in _RAN.finditer(log)}
         return frozenset(node.unique_id for node in appending if any(_is_named(node, name) for name in built))
@@ -64,5 +64,5 @@ def _by_log(
 
 
 def _is_named(node: ManifestNode, name: str) -> bool:
-    relation = re.sub(r"[\"`\[\]]", "", node.relation_name or "").lower()
+    relation = relation_in_log(node.relation_name)
     return bool(relation) and f".{relation}".endswith(f".{name.lower()}")
