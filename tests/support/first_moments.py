@@ -12,11 +12,22 @@ RUN = {"id": 5, "status": 3, "job_definition_id": 1, "account_id": 1, "href": No
 
 
 class Witness(LocalServer):
-    """A dbt Cloud whose only run never ends; `triggers` are the times (monotonic) at which one was asked for."""
+    """A dbt Cloud whose only run never ends.
+
+    `answers` are the times (monotonic) of its answers to what was read, `triggers` those at which a run was asked for.
+    """
 
     def __init__(self) -> None:
         super().__init__(_Handler)
+        self.answers: list[float] = []
         self.triggers: list[float] = []
+
+    def triggers_after(self, told: float) -> list[float]:
+        """The triggers for which something was still read after that moment.
+
+        What was read before is all that a trigger needs: it may have been on its way, and cannot be called back.
+        """
+        return [at for at in self.triggers if any(told < answer < at for answer in self.answers)]
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -34,6 +45,7 @@ class _Handler(LocalHandler):
     def answer(self) -> None:
         now = time.monotonic()
         if self.command == "GET":
+            self.service.answers.append(now)
             self._answer([] if self.path.partition("?")[0].endswith("/runs/") else RUN)
             return
         self.body()
