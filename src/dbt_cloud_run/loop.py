@@ -28,6 +28,7 @@ from dbt_cloud_run.planned import RetryPlan
 from dbt_cloud_run.retry.capacity import lacked_capacity, plan_once_more
 from dbt_cloud_run.retry.delay import delay_left, ended_at
 from dbt_cloud_run.retry.plan import commands_from_failure, plan_retry
+from dbt_cloud_run.retry.unrun import never_run
 from dbt_cloud_run.settings.settings import Settings
 from dbt_cloud_run.start.chain import is_partial_after
 from dbt_cloud_run.start.decide import Decision
@@ -162,6 +163,10 @@ async def _read(story: Story, means: Means, *, is_whole: bool = False, seen: flo
         is_partial=story.is_partial,
         asked=_asked(collected.attempt, run, story),
     )
+    if story.is_of_earlier_attempt and ending is Ending.SUCCESS and not (attempt.is_partial or attempt.unknown):
+        # The verdict of that attempt, which knew the plan, is not saved.
+        unrun = await asyncio.to_thread(never_run, (*story.attempts, attempt), story.manifests)
+        attempt = replace(attempt, is_partial=bool(unrun))
     if unread is not None:
         note = f"The steps of run {run.id} could not be read: {unread.rstrip('.')}."
         _logger.info("%s", note)

@@ -61,6 +61,34 @@ def test_a_rerun_with_resume_all_is_green_only_with_what_was_left_out(last: obje
     in_told_scene(tmp_path, [PARTLY, AGAIN, GREEN, last], play)  # type: ignore[list-item]
 
 
+def test_a_rerun_with_resume_all_takes_what_a_green_retry_did_not_report(tmp_path: Path) -> None:
+    """The plan of that retry is not known any more, and its run calls itself a success."""
+    runs = [built(20, {A: "error", B: "skipped"}), GREEN, built(10, {B: "success"})]
+
+    async def play(scene: ToldScene) -> None:
+        first = await scene.play(retry_delay="0")
+        assert (first.outputs["status"], len(scene.server.runs)) == ("error", 2)
+        none = await scene.play(attempt=2, resume="all", retry_delay="0", targeted_retries="0")
+        assert (none.status, none.outputs["status"], len(scene.server.runs)) == (1, "error", 2)
+        again = await scene.play(attempt=2, resume="all", retry_delay="0", targeted_retries="1")
+        assert (again.status, again.outputs["status"], len(scene.server.runs)) == (0, "success", 3)
+        assert "fqn:shop.b" in " ".join(scene.commands(2))
+        assert "fqn:shop.a" not in " ".join(scene.commands(2))
+
+    in_told_scene(tmp_path, runs, play)
+
+
+def test_a_rerun_with_resume_all_publishes_what_is_complete(tmp_path: Path) -> None:
+    runs = [built(20, {A: "error", B: "skipped"}), built(10, {A: "success", B: "success"})]
+
+    async def play(scene: ToldScene) -> None:
+        await scene.play(retry_delay="0")
+        again = await scene.play(attempt=2, resume="all", retry_delay="0", targeted_retries="1")
+        assert (again.status, again.outputs["status"], len(scene.server.runs)) == (0, "success", 2)
+
+    in_told_scene(tmp_path, runs, play)
+
+
 def test_a_native_retry_is_asked_for_the_commands_from_the_failure_on(tmp_path: Path) -> None:
     """dbt Cloud lists all of the job's commands for it. One that ended before the failure is not repeated after it."""
     operation = command("dbt run-operation grant")
