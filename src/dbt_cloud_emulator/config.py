@@ -147,7 +147,7 @@ class Behaviour(Part):
     hidden_seconds: NonNegative = Field(0, description="seconds in which a new run is answered 404")
     supersede: bool = Field(True, description="a CI run for a newer commit of a pull request cancels the older one")
     ci_needs_pull_request: bool = Field(
-        True, description="400 for a CI job without a pull request id and a sha or branch"
+        False, description="true: 400 for a CI job without a pull request id and a sha or branch"
     )
     partial_parse: bool = Field(True, description="dbt may use what it parsed in an earlier run of the environment")
     missing_artifact_status: Literal[200, 404] = Field(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import pytest
 from standins.emulator import RunningEmulator
 from tests.support.emulated_jobs import CI_JOB, JOB, SEQUENCE_JOB, SLOW_JOB
 
@@ -118,9 +119,19 @@ def test_a_cancel_of_a_complete_run_changes_nothing(emulator: RunningEmulator, r
     assert emulator.data("POST", f"runs/{run['id']}/cancel/")["status"] == 20
 
 
-def test_a_ci_job_wants_a_pull_request_and_a_commit(emulator: RunningEmulator) -> None:
-    for body in ({"git_sha": "a"}, {"github_pull_request_id": 1}):
-        assert emulator.api("POST", f"jobs/{CI_JOB}/run/", json={"cause": "c", **body}).status_code == 400
+@pytest.mark.parametrize("body", [{"git_sha": "a"}, {"github_pull_request_id": 1}])
+def test_a_ci_job_that_lacks_its_pull_request_or_commit_is_started_unless_told_otherwise(
+    emulator: RunningEmulator, body: dict[str, Any]
+) -> None:
+    def triggered() -> int:
+        return emulator.api("POST", f"jobs/{CI_JOB}/run/", json={"cause": "c", **body}).status_code
+
+    assert triggered() == 200
+    emulator.client.patch("/__emulator__/behaviour", json={"ci_needs_pull_request": True})
+    try:
+        assert triggered() == 400
+    finally:
+        emulator.client.patch("/__emulator__/behaviour", json={"ci_needs_pull_request": False})
 
 
 def test_many_replayed_runs_are_quick(emulator: RunningEmulator) -> None:
