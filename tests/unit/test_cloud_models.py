@@ -217,7 +217,7 @@ def test_dbt_cloud_cancelled_only_where_its_own_wording_says_so(message: str | N
 
 def test_a_job_tells_what_the_platform_adds() -> None:
     job = Job.model_validate(
-        {"id": 5, "run_generate_sources": True, "triggers": {"git_provider_webhook": True, "schedule": "often"}}
+        {"id": 5, "run_generate_sources": True, "triggers": {"git_provider_webhook": True, "github_webhook": "often"}}
     )
     assert job.checks_freshness
     assert job.has_git_webhook

@@ -18,7 +18,7 @@ from dbt_cloud_emulator.conformance.masking import Mask
 from dbt_cloud_emulator.conformance.outcome import CHECKS, Seen, Verdict, _judged, run_check
 from dbt_cloud_emulator.conformance.reading import _differs
 from dbt_cloud_emulator.conformance.session import Exchange
-from dbt_cloud_run.cloud.models import Job, Run, RunStep, Settings, Trigger
+from dbt_cloud_run.cloud.models import Job, JobTriggers, Run, RunStep, Trigger
 
 SECRET = "Zq7Kx"  # in no word that is kept
 NAMES = st.sampled_from(
@@ -35,8 +35,8 @@ def test_every_field_that_the_action_reads_is_believed_in() -> None:
     assert set(Run.model_fields) <= set(fields.RUN)
     assert set(RunStep.model_fields) <= set(fields.STEP) | set(fields.MORE_OF_A_STEP)
     assert set(Trigger.model_fields) <= set(fields.TRIGGER)
-    assert set(Job.model_fields) <= {*fields.JOB, "deactivated"}
-    assert set(Settings.model_fields) <= set(fields.WITHIN_A_JOB["settings"])
+    assert set(Job.model_fields) <= set(fields.JOB)
+    assert set(JobTriggers.model_fields) <= set(fields.WITHIN_A_JOB["triggers"])
 
 
 @pytest.mark.parametrize(

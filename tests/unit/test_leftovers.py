@@ -11,17 +11,15 @@ from dbt_cloud_run.github.files import UnsafePathError
 from dbt_cloud_run.github.leftovers import IGNORE, INDEX, Leftovers, index_of
 
 
-def write(folder: Path, run_id: str, *names: str, seal: bool = True) -> Leftovers:
-    """As a step does it: announce, write, seal."""
+def write(folder: Path, run_id: str, *names: str) -> Leftovers:
+    """As a step does it."""
     leftovers = Leftovers(folder, run_id)
     leftovers.prepare()
     paths = [folder / name for name in names]
-    leftovers.announce(paths)
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"of {run_id}")
-    if seal:
-        leftovers.seal(paths)
+    leftovers.seal(paths)
     return leftovers
 
 
@@ -64,12 +62,13 @@ def test_what_a_user_changed_or_put_there_stays(tmp_path: Path) -> None:
     assert Leftovers(tmp_path, "3").prepare() == 0
 
 
-def test_of_a_step_that_was_killed_only_the_folders_of_its_runs_go(tmp_path: Path) -> None:
-    write(tmp_path, "1", "7/manifest.json", "7/runs/5/step-1/run_results.json", seal=False)
+def test_an_entry_that_was_cut_off_or_names_no_size_removes_nothing(tmp_path: Path) -> None:
+    write(tmp_path, "1", "7/manifest.json", "7/runs/5/step-1/run_results.json")
     with (tmp_path / INDEX).open("a") as index:
-        index.write('{"run": "1", "pa')
-    assert Leftovers(tmp_path, "2").prepare() == 1
-    assert files(tmp_path) == {"7/manifest.json"}
+        index.write('{"run": "1", "path": "7/mine", "size": null, "time": null}\n{"run": "1", "pa')
+    (tmp_path / "7/mine").write_text("of a user")
+    assert Leftovers(tmp_path, "2").prepare() == 2
+    assert files(tmp_path) == {"7/mine"}
 
 
 def test_an_index_that_was_tampered_with_leads_nowhere(tmp_path: Path) -> None:
@@ -124,4 +123,4 @@ def test_only_the_default_folder_has_an_index(tmp_path: Path) -> None:
 def test_the_index_does_not_grow_from_run_to_run(tmp_path: Path, count: int) -> None:
     for run in range(count):
         write(tmp_path, str(run), "7/manifest.json")
-    assert len((tmp_path / INDEX).read_text().splitlines()) == 2
+    assert len((tmp_path / INDEX).read_text().splitlines()) == 1

@@ -188,20 +188,11 @@ class RunStep(CloudModel):
         return self.logs or self.debug_logs or self.truncated_debug_logs or ""
 
 
-class Settings(CloudModel):
-    """A job's settings that say where it builds."""
-
-    threads: Int = None
-    target_name: Text = None
-
-
 class JobTriggers(CloudModel):
     """What starts a job besides us."""
 
     github_webhook: Flag = None
     git_provider_webhook: Flag = None
-    schedule: Flag = None
-    on_merge: Flag = None
 
 
 class Named(CloudModel):
@@ -224,9 +215,6 @@ class Job(CloudModel):
     run_generate_sources: Flag = None
     generate_sources: Flag = None
     dbt_version: Text = None
-    state: Int = None
-    deactivated: Flag = None
-    settings: Annotated[Settings | None, _Lenient] = None
     triggers: Annotated[JobTriggers | None, _Lenient] = None
     environment: Annotated[Named | None, _Lenient] = None
     project: Annotated[Named | None, _Lenient] = None

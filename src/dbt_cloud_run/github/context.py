@@ -21,7 +21,6 @@ class GitHubContext:
     repository: str = ""
     sha: str = ""
     ref: str = ""
-    head_ref: str = ""
     workflow: str = ""
     workflow_ref: str = ""  # the workflow's file and ref; empty on servers that do not say
     run_id: str = ""
@@ -35,9 +34,6 @@ class GitHubContext:
     server_url: str = "https://github.com"
     api_url: str = "https://api.github.com"
     workspace: Path = Path()
-    output_path: Path | None = None
-    state_path: Path | None = None
-    summary_path: Path | None = None
     runner_temp: Path | None = None
     retention_days: int | None = None
     results_url: str = ""
@@ -59,7 +55,6 @@ class GitHubContext:
             repository=text("GITHUB_REPOSITORY"),
             sha=text("GITHUB_SHA"),
             ref=text("GITHUB_REF"),
-            head_ref=text("GITHUB_HEAD_REF"),
             workflow=text("GITHUB_WORKFLOW"),
             workflow_ref=text("GITHUB_WORKFLOW_REF"),
             run_id=text("GITHUB_RUN_ID"),
@@ -73,9 +68,6 @@ class GitHubContext:
             server_url=text("GITHUB_SERVER_URL", "https://github.com").rstrip("/"),
             api_url=text("GITHUB_API_URL", "https://api.github.com").rstrip("/"),
             workspace=(path("GITHUB_WORKSPACE") or Path()).absolute(),
-            output_path=path("GITHUB_OUTPUT"),
-            state_path=path("GITHUB_STATE"),
-            summary_path=path("GITHUB_STEP_SUMMARY"),
             runner_temp=path("RUNNER_TEMP"),
             retention_days=_integer(text("GITHUB_RETENTION_DAYS")),
             results_url=text("ACTIONS_RESULTS_URL"),

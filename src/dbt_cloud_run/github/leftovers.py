@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -22,18 +21,16 @@ DEFAULT_FOLDER: Final = "dbt-cloud"
 INDEX: Final = ".dbt-cloud-run.jsonl"
 IGNORE: Final = "# Made by dbt-cloud-run: what it writes here is no part of the repository.\n*\n"
 _LARGEST: Final = 16 * 1024 * 1024  # bytes of the index
-# Nothing but this action names folders like that, so what is in them is ours even if its writing was not finished.
-_OF_A_RUN = re.compile(r"(?:[^/]+/)?runs/\d+/.+")
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One entry of the index. Size and time (ns) are those of the finished file; None while it is being written."""
+    """One entry of the index. Size (bytes) and time (ns) are those of the finished file."""
 
     run: str
     path: str
-    size: int | None = None
-    time: int | None = None
+    size: int
+    time: int
 
     def line(self) -> str:
         return json.dumps({"run": self.run, "path": self.path, "size": self.size, "time": self.time}) + "\n"
@@ -41,14 +38,10 @@ class Written:
 
 @dataclass(slots=True)
 class Leftovers:
-    """The index of a folder, for one workflow run. `folder` is a real path; it need not exist yet.
-
-    It remembers what it has announced, so that nothing is announced twice.
-    """
+    """The index of a folder, for one workflow run. `folder` is a real path; it need not exist yet."""
 
     folder: Path
     run_id: str  # GITHUB_RUN_ID; empty outside of a workflow: then nothing is kept or removed
-    _announced: set[str] = field(default_factory=set)
     _sealed: set[Written] = field(default_factory=set)
 
     def prepare(self) -> int:
@@ -66,12 +59,6 @@ class Leftovers:
         with contextlib.suppress(FileExistsError), (self.folder / ".gitignore").open("x", encoding="utf-8") as file:
             file.write(IGNORE)
         return self._remove_others() if self.run_id else 0
-
-    def announce(self, paths: Iterable[Path]) -> None:
-        """These files are about to be written; to be called before, so that a step that is killed has named them."""
-        names = [name for path in paths if (name := self._name(path)) and name not in self._announced]
-        self._announced.update(names)
-        self._append(Written(self.run_id, name) for name in names)
 
     def seal(self, paths: Iterable[Path]) -> None:
         """These files are finished: whoever changes them from now on makes them his own."""
@@ -122,7 +109,7 @@ class Leftovers:
             path = self.folder / safe_relative(entry.path)
             require_inside(self.folder, path)
             status = path.lstat()
-            if not stat.S_ISREG(status.st_mode) or not _is_as_written(entry, status):
+            if not stat.S_ISREG(status.st_mode) or (entry.size, entry.time) != (status.st_size, status.st_mtime_ns):
                 return False
             path.unlink()
         except (OSError, UnsafePathError):
@@ -146,12 +133,6 @@ def index_of(workspace: Path, artifacts_path: Path, run_id: str) -> Leftovers | 
     return Leftovers(default, run_id) if artifacts_path.parent == default and not default.is_symlink() else None
 
 
-def _is_as_written(entry: Written, status: os.stat_result) -> bool:
-    if entry.size is None:
-        return bool(_OF_A_RUN.fullmatch(entry.path))
-    return (entry.size, entry.time) == (status.st_size, status.st_mtime_ns)
-
-
 def _read(index: Path) -> Iterator[Written]:
     """The entries; a line that is none of ours, as the last one of a step that was killed, is passed over."""
     try:
@@ -166,6 +147,6 @@ def _read(index: Path) -> Iterator[Written]:
             run, path, size, time = entry["run"], entry["path"], entry["size"], entry["time"]
         except (ValueError, TypeError, KeyError, RecursionError):
             continue
-        if isinstance(run, str) and isinstance(path, str) and str(PurePosixPath(path)) == path:
-            is_sealed = type(size) is int and type(time) is int
-            yield Written(run, path, size if is_sealed else None, time if is_sealed else None)
+        is_named = isinstance(run, str) and isinstance(path, str) and str(PurePosixPath(path)) == path
+        if is_named and type(size) is int and type(time) is int:
+            yield Written(run, path, size, time)

@@ -55,10 +55,6 @@ class Facts:
         """Unique id -> judgement of the last result."""
         return _kinds(self)
 
-    @property
-    def _outcomes(self) -> Mapping[str, NodeOutcome]:
-        return self.data.outcome.ledger.outcomes
-
     def of_kind(self, wanted: Kind) -> tuple[NodeOutcome, ...]:
         """The nodes whose last result is of this kind, in the ledger's order."""
         return tuple(self._by_kind[wanted])

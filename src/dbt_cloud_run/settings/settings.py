@@ -75,7 +75,6 @@ class Settings(BaseModel):
     strategy_job_index: str | None
     github: InstanceOf[GitHubContext]
     given: frozenset[str] = frozenset()  # the names of the inputs whose value is not the default's
-    unknown_inputs: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()  # what is unexpected, but stops nothing
 
     @property
@@ -98,7 +97,6 @@ class Settings(BaseModel):
             overrides=TriggerOverrides(**overrides),
             github=github,
             given=frozenset(name for name, text in reader.given.items() if text != DEFAULTS[name]),
-            unknown_inputs=reader.unknown,
             warnings=(*reader.warnings(values), *odd_commands(overrides["steps_override"])),
         )
 
