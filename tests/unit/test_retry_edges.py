@@ -11,14 +11,12 @@ from tests.support.dbt_graphs import generic_test, manifest_of, node, ours, unit
 from tests.support.retry_attempts import NO_COLUMN, RESET, attempt, results, row, step, uid
 
 from dbt_cloud_run.cancellation import Cancellation, CancelledBy
-from dbt_cloud_run.dbt.commands import parse_command
 from dbt_cloud_run.dbt.selection import Selector
 from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.model import NodeResult, RunState
 from dbt_cloud_run.planned import PlannedStep, RetryPlan, StepAction
 from dbt_cloud_run.retry import commands
 from dbt_cloud_run.retry.alignment import align
-from dbt_cloud_run.retry.deferral import Reading, reading_of
 from dbt_cloud_run.retry.needs import Case, Needs, Situation, needs_of
 from dbt_cloud_run.retry.plan import plan_retry
 from dbt_cloud_run.unknown import HIDDEN_FAILURE, Unknown, UnknownKind
@@ -79,26 +77,6 @@ def test_a_row_without_batches_is_not_completed_from_the_log() -> None:
 BASE = node("model", "shop", [], "base", materialized="table")
 MIDDLE = node("model", "shop", [], "middle", parents=[BASE["unique_id"]], materialized="ephemeral")
 TOP = node("model", "shop", [], "top", parents=[MIDDLE["unique_id"]])
-COUNTS = unit_test("shop", [], "counts", TOP)
-LEAF = node("model", "shop", [], "leaf", parents=[TOP["unique_id"]])
-
-
-def test_what_is_read_through_an_ephemeral_model_counts_with_favor_state() -> None:
-    made, _ = planned(
-        "dbt run --favor-state",
-        row(BASE),
-        row(TOP, "error", RESET),
-        row(LEAF, "skipped"),
-        nodes=(BASE, MIDDLE, TOP, LEAF),
-    )
-    assert made.commands == ("dbt run --no-favor-state --select fqn:shop.leaf fqn:shop.top",)
-
-
-def test_a_unit_test_reads_nothing_that_was_built() -> None:
-    made, _ = planned(
-        "dbt test --favor-state", row(COUNTS, "error", RESET), row(BASE), nodes=(BASE, MIDDLE, TOP, COUNTS)
-    )
-    assert made.commands == ("dbt test --favor-state --select unit_test:shop.counts --indirect-selection empty",)
 
 
 def test_a_unit_test_runs_in_the_command_of_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,21 +160,6 @@ def test_the_rest_of_a_step_says_why_it_runs_with_what_would_fail_again() -> Non
     assert found.left_out == ()
     reasons = {each.unique_id: each.reason for each in found.nodes}
     assert reasons.keys() == {uid(bad), uid(other)}
-
-
-def test_what_favor_state_would_read_from_production_is_not_excluded() -> None:
-    ok, other = (node("model", "shop", [], name, materialized="table") for name in ("ok", "other"))
-    test = generic_test("shop", [], "not_null_ok_id", ok["unique_id"])
-    counted = unit_test("shop", [], "counts", ok)
-    rows = (row(ok), row(test, "pass"), row(counted, "pass"), row(other, "error", RESET))
-    nodes = (ok, other, test, counted)
-    made, _ = planned("dbt build --favor-state -s state:modified+", *rows, nodes=nodes, version="2.0.0")
-    assert made.commands == (
-        (
-            "dbt build --favor-state --select state:modified+ fqn:shop.other "
-            "--exclude fqn:shop.not_null_ok_id unit_test:shop.counts"
-        ),
-    )
 
 
 # -- what is retried at all
@@ -302,39 +265,3 @@ def test_what_appends_is_built_again_on_new_contents_where_its_table_is_rebuilt(
     again = {uid(first), uid(appends)} if is_built_again else {uid(first)}
     assert {one.unique_id for one in planned_step.nodes} == again
     assert bool(planned_step.left_out) is not is_built_again
-
-
-# -- what is read from production
-
-
-APPENDS = node("model", "shop", [], "appends", materialized="incremental")
-READER = node("model", "shop", [], "reader", parents=[uid(APPENDS), uid(BASE)])
-
-
-def reading(
-    command: str, wanted: set[str], built: set[str], *, takes_all: bool = False, favors: bool | None
-) -> Reading:
-    parsed = parse_command(command)
-    assert parsed is not None
-    of_step = replace(results(parsed.verb, row(APPENDS)), favor_state=favors)
-    selector = Selector(ours(manifest_of((BASE, APPENDS, READER, COUNTS, TOP, MIDDLE))))
-    options: dict[str, Any] = {"built": built, "version": (1, 11), "takes_all": takes_all, "full_refresh": False}
-    return reading_of(selector, parsed, of_step, frozenset(wanted), **options)
-
-
-def test_what_appends_is_not_built_along_unless_everything_is_taken() -> None:
-    arguments = "dbt run --favor-state", {uid(READER)}, {uid(APPENDS)}
-    kept = reading(*arguments, favors=None)
-    assert not kept.along
-    assert f"{uid(APPENDS)} may not be repeated" in kept.obstacle
-    assert reading(*arguments, favors=None, takes_all=True) == Reading(along=frozenset({uid(APPENDS)}))
-
-
-@pytest.mark.parametrize(("favors", "turns_off"), [(True, True), (False, False), (None, False)])
-def test_that_the_environment_favors_production_counts(favors: bool | None, turns_off: bool) -> None:
-    found = reading("dbt run", {uid(READER)}, {uid(APPENDS), uid(BASE)}, favors=favors)
-    assert found == Reading(turns_off=turns_off)
-
-
-def test_the_made_up_inputs_of_a_unit_test_are_not_read() -> None:
-    assert reading("dbt test --favor-state", {uid(COUNTS)}, {uid(TOP), uid(BASE)}, favors=None) == Reading()

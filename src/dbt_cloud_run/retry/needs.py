@@ -16,7 +16,7 @@ from dbt_cloud_run.dbt.repeating import may_repeat
 from dbt_cloud_run.dbt.selection import Selector, is_ephemeral, model_of
 from dbt_cloud_run.dbt.statuses import Kind, is_failure, is_skipped, kind
 from dbt_cloud_run.dbt.verbs import runs_operation
-from dbt_cloud_run.model import NodeResult, RunState, Step
+from dbt_cloud_run.model import NodeResult, RunState, Step, StepResults
 from dbt_cloud_run.planned import PlannedNode, Retryability, Window
 from dbt_cloud_run.retry.alignment import AskedStep, is_lint
 from dbt_cloud_run.retry.nodes import (
@@ -110,9 +110,8 @@ class Situation:
         return node is not None and is_ephemeral(node)
 
     def judge(self, row: NodeResult) -> Retryability:
-        node = self.selector.nodes.get(row.unique_id) if self.selector else None
-        kind_of_node = node.resource_type if node else row.unique_id.partition(".")[0]
-        return judge(row.status, row.message, adapter_type=self.adapter_type, resource_type=kind_of_node)
+        resource_type = row.unique_id.partition(".")[0]
+        return judge(row.status, row.message, adapter_type=self.adapter_type, resource_type=resource_type)
 
     def is_hopeless_log(self, step: Step) -> bool:
         if self.takes_all or step.state is not RunState.ERROR:
@@ -152,7 +151,7 @@ def needs_of(asked: AskedStep, situation: Situation) -> Needs:
         if case is Case.NO_RESULTS and not step.distrusted and (why := situation.why_unread(step)):
             return Needs(case=Case.UNREAD_RESULTS, detail=why.rstrip("."))
         return Needs(case=case, detail=step.distrusted or "")
-    return _Results(asked, step, situation).needs()
+    return _Results(asked, step, step.results, situation).needs()
 
 
 def _needs_of_freshness(step: Step, situation: Situation) -> Needs:
@@ -178,14 +177,15 @@ def _failed_all_the_same(step: Step, situation: Situation) -> bool:
 class _Results:
     """A started step with results of its own; holds what each of the questions about it needs."""
 
-    def __init__(self, asked: AskedStep, step: Step, situation: Situation) -> None:
+    def __init__(self, asked: AskedStep, step: Step, results: StepResults, situation: Situation) -> None:
         self._step = step
+        self._results = results
         self._situation = situation
         self._selector = situation.selector
         self._command: DbtCommand | None = parse_command(asked.command)
         self._rows = node_rows(step)
         self._ephemeral = failed_ephemeral(step, situation)
-        hooks = (row for row in (step.results.nodes if step.results else ()) if is_hook(row.unique_id))
+        hooks = (row for row in results.nodes if is_hook(row.unique_id))
         self._failed_hooks = [row for row in hooks if is_failure(row.status)]
 
     def needs(self) -> Needs:
@@ -204,8 +204,8 @@ class _Results:
 
     def _missing(self, needed: Sequence[NodeResult]) -> list[str] | None:
         """What the step had to run and has no result; None where that must be known, and cannot."""
-        results = self._step.results
-        if self._selector is None or self._command is None or results is None:
+        results = self._results
+        if self._selector is None or self._command is None:
             return None if self._is_cut_off else []
         if self._is_cut_off:
             found = not_reported(self._selector, self._command, results, self._rows)
@@ -324,7 +324,7 @@ class _Results:
         failed = {row.unique_id: self._situation.judge(row) for row in failing}
         explained = failed.keys() | self._held_by(failed)
         for row in rows:
-            cause = ephemeral_cause(row) if is_skipped(row.status) else None
+            cause = ephemeral_cause(row)
             if cause is not None and cause not in explained:
                 failed[row.unique_id] = _DETERMINISTIC
         return failed

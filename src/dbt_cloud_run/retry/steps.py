@@ -243,7 +243,7 @@ class _Rerun:
         )
         if not rest.commands:
             return self._whole(f"{reason}, and {rest.obstacle}", left_out)
-        before = self._filled_first() if self._fills.windows else Rewritten()
+        before = self._filled_first()
         if before.obstacle:
             return self._whole(reason, left_out)
         parts, why, unfilled = self._in_turn(rest.commands[0])
@@ -283,16 +283,14 @@ class _Rerun:
         return self._as_it_was(reason, more, lines)
 
     def _filled_first(self) -> Rewritten:
-        """The commands that run the failed batches alone."""
+        """The commands that run the failed batches alone. No dbt that has microbatch models is too old to name them."""
         command, selector = self._command, self._situation.selector
         if command is None or selector is None or not command.is_node_command:
             return Rewritten(obstacle="its command was not understood")
-        models = frozenset(self._fills.windows)
         return rewrite(
             selector,
             command,
-            models,
-            version=self._situation.version,
+            frozenset(self._fills.windows),
             may_divide=True,
             windows=self._fills.windows,
         )
