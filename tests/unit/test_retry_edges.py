@@ -211,6 +211,14 @@ def test_a_step_without_a_manifest_says_why_it_runs_whole() -> None:
     assert "there is no manifest to name its nodes by" in made.steps[0].reason
 
 
+def test_only_freshness_is_run_again_for_a_step_that_selects_by_it() -> None:
+    asked = ("dbt seed", "dbt source freshness", "dbt build -s source_status:fresher+", "dbt source freshness -s b")
+    steps = [step(number, command) for number, command in enumerate(asked, 4)]
+    steps[2] = replace(steps[2], state=FAILED)
+    made = plan_retry(attempt((*asked, "dbt test"), *steps, step(8, "dbt test", FAILED)), None)
+    assert made.commands == (asked[1], asked[2], "dbt test")
+
+
 def test_freshness_that_succeeded_is_not_read_again_for_a_step_that_does_not_select_by_it() -> None:
     steps = (step(4, "dbt source freshness"), step(5, "dbt build", FAILED))
     made = plan_retry(attempt(("dbt source freshness", "dbt build"), *steps), None)
@@ -251,9 +259,23 @@ def test_rows_that_were_lost_from_results_of_an_undecided_selection_leave_the_re
     assert needs("dbt build --select state:modified", row(a), nodes=(a,), lost=0).case is not Case.UNKNOWN_REST
 
 
-@pytest.mark.parametrize(("option", "is_built_again"), [("", False), (" --full-refresh", True)])
+def test_rows_that_were_lost_from_results_are_found_by_a_selection_that_the_manifest_decides() -> None:
+    a, b = (node("model", "shop", [], name) for name in "ab")
+    found = needs("dbt run", row(a, "error", RESET), nodes=(a, b), lost=1)
+    assert (found.case, found.wanted) == (Case.NODES, {uid(a), uid(b)})
+
+
+def test_a_source_that_failed_without_a_message_is_too_old() -> None:
+    assert needs("dbt build", row("source.shop.ext.t", "error")).case is Case.HOPELESS_NODES
+    assert needs("dbt build", row("model.shop.t", "error")).case is Case.NODES
+
+
+@pytest.mark.parametrize(
+    ("option", "environment", "is_built_again"),
+    [("", None, False), ("", False, False), ("", True, True), (" --full-refresh", None, True)],
+)
 def test_what_appends_is_built_again_on_new_contents_where_its_table_is_rebuilt(
-    option: str, is_built_again: bool
+    option: str, environment: bool | None, is_built_again: bool
 ) -> None:
     first = node("model", "shop", [], "first", materialized="table")
     first["config"]["on_error"] = "continue"
@@ -261,6 +283,8 @@ def test_what_appends_is_built_again_on_new_contents_where_its_table_is_rebuilt(
     manifest = ours(manifest_of((first, appends)))
     manifest.metadata.dbt_version = "1.12.0"
     made = step(4, f"dbt run{option}", FAILED, row(first, "error", RESET), row(appends))
+    assert made.results is not None
+    made = replace(made, results=replace(made.results, full_refresh=environment))
     (planned_step,) = plan_retry(attempt((f"dbt run{option}",), made), manifest).steps
     again = {uid(first), uid(appends)} if is_built_again else {uid(first)}
     assert {one.unique_id for one in planned_step.nodes} == again

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.support.retry_attempts import ORDERS, OTHER, RAW, REPORT, RESET, attempt, project, row, step, uid
+from tests.support.retry_attempts import NO_COLUMN, ORDERS, OTHER, RAW, REPORT, RESET, attempt, project, row, step, uid
 
 from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.model import Attempt, FreshnessResult, RunState
@@ -159,6 +159,7 @@ def test_a_command_that_is_not_listed_before_one_that_ran_has_succeeded() -> Non
     asked = ("dbt run-operation grant", "dbt run -s orders")
     run = attempt(asked, step(4, asked[1], FAILED, row(ORDERS, "error", RESET)))
     assert plan(run).commands == ("dbt run --select fqn:shop.marts.orders",)
+    assert [planned.index for planned in plan(run).steps] == [None, 4]
 
 
 def test_dbt_clouds_own_retry_is_planned_on() -> None:
@@ -220,3 +221,12 @@ def test_freshness_without_results_is_judged_by_its_log() -> None:
         assert plan(attempt(("dbt source freshness",), step(4, "dbt source freshness", FAILED, log=log))).commands == (
             commands
         )
+
+
+def test_what_a_partial_retry_has_run_since_is_not_run_again_after_a_step_that_was_cut_off() -> None:
+    command = "dbt run -s tag:daily"
+    first = attempt((command,), step(4, command, CANCELLED, row(OTHER, "error", NO_COLUMN)), ending=Ending.TIMED_OUT)
+    second = attempt((command,), step(4, command, OK, row(ORDERS), row(REPORT)), ending=Ending.SUCCESS)
+    assert names(plan(first, take_all=True).steps[0].nodes) == {uid(OTHER), uid(ORDERS), uid(REPORT)}
+    made = plan(first, take_all=True, later=(replace(second, number=2),))
+    assert made.commands == ("dbt run --select fqn:shop.marts.other",)

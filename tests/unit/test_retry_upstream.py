@@ -10,6 +10,7 @@ from tests.support.retry_attempts import (
     EPHEMERAL,
     FAILED,
     NO_COLUMN,
+    OK,
     ORDERS,
     OTHER,
     REPORT,
@@ -25,6 +26,7 @@ from tests.support.retry_attempts import (
 )
 
 from dbt_cloud_run.dbt.artifacts import Manifest
+from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.model import NodeResult
 from dbt_cloud_run.planned import StepAction
 from dbt_cloud_run.retry.plan import plan_retry
@@ -48,6 +50,7 @@ def test_what_an_ephemeral_model_keeps_from_running_is_left_out_with_it() -> Non
     assert names(planned.nodes) == {uid(OTHER), uid(ORDERS), uid(REPORT)}
     _, planned = one("dbt run", row(EPHEMERAL, "error", RESET), row(OTHER, "error", RESET))
     assert (planned.action, planned.new_command) == (StepAction.WHOLE, "dbt run")
+    assert planned.reason.startswith("an ephemeral model of it failed, which nothing that is re-run uses")
 
 
 def test_a_node_that_was_skipped_for_an_ephemeral_model_is_not_sent_again() -> None:
@@ -90,7 +93,11 @@ def test_what_was_built_on_the_old_contents_of_a_failed_model_is_built_again() -
     manifest, rows = with_on_error("1.12.0")
     made = plan_retry(attempt(("dbt run",), step(4, "dbt run", FAILED, *rows)), manifest)
     assert made.commands == ("dbt run --select fqn:shop.child fqn:shop.first",)
-    assert names(made.steps[0].left_out) == {"model.shop.appends"}
+    why = "built on the old contents of a model that had failed"
+    assert {node.unique_id: node.reason for node in made.steps[0].nodes}["model.shop.child"] == why
+    assert {node.unique_id: node.reason for node in made.steps[0].left_out} == {
+        "model.shop.appends": f"{why}; it may not be repeated"
+    }
     assert made.is_partial
     everything = plan_retry(attempt(("dbt run",), step(4, "dbt run", FAILED, *rows)), manifest, retry_on="any")
     assert everything.commands == ("dbt run --select fqn:shop.appends fqn:shop.child fqn:shop.first",)
@@ -105,3 +112,16 @@ def test_what_a_failed_model_does_not_hold_up_is_retried_without_it(version: str
     rows[1] = replace(rows[1], status="skipped", message=None)
     made = plan_retry(attempt(("dbt run",), step(4, "dbt run", FAILED, *rows)), manifest)
     assert bool(made.commands) is is_retried
+
+
+def test_what_a_later_attempt_built_on_the_same_old_contents_is_built_again() -> None:
+    """The first model could not be built; its child failed by itself, and a retry that left the first out built it."""
+    manifest, (first, child, _) = with_on_error("1.12.0")
+    rows = [replace(first, message=NO_COLUMN), replace(child, status="error", message=RESET)]
+    run = attempt(("dbt run",), step(4, "dbt run", FAILED, *rows))
+    narrower = "dbt run --select fqn:shop.child"
+    later = attempt((narrower,), step(4, narrower, OK, child), ending=Ending.SUCCESS)
+    made = plan_retry(run, manifest, take_all=True, later=(later,))
+    assert made.commands == ("dbt run --select fqn:shop.child fqn:shop.first",)
+    both = attempt(("dbt run",), step(4, "dbt run", OK, replace(first, status="success"), child))
+    assert plan_retry(run, manifest, take_all=True, later=(both,)).commands == ()

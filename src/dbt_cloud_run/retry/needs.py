@@ -207,15 +207,12 @@ class _Results:
         results = self._results
         if self._selector is None or self._command is None:
             return None if self._is_cut_off else []
-        if self._is_cut_off:
+        if self._is_cut_off or results.lost_rows:
             found = not_reported(self._selector, self._command, results, self._rows)
-            return None if found is None else sorted(found)
-        if results.lost_rows:
-            lost_ones = not_reported(self._selector, self._command, results, self._rows)
-            return None if lost_ones is None else sorted(lost_ones)
-        if self._step.state is not RunState.ERROR or not needed:
+        elif self._step.state is RunState.ERROR and needed:
+            found = lost(self._selector, self._command, results, self._rows, self._situation.version)
+        else:
             return []
-        found = lost(self._selector, self._command, results, self._rows, self._situation.version)
         if found is None:
             return None
         return sorted(one for one in found if not self._situation.is_done(one, self._step))
@@ -310,7 +307,8 @@ class _Results:
         refreshes = refreshes_fully(self._command, self._step)
         for unique_id in sorted(selector.reach(causes) & self._rows.keys() - retried) if causes else ():
             row = self._rows[unique_id]
-            if not is_over(row.status) or self._situation.is_done(unique_id, self._step):
+            # The cause has not succeeded since, so what was built later has its old contents, too.
+            if not is_over(row.status) and not self._situation.is_done(unique_id, self._step):
                 continue
             may_run = self._situation.takes_all or may_repeat(selector.nodes[unique_id], full_refresh=refreshes)
             why = "built on the old contents of a model that had failed" + (
