@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from tests.support.retry_attempts import NO_COLUMN, ORDERS, OTHER, RAW, REPORT, RESET, attempt, project, row, step, uid
+from tests.support.retry_attempts import ORDERS, OTHER, RAW, REPORT, RESET, attempt, project, row, step, uid
 
 from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.model import Attempt, FreshnessResult, RunState
@@ -223,10 +224,21 @@ def test_freshness_without_results_is_judged_by_its_log() -> None:
         )
 
 
-def test_what_a_partial_retry_has_run_since_is_not_run_again_after_a_step_that_was_cut_off() -> None:
+@pytest.mark.parametrize(
+    ("status", "run_since", "still_to_run"),
+    [
+        ("error", (), {uid(OTHER), uid(ORDERS), uid(REPORT)}),
+        ("error", (ORDERS,), {uid(OTHER), uid(REPORT)}),
+        ("error", (ORDERS, REPORT), {uid(OTHER)}),
+        ("success", (ORDERS, REPORT), set()),
+    ],
+)
+def test_what_a_partial_retry_has_run_since_is_not_run_again_after_a_step_that_was_cut_off(
+    status: str, run_since: tuple[dict[str, Any], ...], still_to_run: set[str]
+) -> None:
     command = "dbt run -s tag:daily"
-    first = attempt((command,), step(4, command, CANCELLED, row(OTHER, "error", NO_COLUMN)), ending=Ending.TIMED_OUT)
-    second = attempt((command,), step(4, command, OK, row(ORDERS), row(REPORT)), ending=Ending.SUCCESS)
-    assert names(plan(first, take_all=True).steps[0].nodes) == {uid(OTHER), uid(ORDERS), uid(REPORT)}
+    first = attempt((command,), step(4, command, CANCELLED, row(OTHER, status)), ending=Ending.TIMED_OUT)
+    second = attempt((command,), step(4, command, OK, *map(row, run_since)), ending=Ending.SUCCESS)
     made = plan(first, take_all=True, later=(replace(second, number=2),))
-    assert made.commands == ("dbt run --select fqn:shop.marts.other",)
+    assert names(made.steps[0].nodes) == still_to_run
+    assert actions(made) == ["re-run these nodes" if still_to_run else "skip"]

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from tests.support.dbt_graphs import manifest_of, node, ours
 from tests.support.retry_attempts import (
+    CANCELLED,
     EPHEMERAL,
     FAILED,
     NO_COLUMN,
@@ -114,14 +115,21 @@ def test_what_a_failed_model_does_not_hold_up_is_retried_without_it(version: str
     assert bool(made.commands) is is_retried
 
 
-def test_what_a_later_attempt_built_on_the_same_old_contents_is_built_again() -> None:
-    """The first model could not be built; its child failed by itself, and a retry that left the first out built it."""
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_what_a_later_attempt_built_on_the_same_old_contents_is_built_again(*, is_listed: bool) -> None:
+    """The first model could not be built; its child failed by itself or did not start, and a retry without the first
+    built it."""
     manifest, (first, child, _) = with_on_error("1.12.0")
-    rows = [replace(first, message=NO_COLUMN), replace(child, status="error", message=RESET)]
-    run = attempt(("dbt run",), step(4, "dbt run", FAILED, *rows))
+    rows = [replace(first, message=NO_COLUMN), *([replace(child, status="error", message=RESET)] if is_listed else [])]
+    failed = step(4, "dbt run -s first child", FAILED if is_listed else CANCELLED, *rows)
+    run = attempt(("dbt run -s first child",), failed, ending=Ending.ERROR if is_listed else Ending.TIMED_OUT)
     narrower = "dbt run --select fqn:shop.child"
+    assert plan_retry(run, manifest).commands == (narrower,)
     later = attempt((narrower,), step(4, narrower, OK, child), ending=Ending.SUCCESS)
     made = plan_retry(run, manifest, take_all=True, later=(later,))
     assert made.commands == ("dbt run --select fqn:shop.child fqn:shop.first",)
+    (again,) = (node for node in made.steps[0].nodes if node.unique_id == "model.shop.child")
+    assert again.status == ("error" if is_listed else "not started")
+    assert again.reason == "built on the old contents of a model that had failed"
     both = attempt(("dbt run",), step(4, "dbt run", OK, replace(first, status="success"), child))
     assert plan_retry(run, manifest, take_all=True, later=(both,)).commands == ()

@@ -32,6 +32,7 @@ from dbt_cloud_run.retry.unreported import lost, not_reported
 from dbt_cloud_run.retry.windows import refreshes_fully
 
 _DETERMINISTIC = Retryability.DETERMINISTIC
+_NOT_STARTED = "not started"
 
 
 class Case(Enum):
@@ -194,7 +195,7 @@ class _Results:
         if missing is None:
             known = self._divided(rows, ()) if rows else Needs(case=Case.UNKNOWN_REST)
             return replace(known, case=Case.UNKNOWN_REST, retried=(*known.retried, *known.left_out), left_out=())
-        if not rows and not missing:
+        if not rows and all(self._situation.is_done(one, self._step) for one in missing):
             return self._of_ephemeral() if self._ephemeral else self._without_failed_nodes()
         return self._divided(rows, missing)
 
@@ -203,7 +204,7 @@ class _Results:
         return self._step.state not in (RunState.ERROR, RunState.SUCCESS)
 
     def _missing(self, needed: Sequence[NodeResult]) -> list[str] | None:
-        """What the step had to run and has no result; None where that must be known, and cannot."""
+        """What the step had to run and has no result, here at least; None where that must be known, and cannot."""
         results = self._results
         if self._selector is None or self._command is None:
             return None if self._is_cut_off else []
@@ -213,9 +214,7 @@ class _Results:
             found = lost(self._selector, self._command, results, self._rows, self._situation.version)
         else:
             return []
-        if found is None:
-            return None
-        return sorted(one for one in found if not self._situation.is_done(one, self._step))
+        return None if found is None else sorted(found)
 
     def _is_needed(self, row: NodeResult) -> bool:
         if self._situation.is_done(row.unique_id, self._step) or self._situation.is_compiled(row.unique_id):
@@ -270,7 +269,7 @@ class _Results:
         case = Case.HOOK if retried or not self._rows or self._selector is None else Case.HOOK_ALONE
         return Needs(case=case, retried=retried, left_out=() if case is Case.HOOK else hooks, detail=name)
 
-    def _divided(self, rows: Sequence[NodeResult], missing: Iterable[str]) -> Needs:
+    def _divided(self, rows: Sequence[NodeResult], missing: Collection[str]) -> Needs:
         """The nodes that did not succeed: those that are worth another try, and those that are not."""
         failed = self._verdicts(rows)
         hopeless = {unique_id for unique_id, verdict in failed.items() if self._situation.is_hopeless(verdict)}
@@ -288,14 +287,16 @@ class _Results:
             gone = row.unique_id in hopeless or (verdict is None and (stopped or row.unique_id in held))
             (left_out if gone else retried).append(node)
         for unique_id in missing:
+            if self._situation.is_done(unique_id, self._step):
+                continue
             why = "the step was cut off before its turn" if self._is_cut_off else "the results do not contain it"
-            node = PlannedNode(unique_id=unique_id, status="not started", reason=why)
+            node = PlannedNode(unique_id=unique_id, status=_NOT_STARTED, reason=why)
             (left_out if unique_id in held else retried).append(node)
-        for node, may_run in self._built_on_failures({node.unique_id for node in retried}):
+        for node, may_run in self._built_on_failures({node.unique_id for node in retried}, missing):
             (retried if may_run else left_out).append(node)
         return self._without_orphans(retried, left_out)
 
-    def _built_on_failures(self, retried: Collection[str]) -> Iterable[tuple[PlannedNode, bool]]:
+    def _built_on_failures(self, retried: set[str], missing: Collection[str]) -> Iterable[tuple[PlannedNode, bool]]:
         """What succeeded on the old contents of a model that had failed (`on_error: continue`), and whether it may run.
 
         `dbt retry` leaves it as it is; its rows are not those of an undisturbed run.
@@ -305,16 +306,17 @@ class _Results:
             return
         causes = [one for one in sorted(retried) if holds_nothing(selector, one)]
         refreshes = refreshes_fully(self._command, self._step)
-        for unique_id in sorted(selector.reach(causes) & self._rows.keys() - retried) if causes else ():
-            row = self._rows[unique_id]
+        own = self._rows.keys() | set(missing)
+        for unique_id in sorted(selector.reach(causes) & own - retried) if causes else ():
+            status = self._rows[unique_id].status if unique_id in self._rows else _NOT_STARTED
             # The cause has not succeeded since, so what was built later has its old contents, too.
-            if not is_over(row.status) and not self._situation.is_done(unique_id, self._step):
+            if not is_over(status) and not self._situation.is_done(unique_id, self._step):
                 continue
             may_run = self._situation.takes_all or may_repeat(selector.nodes[unique_id], full_refresh=refreshes)
             why = "built on the old contents of a model that had failed" + (
                 "" if may_run else "; it may not be repeated"
             )
-            yield PlannedNode(unique_id=unique_id, status=row.status, reason=why), may_run
+            yield PlannedNode(unique_id=unique_id, status=status, reason=why), may_run
 
     def _verdicts(self, rows: Sequence[NodeResult]) -> dict[str, Retryability]:
         """What has failed, judged, and what was skipped for an ephemeral model that dbt lists no result of."""

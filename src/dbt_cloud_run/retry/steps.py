@@ -37,7 +37,7 @@ _SKIP, _WHOLE, _NODES, _DROP = StepAction.SKIP, StepAction.WHOLE, StepAction.NOD
 _DECISIONS: Mapping[Case, _Decision] = {
     Case.SUCCEEDED: _Decision(_SKIP, "it succeeded"),
     Case.SUCCEEDED_LATER: _Decision(_SKIP, "what failed in it succeeded in a later step"),
-    Case.FINISHED: _Decision(_SKIP, "all of its nodes had succeeded before it was cut off"),
+    Case.FINISHED: _Decision(_SKIP, "it was cut off, and all of its nodes have succeeded"),
     Case.NEVER_STARTED: _Decision(_WHOLE, "it never started"),
     Case.LINT: _Decision(_DROP, "it found problems in the code, and would find them again"),
     Case.OPERATION: _Decision(
