@@ -160,6 +160,7 @@ def test_a_step_has_started_by_its_state_or_by_what_it_left(state: RunState) -> 
         (step(4, None, name="Run `lint`"), True),
         (step(4, None, name="Linting: models"), True),
         (step(4, None, name="Linter"), True),
+        (step(4, None, name="Run XLint"), False),
         (step(4, None, name="Create profile from connection lint"), False),
         (step(4, None, name="Clone git repository"), False),
     ],

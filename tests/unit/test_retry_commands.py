@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.dbt_graphs import manifest_of, node, ours
+from tests.support.dbt_graphs import generic_test, manifest_of, node, ours
 from tests.support.retry_attempts import (
     ALL,
     DIM1,
@@ -57,7 +57,10 @@ def test_a_command_stays_within_the_length_limit(monkeypatch: pytest.MonkeyPatch
     executed = [body for body in ALL if body["resource_type"] == "model" and body is not EPHEMERAL]
     rows = [row(body, "error", RESET) for body in executed if body is not OTHER] + [row(OTHER)]
     monkeypatch.setattr(commands, "MAX_COMMAND_LENGTH", 60)
-    assert one("dbt run", *rows)[0].commands == ("dbt run --exclude fqn:shop.marts.other",)
+    made, planned = one("dbt run", *rows)
+    assert made.commands == ("dbt run --exclude fqn:shop.marts.other",)
+    # Exactly the nodes that failed run, as if they had been named.
+    assert (planned.reason, planned.is_open) == (f"{len(rows) - 1} of its {len(rows)} nodes did not succeed", False)
     for command in ("dbt run -s state:modified", "dbt run -s result:error", "dbt run --selector nightly"):
         assert one(command, *rows)[0].commands == (command,)
     monkeypatch.setattr(commands, "MAX_COMMAND_LENGTH", 20)
@@ -157,4 +160,36 @@ def test_of_what_an_old_dbt_cannot_be_told_exactly_the_rest_runs() -> None:
         run = attempt(("dbt run",), step(4, "dbt run", RunState.ERROR, row(odd, "error", RESET), row(STG)))
         planned = plan_retry(run, manifest).steps[0]
         assert (planned.new_command == "dbt run --exclude fqn:shop.staging.stg") is not is_named
-        assert ("because dbt 1.4 adds tests" in planned.reason) is not is_named
+        why = "its nodes cannot be named exactly, because dbt 1.4 adds tests to what is selected, and knows no patterns"
+        assert planned.reason.startswith(f"{why}: its own selection") is not is_named
+
+
+def test_where_an_old_dbt_cannot_be_told_a_name_the_step_runs_whole_rather_than_without_it() -> None:
+    odd = node("model", "shop", ["marts"], "two words")
+    manifest = ours(manifest_of((*ALL, odd)))
+    manifest.metadata.dbt_version = "1.4.9"
+    command = "dbt run -s state:modified"
+    made = attempt((command,), step(4, command, RunState.ERROR, row(odd, "error", RESET), row(STG)))
+    planned = plan_retry(made, manifest).steps[0]
+    assert (planned.action, planned.new_command) == (StepAction.WHOLE, command)
+    assert ", and its nodes have no names that dbt understands; 1 of" in planned.reason
+
+
+@pytest.mark.parametrize("version", [None, "1.11.0"])
+def test_of_a_newer_dbt_it_is_not_said_that_it_adds_tests(version: str | None) -> None:
+    _, planned = one("dbt run -s tag:daily", row("model.shop.gone", "error", RESET), version=version)
+    assert planned.reason == "its nodes cannot be named exactly, and nothing that it has done can be excluded"
+
+
+def test_to_exclude_a_model_that_succeeded_does_not_exclude_its_test_that_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    models = [node("model", "shop", [], f"m{number}") for number in range(9)]
+    done = node("model", "shop", [], "done")
+    test = generic_test("shop", [], "not_null_done_id", uid(done))
+    rows = [row(done), *(row(body, "error", RESET) for body in (*models, test))]
+    monkeypatch.setattr(commands, "MAX_COMMAND_LENGTH", 100)
+    made = attempt(("dbt build",), step(4, "dbt build", RunState.ERROR, *rows))
+    assert plan_retry(made, ours(manifest_of((*models, done, test)))).commands == (
+        "dbt build --exclude fqn:shop.done --indirect-selection empty",
+    )

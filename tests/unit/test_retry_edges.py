@@ -11,14 +11,12 @@ from tests.support.dbt_graphs import generic_test, manifest_of, node, ours, unit
 from tests.support.retry_attempts import NO_COLUMN, RESET, attempt, results, row, step, uid
 
 from dbt_cloud_run.cancellation import Cancellation, CancelledBy
-from dbt_cloud_run.dbt.commands import parse_command
 from dbt_cloud_run.dbt.selection import Selector
 from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.model import NodeResult, RunState
 from dbt_cloud_run.planned import PlannedStep, RetryPlan, StepAction
 from dbt_cloud_run.retry import commands
 from dbt_cloud_run.retry.alignment import align
-from dbt_cloud_run.retry.deferral import Reading, reading_of
 from dbt_cloud_run.retry.needs import Case, Needs, Situation, needs_of
 from dbt_cloud_run.retry.plan import plan_retry
 from dbt_cloud_run.unknown import HIDDEN_FAILURE, Unknown, UnknownKind
@@ -79,26 +77,6 @@ def test_a_row_without_batches_is_not_completed_from_the_log() -> None:
 BASE = node("model", "shop", [], "base", materialized="table")
 MIDDLE = node("model", "shop", [], "middle", parents=[BASE["unique_id"]], materialized="ephemeral")
 TOP = node("model", "shop", [], "top", parents=[MIDDLE["unique_id"]])
-COUNTS = unit_test("shop", [], "counts", TOP)
-LEAF = node("model", "shop", [], "leaf", parents=[TOP["unique_id"]])
-
-
-def test_what_is_read_through_an_ephemeral_model_counts_with_favor_state() -> None:
-    made, _ = planned(
-        "dbt run --favor-state",
-        row(BASE),
-        row(TOP, "error", RESET),
-        row(LEAF, "skipped"),
-        nodes=(BASE, MIDDLE, TOP, LEAF),
-    )
-    assert made.commands == ("dbt run --no-favor-state --select fqn:shop.leaf fqn:shop.top",)
-
-
-def test_a_unit_test_reads_nothing_that_was_built() -> None:
-    made, _ = planned(
-        "dbt test --favor-state", row(COUNTS, "error", RESET), row(BASE), nodes=(BASE, MIDDLE, TOP, COUNTS)
-    )
-    assert made.commands == ("dbt test --favor-state --select unit_test:shop.counts --indirect-selection empty",)
 
 
 def test_a_unit_test_runs_in_the_command_of_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,21 +162,6 @@ def test_the_rest_of_a_step_says_why_it_runs_with_what_would_fail_again() -> Non
     assert reasons.keys() == {uid(bad), uid(other)}
 
 
-def test_what_favor_state_would_read_from_production_is_not_excluded() -> None:
-    ok, other = (node("model", "shop", [], name, materialized="table") for name in ("ok", "other"))
-    test = generic_test("shop", [], "not_null_ok_id", ok["unique_id"])
-    counted = unit_test("shop", [], "counts", ok)
-    rows = (row(ok), row(test, "pass"), row(counted, "pass"), row(other, "error", RESET))
-    nodes = (ok, other, test, counted)
-    made, _ = planned("dbt build --favor-state -s state:modified+", *rows, nodes=nodes, version="2.0.0")
-    assert made.commands == (
-        (
-            "dbt build --favor-state --select state:modified+ fqn:shop.other "
-            "--exclude fqn:shop.not_null_ok_id unit_test:shop.counts"
-        ),
-    )
-
-
 # -- what is retried at all
 
 
@@ -248,6 +211,14 @@ def test_a_step_without_a_manifest_says_why_it_runs_whole() -> None:
     assert "there is no manifest to name its nodes by" in made.steps[0].reason
 
 
+def test_only_freshness_is_run_again_for_a_step_that_selects_by_it() -> None:
+    asked = ("dbt seed", "dbt source freshness", "dbt build -s source_status:fresher+", "dbt source freshness -s b")
+    steps = [step(number, command) for number, command in enumerate(asked, 4)]
+    steps[2] = replace(steps[2], state=FAILED)
+    made = plan_retry(attempt((*asked, "dbt test"), *steps, step(8, "dbt test", FAILED)), None)
+    assert made.commands == (asked[1], asked[2], "dbt test")
+
+
 def test_freshness_that_succeeded_is_not_read_again_for_a_step_that_does_not_select_by_it() -> None:
     steps = (step(4, "dbt source freshness"), step(5, "dbt build", FAILED))
     made = plan_retry(attempt(("dbt source freshness", "dbt build"), *steps), None)
@@ -288,9 +259,23 @@ def test_rows_that_were_lost_from_results_of_an_undecided_selection_leave_the_re
     assert needs("dbt build --select state:modified", row(a), nodes=(a,), lost=0).case is not Case.UNKNOWN_REST
 
 
-@pytest.mark.parametrize(("option", "is_built_again"), [("", False), (" --full-refresh", True)])
+def test_rows_that_were_lost_from_results_are_found_by_a_selection_that_the_manifest_decides() -> None:
+    a, b = (node("model", "shop", [], name) for name in "ab")
+    found = needs("dbt run", row(a, "error", RESET), nodes=(a, b), lost=1)
+    assert (found.case, found.wanted) == (Case.NODES, {uid(a), uid(b)})
+
+
+def test_a_source_that_failed_without_a_message_is_too_old() -> None:
+    assert needs("dbt build", row("source.shop.ext.t", "error")).case is Case.HOPELESS_NODES
+    assert needs("dbt build", row("model.shop.t", "error")).case is Case.NODES
+
+
+@pytest.mark.parametrize(
+    ("option", "environment", "is_built_again"),
+    [("", None, False), ("", False, False), ("", True, True), (" --full-refresh", None, True)],
+)
 def test_what_appends_is_built_again_on_new_contents_where_its_table_is_rebuilt(
-    option: str, is_built_again: bool
+    option: str, environment: bool | None, is_built_again: bool
 ) -> None:
     first = node("model", "shop", [], "first", materialized="table")
     first["config"]["on_error"] = "continue"
@@ -298,43 +283,9 @@ def test_what_appends_is_built_again_on_new_contents_where_its_table_is_rebuilt(
     manifest = ours(manifest_of((first, appends)))
     manifest.metadata.dbt_version = "1.12.0"
     made = step(4, f"dbt run{option}", FAILED, row(first, "error", RESET), row(appends))
+    assert made.results is not None
+    made = replace(made, results=replace(made.results, full_refresh=environment))
     (planned_step,) = plan_retry(attempt((f"dbt run{option}",), made), manifest).steps
     again = {uid(first), uid(appends)} if is_built_again else {uid(first)}
     assert {one.unique_id for one in planned_step.nodes} == again
     assert bool(planned_step.left_out) is not is_built_again
-
-
-# -- what is read from production
-
-
-APPENDS = node("model", "shop", [], "appends", materialized="incremental")
-READER = node("model", "shop", [], "reader", parents=[uid(APPENDS), uid(BASE)])
-
-
-def reading(
-    command: str, wanted: set[str], built: set[str], *, takes_all: bool = False, favors: bool | None
-) -> Reading:
-    parsed = parse_command(command)
-    assert parsed is not None
-    of_step = replace(results(parsed.verb, row(APPENDS)), favor_state=favors)
-    selector = Selector(ours(manifest_of((BASE, APPENDS, READER, COUNTS, TOP, MIDDLE))))
-    options: dict[str, Any] = {"built": built, "version": (1, 11), "takes_all": takes_all, "full_refresh": False}
-    return reading_of(selector, parsed, of_step, frozenset(wanted), **options)
-
-
-def test_what_appends_is_not_built_along_unless_everything_is_taken() -> None:
-    arguments = "dbt run --favor-state", {uid(READER)}, {uid(APPENDS)}
-    kept = reading(*arguments, favors=None)
-    assert not kept.along
-    assert f"{uid(APPENDS)} may not be repeated" in kept.obstacle
-    assert reading(*arguments, favors=None, takes_all=True) == Reading(along=frozenset({uid(APPENDS)}))
-
-
-@pytest.mark.parametrize(("favors", "turns_off"), [(True, True), (False, False), (None, False)])
-def test_that_the_environment_favors_production_counts(favors: bool | None, turns_off: bool) -> None:
-    found = reading("dbt run", {uid(READER)}, {uid(APPENDS), uid(BASE)}, favors=favors)
-    assert found == Reading(turns_off=turns_off)
-
-
-def test_the_made_up_inputs_of_a_unit_test_are_not_read() -> None:
-    assert reading("dbt test --favor-state", {uid(COUNTS)}, {uid(TOP), uid(BASE)}, favors=None) == Reading()

@@ -45,7 +45,7 @@ DAYS = "--event-time-start 2026-01-09T00:00:00 --event-time-end 2026-01-11T00:00
 
 def plan(run: Attempt, *, selectors: dict[str, Any] | None = None, **options: Any) -> RetryPlan:
     manifest = ours(manifest_of(options.pop("nodes", ALL)))
-    manifest.metadata.dbt_version = "1.11.0"
+    manifest.metadata.dbt_version = options.pop("version", "1.11.0")
     manifest.selectors = selectors or {}
     return plan_retry(run, manifest, **options)
 
@@ -190,3 +190,12 @@ def test_a_step_that_came_to_its_end_lists_what_it_held() -> None:
     one = step(4, "dbt run -s state:modified+", FAILED, row(EVENTS))
     one = replace(one, started_at=ENDED, finished_at=ENDED)
     assert plan(attempt(("dbt run -s state:modified+",), one)).commands == ("dbt run -s state:modified+",)
+
+
+@pytest.mark.parametrize("version", ["1.11.0", "2.0.0"])
+def test_a_step_that_was_skipped_has_filled_nothing_although_it_has_a_time(version: str) -> None:
+    command = "dbt run -s hourly"
+    run = stopped_before(command)
+    skipped = replace(step(5, command, RunState.SKIPPED), started_at=ENDED, finished_at=ENDED)
+    made = plan(replace(run, steps=(*run.steps, skipped)), retry_on="any", version=version)
+    assert f"dbt run {HOURS} --select hourly,fqn:shop.hourly" in made.commands

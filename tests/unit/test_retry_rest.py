@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.support.dbt_graphs import generic_test, manifest_of, node, ours
-from tests.support.retry_attempts import RESET, attempt, row, step, uid
+from tests.support.retry_attempts import RESET, START_HOOK, attempt, row, step, uid
 
 from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.model import NodeResult, RunState
@@ -257,3 +257,26 @@ def test_with_favor_state_of_the_environment_only_tests_are_excluded(command: st
     assert made.commands[0].partition(" --exclude ")[2].split() == (
         ["fqn:shop.not_null_orders_id"] if favors else ["fqn:shop.slow", "fqn:shop.not_null_orders_id"]
     )
+
+
+def test_what_may_not_be_repeated_is_excluded_though_nothing_else_is() -> None:
+    made, _ = cut_off("dbt run -s state:modified --exclude tag:old", row(JOURNAL))
+    assert made.commands == ("dbt run --select state:modified --exclude tag:old fqn:shop.journal",)
+
+
+def test_an_ephemeral_model_that_failed_is_not_named_in_the_rest() -> None:
+    broken = node("model", "shop", [], "broken", materialized="ephemeral")
+    made, _ = cut_off(
+        "dbt run -s state:modified", row(broken, "error", "Compilation Error in model broken"), nodes=(*ALL, broken)
+    )
+    assert made.commands == ("dbt run -s state:modified",)
+
+
+def test_a_line_that_is_not_understood_and_was_cut_off_runs_whole() -> None:
+    made, found = cut_off("dbt build -Z", row(TABLE), row(SLOW, "error", RESET))
+    assert (made.commands, found.action) == (("dbt build -Z",), StepAction.WHOLE)
+
+
+def test_results_without_a_node_show_that_nothing_was_built() -> None:
+    made, _ = planned("dbt run", row(START_HOOK, "error", RESET))
+    assert made.commands == ("dbt run",)

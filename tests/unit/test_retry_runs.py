@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.support.retry_attempts import ORDERS, OTHER, RAW, REPORT, RESET, attempt, project, row, step, uid
@@ -159,6 +160,7 @@ def test_a_command_that_is_not_listed_before_one_that_ran_has_succeeded() -> Non
     asked = ("dbt run-operation grant", "dbt run -s orders")
     run = attempt(asked, step(4, asked[1], FAILED, row(ORDERS, "error", RESET)))
     assert plan(run).commands == ("dbt run --select fqn:shop.marts.orders",)
+    assert [planned.index for planned in plan(run).steps] == [None, 4]
 
 
 def test_dbt_clouds_own_retry_is_planned_on() -> None:
@@ -220,3 +222,23 @@ def test_freshness_without_results_is_judged_by_its_log() -> None:
         assert plan(attempt(("dbt source freshness",), step(4, "dbt source freshness", FAILED, log=log))).commands == (
             commands
         )
+
+
+@pytest.mark.parametrize(
+    ("status", "run_since", "still_to_run"),
+    [
+        ("error", (), {uid(OTHER), uid(ORDERS), uid(REPORT)}),
+        ("error", (ORDERS,), {uid(OTHER), uid(REPORT)}),
+        ("error", (ORDERS, REPORT), {uid(OTHER)}),
+        ("success", (ORDERS, REPORT), set()),
+    ],
+)
+def test_what_a_partial_retry_has_run_since_is_not_run_again_after_a_step_that_was_cut_off(
+    status: str, run_since: tuple[dict[str, Any], ...], still_to_run: set[str]
+) -> None:
+    command = "dbt run -s tag:daily"
+    first = attempt((command,), step(4, command, CANCELLED, row(OTHER, status)), ending=Ending.TIMED_OUT)
+    second = attempt((command,), step(4, command, OK, *map(row, run_since)), ending=Ending.SUCCESS)
+    made = plan(first, take_all=True, later=(replace(second, number=2),))
+    assert names(made.steps[0].nodes) == still_to_run
+    assert actions(made) == ["re-run these nodes" if still_to_run else "skip"]

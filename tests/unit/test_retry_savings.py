@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.support.retry_attempts import (
+    END_HOOK,
     NO_COLUMN,
     NOT_NULL,
     ORDERS,
@@ -70,3 +71,23 @@ def test_a_step_that_is_left_out_saves_nothing() -> None:
     )
     assert [planned.action for planned in made.steps] == [StepAction.DROP, StepAction.DROP]
     assert (made.again, made.saved) == (frozenset(), Saving())
+
+
+def test_hooks_run_again_with_the_nodes_of_their_step_and_with_no_other() -> None:
+    asked = ("dbt run", "dbt build")
+    hook = row(END_HOOK)
+    made = plan(
+        attempt(
+            asked,
+            step(4, asked[0], OK, row(STG), row(f"{END_HOOK}1")),
+            step(5, asked[1], FAILED, row(ORDERS, "error", RESET), hook),
+        )
+    )
+    assert [planned.again for planned in made.steps] == [frozenset(), {uid(ORDERS), END_HOOK}]
+    assert made.saved.nodes == 2
+
+
+def test_a_node_that_failed_shows_what_it_took() -> None:
+    planned = one("dbt build", row(STG, "error", NO_COLUMN), row(OTHER, "error", RESET))
+    shown = {node.unique_id: node.seconds_before for node in (*planned.nodes, *planned.left_out)}
+    assert shown == {uid(STG): 2.0, uid(OTHER): 2.0}

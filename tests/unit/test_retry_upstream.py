@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 from tests.support.dbt_graphs import manifest_of, node, ours
 from tests.support.retry_attempts import (
+    CANCELLED,
     EPHEMERAL,
     FAILED,
     NO_COLUMN,
+    OK,
     ORDERS,
     OTHER,
     REPORT,
@@ -25,6 +27,7 @@ from tests.support.retry_attempts import (
 )
 
 from dbt_cloud_run.dbt.artifacts import Manifest
+from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.model import NodeResult
 from dbt_cloud_run.planned import StepAction
 from dbt_cloud_run.retry.plan import plan_retry
@@ -48,6 +51,7 @@ def test_what_an_ephemeral_model_keeps_from_running_is_left_out_with_it() -> Non
     assert names(planned.nodes) == {uid(OTHER), uid(ORDERS), uid(REPORT)}
     _, planned = one("dbt run", row(EPHEMERAL, "error", RESET), row(OTHER, "error", RESET))
     assert (planned.action, planned.new_command) == (StepAction.WHOLE, "dbt run")
+    assert planned.reason.startswith("an ephemeral model of it failed, which nothing that is re-run uses")
 
 
 def test_a_node_that_was_skipped_for_an_ephemeral_model_is_not_sent_again() -> None:
@@ -90,7 +94,11 @@ def test_what_was_built_on_the_old_contents_of_a_failed_model_is_built_again() -
     manifest, rows = with_on_error("1.12.0")
     made = plan_retry(attempt(("dbt run",), step(4, "dbt run", FAILED, *rows)), manifest)
     assert made.commands == ("dbt run --select fqn:shop.child fqn:shop.first",)
-    assert names(made.steps[0].left_out) == {"model.shop.appends"}
+    why = "built on the old contents of a model that had failed"
+    assert {node.unique_id: node.reason for node in made.steps[0].nodes}["model.shop.child"] == why
+    assert {node.unique_id: node.reason for node in made.steps[0].left_out} == {
+        "model.shop.appends": f"{why}; it may not be repeated"
+    }
     assert made.is_partial
     everything = plan_retry(attempt(("dbt run",), step(4, "dbt run", FAILED, *rows)), manifest, retry_on="any")
     assert everything.commands == ("dbt run --select fqn:shop.appends fqn:shop.child fqn:shop.first",)
@@ -105,3 +113,23 @@ def test_what_a_failed_model_does_not_hold_up_is_retried_without_it(version: str
     rows[1] = replace(rows[1], status="skipped", message=None)
     made = plan_retry(attempt(("dbt run",), step(4, "dbt run", FAILED, *rows)), manifest)
     assert bool(made.commands) is is_retried
+
+
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_what_a_later_attempt_built_on_the_same_old_contents_is_built_again(*, is_listed: bool) -> None:
+    """The first model could not be built; its child failed by itself or did not start, and a retry without the first
+    built it."""
+    manifest, (first, child, _) = with_on_error("1.12.0")
+    rows = [replace(first, message=NO_COLUMN), *([replace(child, status="error", message=RESET)] if is_listed else [])]
+    failed = step(4, "dbt run -s first child", FAILED if is_listed else CANCELLED, *rows)
+    run = attempt(("dbt run -s first child",), failed, ending=Ending.ERROR if is_listed else Ending.TIMED_OUT)
+    narrower = "dbt run --select fqn:shop.child"
+    assert plan_retry(run, manifest).commands == (narrower,)
+    later = attempt((narrower,), step(4, narrower, OK, child), ending=Ending.SUCCESS)
+    made = plan_retry(run, manifest, take_all=True, later=(later,))
+    assert made.commands == ("dbt run --select fqn:shop.child fqn:shop.first",)
+    (again,) = (node for node in made.steps[0].nodes if node.unique_id == "model.shop.child")
+    assert again.status == ("error" if is_listed else "not started")
+    assert again.reason == "built on the old contents of a model that had failed"
+    both = attempt(("dbt run",), step(4, "dbt run", OK, replace(first, status="success"), child))
+    assert plan_retry(run, manifest, take_all=True, later=(both,)).commands == ()

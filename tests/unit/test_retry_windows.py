@@ -12,11 +12,15 @@ import pytest
 from tests.support.dbt_graphs import generic_test, manifest_of, node, ours
 from tests.support.retry_attempts import RESET, attempt, row, step, uid
 
+from dbt_cloud_run.dbt.commands import parse_command
 from dbt_cloud_run.dbt.results import decode_run_results
+from dbt_cloud_run.dbt.selection import Selector
 from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.model import Attempt, NodeResult, RunState
 from dbt_cloud_run.planned import RetryPlan, StepAction, Window
+from dbt_cloud_run.retry import commands
 from dbt_cloud_run.retry.plan import plan_retry
+from dbt_cloud_run.retry.windows import Fills, fills_of
 
 FAILED, CANCELLED, OK = RunState.ERROR, RunState.CANCELLED, RunState.SUCCESS
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -253,6 +257,8 @@ def test_the_batches_that_another_attempt_has_filled_are_not_run_again() -> None
     later = replace(later, steps=(replace(later.steps[-1], results=results),))
     (line,) = plan(first, later=(later,)).commands
     assert "--event-time-start 2026-01-04T00:00:00" in line
+    failed_again = step(4, "dbt run", FAILED, partial(DAILY, (), (days(3, 4),)))
+    assert plan(first, later=(later, attempt(("dbt run",), failed_again))).commands == (line,)
 
 
 def test_an_engine_that_does_not_report_batches_is_not_guessed_at() -> None:
@@ -266,3 +272,71 @@ def test_an_engine_that_does_not_report_batches_is_not_guessed_at() -> None:
     asked = "dbt run -f -s daily"
     refreshed = attempt((asked,), step(4, asked, FAILED, row(DAILY, "error", RESET)), dbt_version="2.0.0")
     assert plan(refreshed).commands == ("dbt run -f --select fqn:shop.daily",)
+
+
+def test_each_model_whose_batches_are_not_known_is_named_and_none_has_a_window() -> None:
+    failed = step(4, "dbt run", FAILED, row(DAILY, "error", RESET), row(WEEKLY, "error", RESET))
+    rows = {uid(body): row(body, "error", RESET) for body in (DAILY, WEEKLY)}
+    for takes_all in (False, True):  # the time of the step is not known, so neither is the end of all batches
+        found = fills_of(
+            Selector(MANIFEST),
+            parse_command("dbt run"),
+            failed,
+            rows,
+            list(rows),
+            filled={},
+            version=(2, 0),
+            takes_all=takes_all,
+        )
+        assert found == Fills(unknown=frozenset(rows))
+    made = plan(attempt(("dbt run",), failed, dbt_version="2.0.0"))
+    assert "which batches of model.shop.daily and 1 more failed is not known" in made.steps[0].reason
+
+
+def test_models_with_failed_batches_and_models_that_ran_none_come_in_the_order_of_their_windows() -> None:
+    twin = micro("twin")
+    one = step(4, "dbt run", FAILED, partial(DAILY, (days(0, 1),), (days(1, 2),)), row(twin, "skipped"))
+    one = replace(one, started_at=BEGIN + timedelta(days=9), finished_at=BEGIN + timedelta(days=9))
+    made = plan(attempt(("dbt run",), one), manifest=ours(manifest_of((SOURCE, DAILY, twin))))
+    times = "dbt run --event-time-start 2026-01-{}T00:00:00 --event-time-end 2026-01-{}T00:00:00 --select fqn:shop.{}"
+    assert made.commands == (
+        times.format("02", "03", "daily"),
+        "dbt run --select fqn:shop.twin",
+        times.format("09", "11", "twin"),
+    )
+
+
+@pytest.mark.parametrize("of_models", [{"windows": {uid(DAILY): (days(1, 2),)}}, {"due": {uid(DAILY): days(1, 2)}}, {}])
+def test_what_depends_on_a_window_is_divided_where_one_command_would_be_too_long(
+    of_models: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    children = [node("model", "shop", [], f"child_{number}", parents=[uid(DAILY)]) for number in range(9)]
+    command = parse_command("dbt run -s state:modified")
+    assert command is not None
+    monkeypatch.setattr(commands, "MAX_COMMAND_LENGTH", 120)
+    made = commands.rewrite(
+        Selector(ours(manifest_of((DAILY, *children)))),
+        command,
+        frozenset(uid(body) for body in (DAILY, *children)),
+        may_divide=False,
+        **of_models,
+    )
+    assert made.is_divided is bool(of_models)
+    assert all(len(line) <= 120 for line in made.commands)
+    runs = " ".join(made.commands)
+    assert all(f"fqn:shop.child_{number}" in runs for number in range(9)) is bool(of_models)
+
+
+def test_a_step_is_left_out_where_its_failed_batches_cannot_be_run_before_its_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    command = "dbt run -s state:modified+"
+    rows = (row(SOURCE), partial(DAILY, (days(0, 1),), (days(1, 2),)))
+    run = attempt((command,), step(4, command, CANCELLED, *rows), ending=Ending.TIMED_OUT)
+    monkeypatch.setattr(commands, "MAX_COMMAND_LENGTH", 100)
+    made = plan(run)
+    assert (made.commands, made.steps[0].action) == ((), StepAction.DROP)
+    assert made.steps[0].reason == (
+        "the manifest does not show what it had still to run; its failed batches cannot be run by themselves "
+        "(the names of its nodes would be longer than 100 characters)"
+    )

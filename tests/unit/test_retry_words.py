@@ -18,6 +18,8 @@ from tests.support.retry_attempts import (
     SINGULAR,
     START_HOOK,
     STG,
+    UNIT,
+    UNIT_TOO,
     attempt,
     project,
     row,
@@ -232,3 +234,43 @@ def test_a_plan_that_drops_its_step_names_what_failed_and_not_what_was_skipped_a
     command = "dbt run --select " + " ".join(f"a_long_name_{number}" for number in range(20))
     made, _ = one(command, *rows, manifest=ours(manifest_of(bodies)))
     assert made.stop_reason == f"`{command[:119]}…`: every failure in it is deterministic (model.shop.broken)"
+
+
+def test_a_node_that_waits_for_several_failures_names_one_that_is_not_re_run() -> None:
+    rows = (row(ORDERS, "error", RESET), row(OTHER, "error", NO_COLUMN), row(SINGULAR, "skipped"))
+    _, planned = one("dbt build", *rows)
+    assert words(planned)[uid(SINGULAR)][1] == f"skipped because of {uid(OTHER)}, which is not re-run"
+
+
+def test_a_unit_test_whose_model_is_left_out_says_so() -> None:
+    rows = (row(UNIT, "error", RESET), row(UNIT_TOO, "fail", "actual differs"), row(ORDERS, "skipped"))
+    _, planned = one("dbt build", *rows, row(OTHER, "error", RESET))
+    assert words(planned)[uid(UNIT)] == ("error", f"error: {RESET} (transient); its model is not re-run")
+
+
+def test_without_a_manifest_a_unit_test_that_failed_is_one_of_the_nodes() -> None:
+    made = plan_retry(attempt(("dbt build",), step(4, "dbt build", FAILED, row(UNIT, "error", RESET))), None)
+    assert made.commands == ("dbt build",)
+    assert set(words(made.steps[0])) == {uid(UNIT)}
+
+
+def test_a_step_that_counts_as_successful_and_whose_failure_is_mended_succeeded() -> None:
+    asked = ("dbt run", "dbt build")
+    later = step(5, asked[1], FAILED, row(ORDERS), row(OTHER, "error", RESET))
+    made = plan(attempt(asked, step(4, asked[0], OK, row(ORDERS, "partial success")), later))
+    assert (made.steps[0].action, made.steps[0].reason) == (StepAction.SKIP, "it succeeded")
+
+
+def test_a_dropped_step_without_a_node_to_name_has_no_brackets() -> None:
+    made = plan(attempt(("dbt lint",), step(4, "dbt lint", FAILED, log="L: 1 | P: 1 | LT01")))
+    assert made.stop_reason == "`dbt lint`: it found problems in the code, and would find them again"
+
+
+def test_what_runs_with_the_rest_of_a_step_says_so() -> None:
+    odd = node("model", "shop", [], "two words")
+    manifest = ours(manifest_of((odd, STG, OTHER, RAW)))
+    manifest.metadata.dbt_version = "1.4.9"
+    rows = (row(odd, "error", RESET), row(OTHER, "error", NO_COLUMN), row(STG))
+    _, planned = one("dbt run", *rows, manifest=manifest)
+    assert planned.new_command == "dbt run --exclude fqn:shop.staging.stg"
+    assert words(planned)[uid(OTHER)][1] == f"error: {NO_COLUMN} (deterministic); re-run with the rest of the step"

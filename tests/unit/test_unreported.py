@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from tests.support.retry_attempts import (
     DASHBOARD,
+    EPHEMERAL,
     NOT_NULL,
     ORDERS,
     OTHER,
@@ -52,6 +53,7 @@ def names(found: PlannedStep) -> set[str]:
         ("2.0.0-preview.76", DAILY, True),
         ("1.5.9", f"{DAILY} --fail-fast", True),
         ("1.5.9", DAILY, False),
+        ("1.6.0", f"{DAILY} --fail-fast", False),
         ("1.11.0", f"{DAILY} --fail-fast", False),
         (None, f"{DAILY} --fail-fast", False),
         ("2025.10.10+79ec687", f"{DAILY} --fail-fast", False),  # a release track, which runs dbt Core
@@ -61,7 +63,8 @@ def test_what_a_version_leaves_out_of_its_results_is_retried(version: str, comma
     run = attempt((command,), step(4, command, FAILED, row(OTHER), row(ORDERS, "error", RESET)))
     found = planned(run, version)
     assert names(found) == {uid(ORDERS)} | ({uid(REPORT)} if is_partial else set())
-    assert any(node.status == "not started" for node in found.nodes) == is_partial
+    reasons = [node.reason for node in found.nodes if node.status == "not started"]
+    assert reasons == (["the results do not contain it"] if is_partial else [])
 
 
 def test_what_a_deterministic_failure_blocks_is_left_out_though_it_is_not_listed() -> None:
@@ -103,8 +106,17 @@ def test_what_the_environment_set_counts_in_a_step_that_was_cut_off() -> None:
         exclude_resource_types=("unit_test",),
     )
     assert names(found) == {uid(STG)}
+    assert [node.reason for node in found.nodes] == ["the step was cut off before its turn"]
     found = cut_off("dbt build --indirect-selection eager -s orders", uid(ORDERS), indirect_selection="empty")
     assert uid(NOT_NULL) in names(found)
+    found = cut_off("dbt build -s shop.marts.orders stg", uid(ORDERS), resource_types=("model",))
+    assert names(found) == {uid(STG)}
+
+
+@pytest.mark.parametrize("listed", [uid(EPHEMERAL), uid(NOT_NULL), uid(DASHBOARD)])
+def test_what_is_listed_and_never_run_does_not_contradict_a_selection(listed: str) -> None:
+    """A command lists at times what it only compiles, or takes for done."""
+    assert names(cut_off("dbt run -s shop.marts.orders stg", uid(ORDERS), listed)) == {uid(STG)}
 
 
 @pytest.mark.parametrize("command", ["dbt run -s stg", "dbt run -s nothing"])

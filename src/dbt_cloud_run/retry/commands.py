@@ -148,7 +148,7 @@ def _divided(selector: Selector, command: DbtCommand, wanted: frozenset[str], in
                 break
             if count == 1:
                 return ()
-            count = max(1, min(count - 1, count * MAX_COMMAND_LENGTH // len(line)))
+            count = max(1, count * MAX_COMMAND_LENGTH // len(line))
         lines.append(line)
         rest = rest[count:]
     return tuple(lines)

@@ -16,7 +16,7 @@ from dbt_cloud_run.dbt.repeating import may_repeat
 from dbt_cloud_run.dbt.selection import Selector, is_ephemeral, model_of
 from dbt_cloud_run.dbt.statuses import Kind, is_failure, is_skipped, kind
 from dbt_cloud_run.dbt.verbs import runs_operation
-from dbt_cloud_run.model import NodeResult, RunState, Step
+from dbt_cloud_run.model import NodeResult, RunState, Step, StepResults
 from dbt_cloud_run.planned import PlannedNode, Retryability, Window
 from dbt_cloud_run.retry.alignment import AskedStep, is_lint
 from dbt_cloud_run.retry.nodes import (
@@ -32,6 +32,7 @@ from dbt_cloud_run.retry.unreported import lost, not_reported
 from dbt_cloud_run.retry.windows import refreshes_fully
 
 _DETERMINISTIC = Retryability.DETERMINISTIC
+_NOT_STARTED = "not started"
 
 
 class Case(Enum):
@@ -110,9 +111,8 @@ class Situation:
         return node is not None and is_ephemeral(node)
 
     def judge(self, row: NodeResult) -> Retryability:
-        node = self.selector.nodes.get(row.unique_id) if self.selector else None
-        kind_of_node = node.resource_type if node else row.unique_id.partition(".")[0]
-        return judge(row.status, row.message, adapter_type=self.adapter_type, resource_type=kind_of_node)
+        resource_type = row.unique_id.partition(".")[0]
+        return judge(row.status, row.message, adapter_type=self.adapter_type, resource_type=resource_type)
 
     def is_hopeless_log(self, step: Step) -> bool:
         if self.takes_all or step.state is not RunState.ERROR:
@@ -152,7 +152,7 @@ def needs_of(asked: AskedStep, situation: Situation) -> Needs:
         if case is Case.NO_RESULTS and not step.distrusted and (why := situation.why_unread(step)):
             return Needs(case=Case.UNREAD_RESULTS, detail=why.rstrip("."))
         return Needs(case=case, detail=step.distrusted or "")
-    return _Results(asked, step, situation).needs()
+    return _Results(asked, step, step.results, situation).needs()
 
 
 def _needs_of_freshness(step: Step, situation: Situation) -> Needs:
@@ -178,14 +178,15 @@ def _failed_all_the_same(step: Step, situation: Situation) -> bool:
 class _Results:
     """A started step with results of its own; holds what each of the questions about it needs."""
 
-    def __init__(self, asked: AskedStep, step: Step, situation: Situation) -> None:
+    def __init__(self, asked: AskedStep, step: Step, results: StepResults, situation: Situation) -> None:
         self._step = step
+        self._results = results
         self._situation = situation
         self._selector = situation.selector
         self._command: DbtCommand | None = parse_command(asked.command)
         self._rows = node_rows(step)
         self._ephemeral = failed_ephemeral(step, situation)
-        hooks = (row for row in (step.results.nodes if step.results else ()) if is_hook(row.unique_id))
+        hooks = (row for row in results.nodes if is_hook(row.unique_id))
         self._failed_hooks = [row for row in hooks if is_failure(row.status)]
 
     def needs(self) -> Needs:
@@ -194,7 +195,7 @@ class _Results:
         if missing is None:
             known = self._divided(rows, ()) if rows else Needs(case=Case.UNKNOWN_REST)
             return replace(known, case=Case.UNKNOWN_REST, retried=(*known.retried, *known.left_out), left_out=())
-        if not rows and not missing:
+        if not rows and all(self._situation.is_done(one, self._step) for one in missing):
             return self._of_ephemeral() if self._ephemeral else self._without_failed_nodes()
         return self._divided(rows, missing)
 
@@ -203,22 +204,17 @@ class _Results:
         return self._step.state not in (RunState.ERROR, RunState.SUCCESS)
 
     def _missing(self, needed: Sequence[NodeResult]) -> list[str] | None:
-        """What the step had to run and has no result; None where that must be known, and cannot."""
-        results = self._step.results
-        if self._selector is None or self._command is None or results is None:
+        """What the step had to run and has no result, here at least; None where that must be known, and cannot."""
+        results = self._results
+        if self._selector is None or self._command is None:
             return None if self._is_cut_off else []
-        if self._is_cut_off:
+        if self._is_cut_off or results.lost_rows:
             found = not_reported(self._selector, self._command, results, self._rows)
-            return None if found is None else sorted(found)
-        if results.lost_rows:
-            lost_ones = not_reported(self._selector, self._command, results, self._rows)
-            return None if lost_ones is None else sorted(lost_ones)
-        if self._step.state is not RunState.ERROR or not needed:
+        elif self._step.state is RunState.ERROR and needed:
+            found = lost(self._selector, self._command, results, self._rows, self._situation.version)
+        else:
             return []
-        found = lost(self._selector, self._command, results, self._rows, self._situation.version)
-        if found is None:
-            return None
-        return sorted(one for one in found if not self._situation.is_done(one, self._step))
+        return None if found is None else sorted(found)
 
     def _is_needed(self, row: NodeResult) -> bool:
         if self._situation.is_done(row.unique_id, self._step) or self._situation.is_compiled(row.unique_id):
@@ -273,7 +269,7 @@ class _Results:
         case = Case.HOOK if retried or not self._rows or self._selector is None else Case.HOOK_ALONE
         return Needs(case=case, retried=retried, left_out=() if case is Case.HOOK else hooks, detail=name)
 
-    def _divided(self, rows: Sequence[NodeResult], missing: Iterable[str]) -> Needs:
+    def _divided(self, rows: Sequence[NodeResult], missing: Collection[str]) -> Needs:
         """The nodes that did not succeed: those that are worth another try, and those that are not."""
         failed = self._verdicts(rows)
         hopeless = {unique_id for unique_id, verdict in failed.items() if self._situation.is_hopeless(verdict)}
@@ -291,14 +287,16 @@ class _Results:
             gone = row.unique_id in hopeless or (verdict is None and (stopped or row.unique_id in held))
             (left_out if gone else retried).append(node)
         for unique_id in missing:
+            if self._situation.is_done(unique_id, self._step):
+                continue
             why = "the step was cut off before its turn" if self._is_cut_off else "the results do not contain it"
-            node = PlannedNode(unique_id=unique_id, status="not started", reason=why)
+            node = PlannedNode(unique_id=unique_id, status=_NOT_STARTED, reason=why)
             (left_out if unique_id in held else retried).append(node)
-        for node, may_run in self._built_on_failures({node.unique_id for node in retried}):
+        for node, may_run in self._built_on_failures({node.unique_id for node in retried}, missing):
             (retried if may_run else left_out).append(node)
         return self._without_orphans(retried, left_out)
 
-    def _built_on_failures(self, retried: Collection[str]) -> Iterable[tuple[PlannedNode, bool]]:
+    def _built_on_failures(self, retried: set[str], missing: Collection[str]) -> Iterable[tuple[PlannedNode, bool]]:
         """What succeeded on the old contents of a model that had failed (`on_error: continue`), and whether it may run.
 
         `dbt retry` leaves it as it is; its rows are not those of an undisturbed run.
@@ -308,15 +306,17 @@ class _Results:
             return
         causes = [one for one in sorted(retried) if holds_nothing(selector, one)]
         refreshes = refreshes_fully(self._command, self._step)
-        for unique_id in sorted(selector.reach(causes) & self._rows.keys() - retried) if causes else ():
-            row = self._rows[unique_id]
-            if not is_over(row.status) or self._situation.is_done(unique_id, self._step):
+        own = self._rows.keys() | set(missing)
+        for unique_id in sorted(selector.reach(causes) & own - retried) if causes else ():
+            status = self._rows[unique_id].status if unique_id in self._rows else _NOT_STARTED
+            # The cause has not succeeded since, so what was built later has its old contents, too.
+            if not is_over(status) and not self._situation.is_done(unique_id, self._step):
                 continue
             may_run = self._situation.takes_all or may_repeat(selector.nodes[unique_id], full_refresh=refreshes)
             why = "built on the old contents of a model that had failed" + (
                 "" if may_run else "; it may not be repeated"
             )
-            yield PlannedNode(unique_id=unique_id, status=row.status, reason=why), may_run
+            yield PlannedNode(unique_id=unique_id, status=status, reason=why), may_run
 
     def _verdicts(self, rows: Sequence[NodeResult]) -> dict[str, Retryability]:
         """What has failed, judged, and what was skipped for an ephemeral model that dbt lists no result of."""
@@ -324,7 +324,7 @@ class _Results:
         failed = {row.unique_id: self._situation.judge(row) for row in failing}
         explained = failed.keys() | self._held_by(failed)
         for row in rows:
-            cause = ephemeral_cause(row) if is_skipped(row.status) else None
+            cause = ephemeral_cause(row)
             if cause is not None and cause not in explained:
                 failed[row.unique_id] = _DETERMINISTIC
         return failed

@@ -87,7 +87,7 @@ def plan_retry(
 def _refusal(attempt: Attempt, *, cancelled_here: bool) -> str | None:
     """Why a run that ended like this is not retried at all; None if it may be."""
     if attempt.ending is not Ending.CANCELLED or cancelled_here:
-        return None if attempt.ending is Ending.CANCELLED else _NOT_RETRIED.get(attempt.ending)
+        return _NOT_RETRIED.get(attempt.ending)
     by = attempt.cancellation.by if attempt.cancellation else CancelledBy.UNKNOWN
     # A run that dbt Cloud lost contact with is judged by the results that it left.
     if by is CancelledBy.HEARTBEAT:
@@ -117,7 +117,7 @@ class _Projects:
     def of(self, step: Step | None, situation: Situation) -> Situation:
         manifest = self._by_step.get(step.index, self._newest) if step is not None else self._newest
         if manifest is None:
-            return replace(situation, version=version_of(self._attempt.dbt_version))
+            return situation
         if id(manifest) not in self._selectors:
             self._selectors[id(manifest)] = Selector(manifest)
         return replace(
@@ -138,8 +138,7 @@ def commands_from_failure(attempt: Attempt) -> tuple[str, ...]:
 
 
 def _plan(steps: Sequence[PlannedStep], attempt: Attempt) -> RetryPlan:
-    running = [step for step in steps if step.action in _RUNS and step.new_command]
-    commands = tuple(line for step in running for line in (step.new_command, *step.more_commands) if line)
+    commands = tuple(line for step in steps for line in (step.new_command, *step.more_commands) if line)
     is_partial = any(step.left_out or step.action is StepAction.DROP for step in steps)
     return RetryPlan(
         steps=tuple(steps),

@@ -37,7 +37,7 @@ _SKIP, _WHOLE, _NODES, _DROP = StepAction.SKIP, StepAction.WHOLE, StepAction.NOD
 _DECISIONS: Mapping[Case, _Decision] = {
     Case.SUCCEEDED: _Decision(_SKIP, "it succeeded"),
     Case.SUCCEEDED_LATER: _Decision(_SKIP, "what failed in it succeeded in a later step"),
-    Case.FINISHED: _Decision(_SKIP, "all of its nodes had succeeded before it was cut off"),
+    Case.FINISHED: _Decision(_SKIP, "it was cut off, and all of its nodes have succeeded"),
     Case.NEVER_STARTED: _Decision(_WHOLE, "it never started"),
     Case.LINT: _Decision(_DROP, "it found problems in the code, and would find them again"),
     Case.OPERATION: _Decision(
@@ -243,7 +243,7 @@ class _Rerun:
         )
         if not rest.commands:
             return self._whole(f"{reason}, and {rest.obstacle}", left_out)
-        before = self._filled_first() if self._fills.windows else Rewritten()
+        before = self._filled_first()
         if before.obstacle:
             return self._whole(reason, left_out)
         parts, why, unfilled = self._in_turn(rest.commands[0])
@@ -283,16 +283,14 @@ class _Rerun:
         return self._as_it_was(reason, more, lines)
 
     def _filled_first(self) -> Rewritten:
-        """The commands that run the failed batches alone."""
+        """The commands that run the failed batches alone. No dbt that has microbatch models is too old to name them."""
         command, selector = self._command, self._situation.selector
         if command is None or selector is None or not command.is_node_command:
             return Rewritten(obstacle="its command was not understood")
-        models = frozenset(self._fills.windows)
         return rewrite(
             selector,
             command,
-            models,
-            version=self._situation.version,
+            frozenset(self._fills.windows),
             may_divide=True,
             windows=self._fills.windows,
         )
