@@ -117,7 +117,7 @@ class _Projects:
     def of(self, step: Step | None, situation: Situation) -> Situation:
         manifest = self._by_step.get(step.index, self._newest) if step is not None else self._newest
         if manifest is None:
-            return situation
+            return replace(situation, version=version_of(self._attempt.dbt_version))
         if id(manifest) not in self._selectors:
             self._selectors[id(manifest)] = Selector(manifest)
         return replace(
