@@ -161,6 +161,20 @@ def test_a_workflow_that_follows_one_of_a_pull_request() -> None:
     assert fork.head == Head(sha=HEAD, repository="mallory/shop", is_fork=True)
 
 
+def test_a_pull_request_of_another_repository_is_none_of_ours() -> None:
+    """They are listed by their head: in a fork, its branch can be that of a pull request upstream."""
+    here, upstream = ({"repo": {"id": number}} for number in (1, 2))
+    listed = [
+        {"number": 99, "head": {"sha": HEAD}, "base": upstream},
+        {"number": 42, "head": {"sha": HEAD}, "base": here},
+    ]
+    event = followed(pull_requests=listed)
+    event["repository"]["id"] = 1
+    assert read(event, "workflow_run") == PullRequest(number=42, head=OURS, is_check=False)
+    event["workflow_run"]["pull_requests"] = listed[:1]
+    assert read(event, "workflow_run") == Nothing()
+
+
 @pytest.mark.parametrize(
     "changes",
     [
