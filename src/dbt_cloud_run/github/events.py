@@ -165,6 +165,13 @@ def commits_of(subject: Subject) -> tuple[str, ...]:
     return (subject.sha,) if isinstance(subject, Commit) else ()
 
 
+def named_commits(event: Mapping[str, Any], sha: str) -> tuple[str, ...]:
+    """Every commit that a push to a pull request changes: GITHUB_SHA, and those of the payload. Never raises."""
+    request = _mapping(event.get("pull_request"))
+    ends = (_mapping(request.get(name)).get("sha") for name in ("head", "base"))
+    return tuple(found for text in (sha, event.get("before"), event.get("after"), *ends) if (found := _sha(text)))
+
+
 def is_same_commit(one: str | None, other: str | None) -> bool:
     """Whether two names stand for one commit; either may be abbreviated to `SHORTEST_SHA` characters or more."""
     if not one or not other:
