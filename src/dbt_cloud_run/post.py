@@ -59,11 +59,10 @@ def _run(environ: Mapping[str, str], console: BaseConsole) -> int:
     settings = _settings(environ, saved)
     if settings is not None:
         own_workspace(settings, environ)
-    if settings is None or settings.api_token is None:
+    why = _why_nothing_can_be_asked(settings, saved, environ)
+    if settings is None or why:
         if not is_over and saved.may_cancel:
-            _warn_of_what_is_missing(saved, environ)
-        return 0
-    if saved.target != f"{settings.base_url} {settings.account_id}":
+            _warn_of_what_is_not_known(saved, why)
         return 0
     try:
         asyncio.run(_clean_up(settings, console, saved, is_over=is_over, may_be_stale=may_be_stale))
@@ -98,16 +97,24 @@ def _settings(environ: Mapping[str, str], saved: SavedState) -> Settings | None:
     return None
 
 
-def _warn_of_what_is_missing(saved: SavedState, environ: Mapping[str, str]) -> None:
-    is_token_there = any(environ.get(name, "").strip() for name in TOKEN_VARIABLES)
-    missing = "account-id, host or api-token is not valid" if is_token_there else "api-token is missing"
+def _why_nothing_can_be_asked(settings: Settings | None, saved: SavedState, environ: Mapping[str, str]) -> str:
+    """Why no request can be sent to the account of the step, as words before "in the post step"; empty if one can."""
+    if settings is None or settings.api_token is None:
+        is_token_there = any(environ.get(name, "").strip() for name in TOKEN_VARIABLES)
+        return "account-id, host or api-token is not valid" if is_token_there else "api-token is missing"
+    # The state may be forged, and the token is for the account that the inputs name.
+    is_same = saved.target == f"{settings.base_url} {settings.account_id}"
+    return "" if is_same else "account-id or host names another account"
+
+
+def _warn_of_what_is_not_known(saved: SavedState, why: str) -> None:
     run = f"run {saved.run_id}" if saved.run_id is not None else "a run that was about to be started"
     where = f": {saved.address}" if saved.address else "."
     _logger.warning(
         "Whether %s is still active in dbt Cloud is not known, because %s in the post step. Look for it there, and "
         "cancel it if nothing waits for it%s",
         run,
-        missing,
+        why,
         where,
     )
 

@@ -144,6 +144,21 @@ def test_a_personal_token_knows_its_own_comments() -> None:
         ]
 
 
+def test_on_gitea_and_forgejo_it_is_updated_and_marked_too() -> None:
+    """Their comments do not say at which address they are changed: a green one would stay for ever."""
+    with CommentsService(login="gitea-actions", kind="User") as service:
+        service.is_gitea = True
+        post(service, body="red", about=replace(ABOUT, is_good=False))
+        updated = post(service, body="green", about=NEXT)
+        assert updated is not None
+        assert not updated.created
+        assert bodies(service) == ["green"]
+        target = CommentTarget(token=TOKEN, api_url=service.url, repository="org/repo", number=5)
+        later = replace(NEXT, workflow_run=102, commit="beef" * 10, is_good=False)
+        assert mark_stale(target, KEY, about=later, why="it was cancelled") is not None
+        assert "This report is of an earlier commit" in service.comments[0].body
+
+
 def test_it_is_found_on_a_later_page(service: CommentsService) -> None:
     for number in range(230):
         service.add(f"comment {number}")

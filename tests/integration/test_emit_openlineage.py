@@ -234,6 +234,22 @@ def test_the_key_is_sent_and_never_shown(server: EventsServer, tmp_path: Path, m
     assert "ol_0123456789abcdef" not in json.dumps(server.bodies)
 
 
+@pytest.mark.parametrize("proxy", ["http://user:pa55/word@127.0.0.1:9", "http://user:pa55#word@127.0.0.1:9"])
+def test_a_proxy_that_cannot_be_parsed_is_named_and_nothing_of_it_is_shown(
+    proxy: str, server: EventsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the events' host alone: dbt Cloud is reached by another variable, or without a proxy."""
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("OPENLINEAGE_URL", server.url.replace("127.0.0.1", "localhost"))
+    step = play(tmp_path, [told(10, build([row(A)], nodes()))], emit="openlineage")
+    assert step.outputs["status"] == "success"
+    assert "HTTP_PROXY is not the address of a proxy" in step.log
+    assert server.bodies == []
+    for place in (step.log, step.summary):
+        assert "pa55" not in place
+
+
 def test_a_server_that_does_not_answer_holds_nothing_up(server: EventsServer, monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.integration.test_emit import emission
 

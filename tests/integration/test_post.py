@@ -134,6 +134,21 @@ def test_a_run_at_another_host_is_not_touched(job: Job, server: CloudServer, run
     assert server.requests == []
 
 
+@pytest.mark.parametrize("inputs", [{"account-id": "2"}, {"host": "http://127.0.0.1:9"}], ids=str)
+def test_where_the_inputs_name_another_account_by_now_a_warning_names_the_run(
+    job: Job, run: dict[str, Any], inputs: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Inputs are evaluated once more after the job: a later step may have changed a variable that they come from."""
+    assert job.post(inputs=inputs, run_id=run["id"], address="https://dbt.example/runs/5/") == 0
+    (warning,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("::warning")]
+    assert f"Whether run {run['id']} is still active in dbt Cloud is not known" in warning
+    assert "account-id or host names another account in the post step" in warning
+    assert warning.endswith("https://dbt.example/runs/5/")
+    for state in ({"ended": "verdict"}, {"cancel": "false"}):
+        assert job.post(inputs=inputs, run_id=run["id"], **state) == 0
+    assert "::warning" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("ended", ["verdict", "error", "wait: false"])
 def test_after_a_step_that_ended_by_itself_there_is_nothing_to_do(
     job: Job, server: CloudServer, run: dict[str, Any], ended: str

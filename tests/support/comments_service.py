@@ -33,6 +33,7 @@ class CommentsService(LocalServer):
         self.statuses: dict[str, list[int]] = {}  # by method: what is answered instead, one after another
         self.said = "planned"  # what GitHub says then
         self.headers: dict[str, str] = {}  # and sends besides
+        self.is_gitea = False  # its comments have no `url`, and its accounts no `type`
         self.pull_request: Any = {
             "number": 5,
             "state": "open",
@@ -78,11 +79,15 @@ class CommentsService(LocalServer):
         return 200, [self._show(comment) for comment in shown], headers
 
     def _show(self, comment: Comment) -> dict[str, Any]:
-        return {
+        shown = {
             "id": comment.id,
-            "url": f"{self.url}/repos/org/repo/issues/comments/{comment.id}",
             "html_url": f"https://github.example.com/org/repo/pull/5#issuecomment-{comment.id}",
             "body": comment.body,
+        }
+        if self.is_gitea:
+            return shown | {"user": {"login": comment.login}}
+        return shown | {
+            "url": f"{self.url}/repos/org/repo/issues/comments/{comment.id}",
             "user": {"login": comment.login, "type": comment.kind} if comment.login else None,
         }
 

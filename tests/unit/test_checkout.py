@@ -63,6 +63,45 @@ def test_our_own_repository_below_the_workspace(tmp_path: Path) -> None:
     assert found(tmp_path, "source") == Checkout(root=root, directory=".", web_url=f"{SERVER}/{OWN}", is_own=True)
 
 
+@pytest.mark.parametrize(
+    ("server", "origin"),
+    [
+        ("http://gitea:3000", "http://gitea:3000/acme/shop"),
+        ("http://ghes.example.com", "https://ghes.example.com/acme/shop.git"),
+        ("https://ghes.example.com", "http://x-access-token:ghs_secret@ghes.example.com:80/Acme/shop"),
+        ("https://gitea.example.com:8443", "git@gitea.example.com:acme/shop.git"),
+        ("https://gitea.example.com:8443/", "ssh://git@gitea.example.com:2222/acme/shop.git"),
+        ("https://example.com/gitea", "https://example.com/gitea/acme/shop.git"),
+        ("https://example.com/gitea", "git@example.com:acme/shop.git"),
+    ],
+)
+def test_our_own_repository_on_a_server_without_tls_or_with_a_port(tmp_path: Path, server: str, origin: str) -> None:
+    repository(tmp_path, origin)
+    own = checkout_of(tmp_path, ".", server_url=server, repository=OWN)
+    assert (own.web_url, own.is_own) == (f"{server.rstrip('/')}/{OWN}", True)
+
+
+@pytest.mark.parametrize(
+    ("origin", "page"),
+    [
+        ("http://gitea:3000/acme/models", "http://gitea:3000/acme/models"),
+        ("ssh://git@gitea:2222/acme/models", "http://gitea:3000/acme/models"),
+        ("http://gitea:4000/acme/shop", "http://gitea:4000/acme/shop"),
+        ("https://github.com/acme/shop", "https://github.com/acme/shop"),
+    ],
+)
+def test_another_repository_beside_our_own_on_such_a_server(tmp_path: Path, origin: str, page: str) -> None:
+    repository(tmp_path, origin)
+    other = checkout_of(tmp_path, ".", server_url="http://gitea:3000", repository=OWN)
+    assert (other.web_url, other.is_own) == (page, False)
+
+
+@pytest.mark.parametrize("server", ["", "http://[", "nonsense"])
+def test_a_server_whose_address_cannot_be_read(tmp_path: Path, server: str) -> None:
+    repository(tmp_path, OTHER)
+    assert checkout_of(tmp_path, ".", server_url=server, repository=OWN).web_url == OTHER
+
+
 def test_without_git_the_workspace_is_our_own_repository(tmp_path: Path) -> None:
     (tmp_path / "dbt").mkdir()
     assert found(tmp_path, "dbt") == Checkout(root=tmp_path, directory="dbt", web_url=f"{SERVER}/{OWN}", is_own=True)

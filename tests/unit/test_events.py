@@ -21,6 +21,7 @@ from dbt_cloud_run.github.events import (
     Unreadable,
     built_of,
     is_same_commit,
+    named_commits,
     subject_of,
 )
 
@@ -161,6 +162,20 @@ def test_a_workflow_that_follows_one_of_a_pull_request() -> None:
     assert fork.head == Head(sha=HEAD, repository="mallory/shop", is_fork=True)
 
 
+def test_a_pull_request_of_another_repository_is_none_of_ours() -> None:
+    """They are listed by their head: in a fork, its branch can be that of a pull request upstream."""
+    here, upstream = ({"repo": {"id": number}} for number in (1, 2))
+    listed = [
+        {"number": 99, "head": {"sha": HEAD}, "base": upstream},
+        {"number": 42, "head": {"sha": HEAD}, "base": here},
+    ]
+    event = followed(pull_requests=listed)
+    event["repository"]["id"] = 1
+    assert read(event, "workflow_run") == PullRequest(number=42, head=OURS, is_check=False)
+    event["workflow_run"]["pull_requests"] = listed[:1]
+    assert read(event, "workflow_run") == Nothing()
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -208,6 +223,17 @@ def test_which_commit_was_built(sha: str | None, built: Built) -> None:
     assert built_of(read(PULL), sha) is built
 
 
+def test_the_commits_that_the_next_push_changes() -> None:
+    request = {"head": {"sha": HEAD}, "base": {"sha": OTHER}}
+    assert named_commits({"before": OTHER, "after": "no", "pull_request": request}, MERGE) == (
+        MERGE,
+        OTHER,
+        HEAD,
+        OTHER,
+    )
+    assert named_commits({}, "") == ()
+
+
 def test_what_was_built_of_other_events() -> None:
     assert built_of(PullRequest(number=1, head=None), HEAD) is Built.UNKNOWN
     assert built_of(MergeGroup(head_sha=HEAD, number=1), HEAD) is Built.HEAD
@@ -236,5 +262,6 @@ def test_a_payload_of_any_shape_is_read_without_a_crash(name: str, event: dict[s
     event["deployment"] = event.get("number")
     subject = read(event, name)
     built_of(subject, HEAD)
+    assert HEAD in named_commits(event, HEAD)
     if name in (*PULL_REQUEST_EVENTS, "merge_group"):
         assert not isinstance(subject, Commit)

@@ -103,6 +103,29 @@ def test_a_folder_that_has_become_a_link_is_left_alone(tmp_path: Path) -> None:
     assert list(outside.iterdir()) == []
 
 
+def test_an_index_that_is_a_link_is_not_written_through(tmp_path: Path) -> None:
+    """A checkout of a pull request holds what its author put there, links to files of the runner among it."""
+    folder, outside = tmp_path / "dbt-cloud", tmp_path / "event.json"
+    folder.mkdir()
+    outside.write_text("{}")
+    (folder / INDEX).symlink_to(outside)
+    with pytest.raises(OSError, match="symbolic links"):
+        write(folder, "2", "7/manifest.json")
+    assert outside.read_text() == "{}"
+
+
+def test_the_index_that_replaces_it_is_not_written_through_a_link(tmp_path: Path) -> None:
+    folder, outside = tmp_path / "dbt-cloud", tmp_path / "event.json"
+    write(folder, "1", "7/manifest.json")
+    outside.write_text("{}")
+    (folder / f"{INDEX}.new").symlink_to(outside)
+    write(folder, "2", "7/catalog.json")
+    assert outside.read_text() == "{}"
+    assert files(folder) == {"7/catalog.json"}
+    assert not (folder / INDEX).is_symlink()
+    assert Leftovers(folder, "3").prepare() == 1
+
+
 def test_outside_of_a_workflow_nothing_is_kept_or_removed(tmp_path: Path) -> None:
     write(tmp_path, "1", "7/manifest.json")
     before = (tmp_path / INDEX).read_text()

@@ -29,6 +29,7 @@ from dbt_cloud_run.emit.lineage.datasets import namespace_of
 from dbt_cloud_run.emit.lineage.runs import Group, Lineage, Naming
 from dbt_cloud_run.emit.sink import NotSentError, Progress
 from dbt_cloud_run.network.certificates import ca_bundle
+from dbt_cloud_run.network.proxies import proxy_for
 
 _CLIENTS: Final = 4
 _MOST_REFUSED: Final = 20
@@ -208,11 +209,15 @@ class _Sending:
 
 
 def _client(bundle: str | None) -> OpenLineageClient:
+    """A client. Raises `NotSentError` for its configuration, and `ConfigError` for a proxy that cannot be used."""
     try:
         client = _Client()
     except Exception as error:
         raise NotSentError(f"The client's configuration cannot be used: {type(error).__name__}: {error}") from error
     transport = client.transport
+    if isinstance(transport, HttpTransport):
+        # A proxy variable that cannot be parsed is an error here: the client's own would quote the password.
+        proxy_for(transport.url, os.environ)
     if bundle is not None and isinstance(transport, HttpTransport) and transport.verify is True:
         transport.verify = bundle
     return client

@@ -49,8 +49,8 @@ def checkout_of(workspace: Path, project_directory: str, *, server_url: str, rep
     if root is None:
         inside = project.relative_to(top) if project.is_relative_to(top) else PurePosixPath(project_directory)
         return Checkout(root=top, directory=inside.as_posix(), web_url=own, is_own=True)
-    found = web_address(_origin(root, top) or "")
-    is_own = root == top if found is None else own is not None and found.lower() == own.lower()
+    found = _page(_origin(root, top) or "", server_url)
+    is_own = root == top if found is None else own is not None and _place(found) == _place(own)
     return Checkout(
         root=root,
         directory=project.relative_to(root).as_posix(),
@@ -75,11 +75,31 @@ def web_address(url: str) -> str | None:
         host, port, path = match["host"].lower(), None, match["path"]
     else:
         return None
+    scheme = "http" if url.lower().startswith("http://") else "https"
     host = "github.com" if host == "ssh.github.com" else host
     names = [name for name in path.removesuffix("/").removesuffix(".git").split("/") if name]
     if not _HOST.fullmatch(host) or len(names) < 2 or any(name in (".", "..") for name in names):
         return None
-    return f"https://{host}{'' if port is None else f':{port}'}/{quote('/'.join(names))}"
+    return f"{scheme}://{host}{'' if port is None else f':{port}'}/{quote('/'.join(names))}"
+
+
+def _page(origin: str, server_url: str) -> str | None:
+    """The page of `origin`. An address of ssh says nothing of the web: there the server's own address does."""
+    found = web_address(origin)
+    if found is None or origin.lower().startswith(("https://", "http://")):
+        return found
+    try:
+        page, server = urlsplit(found), urlsplit(server_url)
+    except ValueError:
+        return found
+    return f"{server_url.rstrip('/')}{page.path}" if page.hostname == server.hostname else found
+
+
+def _place(page: str) -> str:
+    """What two addresses of one repository have in common: neither the scheme, nor its port, nor upper case."""
+    scheme, _, rest = page.lower().partition("://")
+    host, _, path = rest.partition("/")
+    return f"{host.removesuffix(':443' if scheme == 'https' else ':80')}/{path}"
 
 
 def find_projects(root: Path) -> tuple[str, ...] | None:

@@ -100,7 +100,7 @@ def upsert_comment(
             return PostedComment(comment.id, comment.html_url, created=False, kept=True)
         if there is not None and about.hides(there):
             return PostedComment(comment.id, comment.html_url, created=False, is_anothers=True)
-        comment.edit(text)
+        _edit(client, target, comment, text)
         return PostedComment(comment.id, comment.html_url, created=False)
 
 
@@ -118,7 +118,7 @@ def mark_stale(target: CommentTarget, key: CommentKey, *, about: Marker, why: st
         text = None if comment is None else stale_body(comment.body or "", about, why)
         if comment is None or text is None:
             return None
-        comment.edit(text)
+        _edit(client, target, comment, text)
         return PostedComment(comment.id, comment.html_url, created=False)
 
 
@@ -240,6 +240,12 @@ def _address(proxy: httpx.Proxy | None) -> str:
     user, password = (quote(part, safe="") for part in proxy.auth or ("", ""))
     at = f"{user}:{password}@" if proxy.auth else ""
     return f"{proxy.url.scheme}://{at}{proxy.url.netloc.decode('ascii')}"
+
+
+def _edit(client: Github, target: CommentTarget, comment: IssueComment, text: str) -> None:
+    """Change the body. PyGithub's own way needs the comment's `url`, which Gitea and Forgejo do not send."""
+    address = f"/repos/{target.repository}/issues/comments/{comment.id}"
+    client.requester.requestJsonAndCheck("PATCH", address, input={"body": text})
 
 
 def _find(client: Github, issue: Issue, key: CommentKey) -> IssueComment | None:

@@ -165,6 +165,13 @@ def commits_of(subject: Subject) -> tuple[str, ...]:
     return (subject.sha,) if isinstance(subject, Commit) else ()
 
 
+def named_commits(event: Mapping[str, Any], sha: str) -> tuple[str, ...]:
+    """Every commit that a push to a pull request changes: GITHUB_SHA, and those of the payload. Never raises."""
+    request = _mapping(event.get("pull_request"))
+    ends = (_mapping(request.get(name)).get("sha") for name in ("head", "base"))
+    return tuple(found for text in (sha, event.get("before"), event.get("after"), *ends) if (found := _sha(text)))
+
+
 def is_same_commit(one: str | None, other: str | None) -> bool:
     """Whether two names stand for one commit; either may be abbreviated to `SHORTEST_SHA` characters or more."""
     if not one or not other:
@@ -225,12 +232,14 @@ def _followed(event: Mapping[str, Any], repository: str) -> Subject:
     head_sha, listed = _sha(run.get("head_sha")), run.get("pull_requests")
     if run.get("event") not in PULL_REQUEST_EVENTS or head_sha is None or not isinstance(listed, Sequence):
         return Nothing()
-    ours = _mapping(event.get("repository")).get("full_name") or repository
+    here = _mapping(event.get("repository"))
+    ours = here.get("full_name") or repository
     theirs = _mapping(run.get("head_repository")).get("full_name")
     numbers = [
         _number(request.get("number"))
         for request in map(_mapping, listed)
         if is_same_commit(_sha(_mapping(request.get("head")).get("sha")), head_sha)
+        and _is_into(request, here.get("id"))
     ]
     if len(numbers) != 1 or numbers[0] is None:
         return Nothing()
@@ -238,6 +247,15 @@ def _followed(event: Mapping[str, Any], repository: str) -> Subject:
         return PullRequest(number=numbers[0], head=Head(sha=head_sha, repository=None, is_fork=True), is_check=False)
     head = Head(sha=head_sha, repository=theirs, is_fork=ours.lower() != theirs.lower())
     return PullRequest(number=numbers[0], head=head, is_check=False)
+
+
+def _is_into(request: Mapping[str, Any], repository_id: object) -> bool:
+    """Whether a listed pull request is one of this repository.
+
+    They are listed by their head alone: in a fork, that of a pull request upstream, whose number means another here.
+    """
+    base = _mapping(_mapping(request.get("base")).get("repo")).get("id")
+    return base is None or repository_id is None or base == repository_id
 
 
 def _commit(event_name: str, event: Mapping[str, Any], sha: str) -> Subject:

@@ -75,7 +75,9 @@ class Leftovers:
     def _append(self, entries: Iterable[Written]) -> None:
         text = "".join(entry.line() for entry in entries)
         if text and self.run_id:
-            with self._index.open("a", encoding="utf-8", newline="\n") as file:
+            # The checkout may have put a link in its place, to any file that the owner of the workspace can write.
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+            with os.fdopen(os.open(self._index, flags, 0o666), "a", encoding="utf-8", newline="\n") as file:
                 file.write(text)
 
     def _name(self, path: Path) -> str | None:
@@ -100,7 +102,10 @@ class Leftovers:
         kept = "".join(entry.line() for entry in entries if entry.run == self.run_id)
         if others:
             fresh = self.folder / f"{INDEX}.new"
-            fresh.write_text(kept, encoding="utf-8", newline="\n")
+            fresh.unlink(missing_ok=True)
+            # Made, never opened: a link in its place would lead elsewhere.
+            with fresh.open("x", encoding="utf-8", newline="\n") as file:
+                file.write(kept)
             fresh.replace(self._index)
         return removed
 

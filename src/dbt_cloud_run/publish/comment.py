@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import re
+from typing import Final
 
 from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.github.comments import CommentError, CommentTarget, mark_stale, upsert_comment
-from dbt_cloud_run.github.events import Built, PullRequest, Subject
+from dbt_cloud_run.github.events import Built, PullRequest, Subject, is_same_commit, named_commits
 from dbt_cloud_run.github.marker import CommentKey, Marker
 from dbt_cloud_run.report.pull_request import CommentPlace, built_commit, comment_place
 from dbt_cloud_run.report.report import Report
@@ -19,6 +21,7 @@ _KEY_IS_SHARED = (
     "No comment is written on pull request {number}: another step of this workflow run, with the same inputs, has "
     "reported a failure there, which stays. Set comment-key to another text in each of the two: {url}"
 )
+_HEX: Final = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{7,64}(?![0-9A-Za-z])")
 _GOOD = (Ending.SUCCESS, Ending.QUEUED, Ending.SKIPPED)
 
 
@@ -153,7 +156,20 @@ def _key(settings: Settings, job_id: int | None) -> CommentKey:
         account_id=settings.account_id,
         host=settings.host,
         dbt_job=by_name if settings.job_name else (str(settings.job_id or ""),),
-        steps_override=overrides.steps_override,
+        steps_override=tuple(_lasting(command, settings) for command in overrides.steps_override),
         target_name_override=overrides.target_name_override or "",
         former=f"{settings.account_id}/{job_id}/{github.workflow}/{github.job}/{index or 0}",
     )
+
+
+def _lasting(command: str, settings: Settings) -> str:
+    """A command without the commits of the event and the number of the workflow run, which the next push changes."""
+    github = settings.github
+    commits = named_commits(github.event, github.sha)
+
+    def without(match: re.Match[str]) -> str:
+        if match[0] == github.run_id:
+            return "<run>"
+        return "<commit>" if any(is_same_commit(match[0], commit) for commit in commits) else match[0]
+
+    return _HEX.sub(without, command)
