@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -63,20 +63,27 @@ SMALL_FILES = ("assets.json", "junit.xml", "result.json", "summary.md")
 def test_a_signal_at_any_sink_leaves_the_verdict_and_has_the_rest_published_once(
     sink: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reached, publish = threading.Event(), getattr(sinks, sink)
-
-    def slowly(report: Report, *others: object) -> object:
-        published = publish(report, *others)
-        if not reached.is_set():
-            reached.set()
-            # The signal comes while the sink has not returned.
-            time.sleep(1.5)
-        return published
-
-    monkeypatch.setattr(sinks, sink, slowly)
+    publish, told = getattr(sinks, sink), threading.Event()
 
     async def interrupted(scene: ToldScene) -> None:
-        step = await scene.play(interrupt=reached.is_set, targeted_retries="0")
+        loop = asyncio.get_running_loop()
+
+        def received() -> None:
+            scene.clock.interrupt(signal.SIGTERM)
+            told.set()
+
+        def with_signal(report: Report, *others: object) -> object:
+            published = publish(report, *others)
+            if not told.is_set():
+                # As the handler of a signal does it, while the sink has not returned.
+                loop.call_soon_threadsafe(received)
+                # A sink in the loop's own thread is through before the loop looks at the signal.
+                if threading.current_thread() is not threading.main_thread():
+                    assert told.wait(20)
+            return published
+
+        monkeypatch.setattr(sinks, sink, with_signal)
+        step = await scene.play(targeted_retries="0")
         assert (step.status, step.outputs["status"], step.state["ended"]) == (143, "error", "verdict"), step.log
         folder = step.workspace / "dbt-cloud/7"
         assert all((folder / name).is_file() for name in SMALL_FILES)
