@@ -17,7 +17,7 @@ from dbt_cloud_run.dbt.selection import Selector, is_ephemeral, model_of
 from dbt_cloud_run.dbt.statuses import Kind, is_failure, is_skipped, kind
 from dbt_cloud_run.dbt.verbs import runs_operation
 from dbt_cloud_run.model import NodeResult, RunState, Step
-from dbt_cloud_run.planned import PlannedNode, Retryability, Window
+from dbt_cloud_run.planned import NOT_STARTED, PlannedNode, Retryability, Window
 from dbt_cloud_run.retry.alignment import AskedStep, is_lint
 from dbt_cloud_run.retry.nodes import (
     carriers_of,
@@ -292,7 +292,7 @@ class _Results:
             (left_out if gone else retried).append(node)
         for unique_id in missing:
             why = "the step was cut off before its turn" if self._is_cut_off else "the results do not contain it"
-            node = PlannedNode(unique_id=unique_id, status="not started", reason=why)
+            node = PlannedNode(unique_id=unique_id, status=NOT_STARTED, reason=why)
             (left_out if unique_id in held else retried).append(node)
         for node, may_run in self._built_on_failures({node.unique_id for node in retried}):
             (retried if may_run else left_out).append(node)

@@ -10,7 +10,7 @@ from dbt_cloud_run.dbt.commands import DbtCommand, parse_command, why_not_unders
 from dbt_cloud_run.dbt.costs import cost_of
 from dbt_cloud_run.dbt.verbs import verb_of
 from dbt_cloud_run.model import NodeResult, RunState
-from dbt_cloud_run.planned import PlannedNode, PlannedStep, SavedNode, StepAction
+from dbt_cloud_run.planned import NOT_STARTED, PlannedNode, PlannedStep, SavedNode, StepAction
 from dbt_cloud_run.retry.alignment import AskedStep
 from dbt_cloud_run.retry.commands import Rewritten, rewrite
 from dbt_cloud_run.retry.deferral import favors_state, reading_of
@@ -326,9 +326,7 @@ class _Rerun:
             return divided.commands, f"; {_some(overdue.windows)} {verb} what was due then: {due}", ()
         why = f"its microbatch models fill the batches of the retry's own time alone: {divided.obstacle}"
         unfilled = (
-            PlannedNode(
-                unique_id=one, status="not started", reason=f"what was due then is not filled: {spans([window])}"
-            )
+            PlannedNode(unique_id=one, status=NOT_STARTED, reason=f"what was due then is not filled: {spans([window])}")
             for one, window in overdue.windows.items()
         )
         return (line,), f"; {why}", tuple(unfilled) if overdue.is_certain else ()

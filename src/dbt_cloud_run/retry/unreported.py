@@ -22,6 +22,11 @@ _ALWAYS_LISTED = frozenset({"model", "seed", "snapshot", "test", "unit_test"})
 _LISTS_UNSTARTED = (1, 6)
 
 
+def is_always_listed(unique_id: str) -> bool:
+    """Whether every dbt that executes such a node also lists it in its results."""
+    return unique_id.partition(".")[0] in _ALWAYS_LISTED
+
+
 def not_reported(
     selector: Selector, command: DbtCommand, results: StepResults, reported: Collection[str]
 ) -> frozenset[str] | None:
