@@ -257,3 +257,20 @@ def test_with_favor_state_of_the_environment_only_tests_are_excluded(command: st
     assert made.commands[0].partition(" --exclude ")[2].split() == (
         ["fqn:shop.not_null_orders_id"] if favors else ["fqn:shop.slow", "fqn:shop.not_null_orders_id"]
     )
+
+
+@pytest.mark.parametrize("command", ["dbt run --favor-state -s state:modified+", "dbt run --favor-state -s +report"])
+def test_with_favor_state_what_appends_is_not_excluded_from_what_reads_it(command: str) -> None:
+    """What a command does not select, dbt then reads from production, although this run built it."""
+    outside = node("model", "shop", [], "outside", materialized="table")
+    report = node("model", "shop", [], "report", parents=[JOURNAL["unique_id"], outside["unique_id"]])
+    rows, nodes = (row(JOURNAL), row(report, "error", RESET)), (TABLE, JOURNAL, outside, report)
+    made, found = planned(command, *rows, nodes=nodes)
+    assert (made.commands, found.action) == ((), StepAction.DROP)
+    assert made.is_partial
+    assert "read what this run built" in found.reason
+    assert "it would repeat model.shop.journal" in found.reason
+    (line,) = planned(command.replace("favor", "no-favor"), *rows, nodes=nodes)[0].commands
+    assert line == "dbt run --no-favor-state --select fqn:shop.report"
+    (line,) = planned(command, *rows, nodes=nodes, retry_on="any")[0].commands
+    assert "fqn:shop.journal fqn:shop.report" in line
