@@ -274,3 +274,30 @@ def test_with_favor_state_what_appends_is_not_excluded_from_what_reads_it(comman
     assert line == "dbt run --no-favor-state --select fqn:shop.report"
     (line,) = planned(command, *rows, nodes=nodes, retry_on="any")[0].commands
     assert "fqn:shop.journal fqn:shop.report" in line
+
+
+@pytest.mark.parametrize(
+    ("command", "retried"),
+    [
+        ("dbt run", "dbt run --select fqn:shop.keyed fqn:shop.orders fqn:shop.slow"),
+        ("dbt run -s orders keyed", "dbt run --select fqn:shop.keyed fqn:shop.orders"),
+        ("dbt run -s state:modified", None),
+        ("dbt run -Z", None),
+    ],
+)
+def test_what_appends_is_not_repeated_where_its_row_may_be_among_those_that_are_lost(
+    command: str, retried: str | None
+) -> None:
+    manifest = ours(manifest_of((TABLE, SLOW, JOURNAL, KEYED)))
+    manifest.metadata.dbt_version = "1.11.0"
+    made = step(4, command, FAILED, row(KEYED, "error", RESET))
+    assert made.results is not None
+    made = replace(made, results=replace(made.results, lost_rows=2))
+    found = plan_retry(attempt((command,), made), manifest)
+    assert found.commands == ((retried,) if retried else ())
+    is_in = "orders" not in command
+    assert found.is_partial is is_in
+    assert ("model.shop.journal" in f"{found.stop_reason}{found.steps[0].left_out}") is is_in
+    again = plan_retry(attempt((command,), made), manifest, retry_on="any")
+    assert again.commands
+    assert not again.is_partial

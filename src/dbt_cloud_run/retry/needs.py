@@ -292,11 +292,20 @@ class _Results:
             (left_out if gone else retried).append(node)
         for unique_id in missing:
             why = "the step was cut off before its turn" if self._is_cut_off else "the results do not contain it"
+            if is_spent := self._may_be_spent(unique_id):
+                why = "its result is lost: it may have succeeded, and may not be repeated"
             node = PlannedNode(unique_id=unique_id, status=NOT_STARTED, reason=why)
-            (left_out if unique_id in held else retried).append(node)
+            (left_out if is_spent or unique_id in held else retried).append(node)
         for node, may_run in self._built_on_failures({node.unique_id for node in retried}):
             (retried if may_run else left_out).append(node)
         return self._without_orphans(retried, left_out)
+
+    def _may_be_spent(self, unique_id: str) -> bool:
+        """Whether a node without a row may have succeeded all the same, and may not do so twice."""
+        results, selector = self._step.results, self._selector
+        if self._situation.takes_all or selector is None or results is None or not results.lost_rows:
+            return False
+        return not may_repeat(selector.nodes[unique_id], full_refresh=refreshes_fully(self._command, self._step))
 
     def _built_on_failures(self, retried: Collection[str]) -> Iterable[tuple[PlannedNode, bool]]:
         """What succeeded on the old contents of a model that had failed (`on_error: continue`), and whether it may run.

@@ -35,8 +35,11 @@ def repeats_of(asked: AskedStep, command: DbtCommand | None, situation: Situatio
     if not appending:
         return frozenset()
     rows = executed_rows(step)
+    known = frozenset(one for one in appending if one in rows and is_over(rows[one].status))
+    if step.results is not None and step.results.lost_rows:
+        return known | _selected(appending.keys() - rows.keys(), selector, command)
     if rows:
-        return frozenset(one for one in appending if one in rows and is_over(rows[one].status))
+        return known
     if step.results is not None or step.state is RunState.SUCCESS:
         return frozenset()
     return _by_log(step, appending.values(), selector, command)
@@ -52,15 +55,19 @@ def _by_log(
         return frozenset(node.unique_id for node in appending if any(_is_named(node, name) for name in built))
     if log.strip():
         return frozenset()
-    if command is not None and not command.is_node_command:
-        return frozenset()
-    names = frozenset(node.unique_id for node in appending)
+    return _selected({node.unique_id for node in appending}, selector, command)
+
+
+def _selected(names: Collection[str], selector: Selector, command: DbtCommand | None) -> frozenset[str]:
+    """Those of the nodes that the command runs, as far as that is known; where it is not, all of them."""
     if command is None:
-        return names
+        return frozenset(names)
+    if not command.is_node_command:
+        return frozenset()
     try:
-        return names & executed(selector, selector.select(command.selection), command)
+        return executed(selector, selector.select(command.selection), command).intersection(names)
     except UndecidableError:
-        return names
+        return frozenset(names)
 
 
 def _is_named(node: ManifestNode, name: str) -> bool:

@@ -227,6 +227,9 @@ class _Rerun:
         if step is None or command is None or selector is None or not command.is_node_command:
             return self._whole(reason, left_out)
         rows = node_rows(step)
+        if repeats_of(self._asked, command, self._situation) - rows.keys():
+            # Whether these ran is lost: without them rows may be missing, with them rows may be there twice.
+            return self._whole(reason, left_out)
         retried = self._needs.wanted
         done = {one: row for one, row in rows.items() if is_over(row.status) and one not in retried}
         wanted = retried | {node.unique_id for node in left_out}
