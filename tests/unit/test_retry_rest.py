@@ -10,7 +10,7 @@ from tests.support.dbt_graphs import generic_test, manifest_of, node, ours
 from tests.support.retry_attempts import RESET, attempt, row, step, uid
 
 from dbt_cloud_run.endings import Ending
-from dbt_cloud_run.model import NodeResult, RunState
+from dbt_cloud_run.model import LONGEST_LOG, NodeResult, RunState
 from dbt_cloud_run.planned import PlannedStep, RetryPlan, StepAction
 from dbt_cloud_run.retry import commands
 from dbt_cloud_run.retry.plan import plan_retry
@@ -105,6 +105,37 @@ def test_a_step_without_results_repeats_no_appending_model_that_its_log_shows() 
         assert planned(command, nodes=nodes, log=log, retry_on="any")[0].commands == (command,)
     assert planned("dbt run -s orders", nodes=nodes)[0].commands == ("dbt run -s orders",)
     assert planned("dbt run -f -s journal", nodes=nodes)[0].commands == ("dbt run -f -s journal",)
+
+
+def _node_line(number: int, words: str, of: int = 2) -> str:
+    return f"12:00:00  {number} of {of} {words} ....... [RUN]\n"
+
+
+@pytest.mark.parametrize(
+    ("log", "option", "is_repeated"),
+    [
+        (_node_line(1, "START sql table model main.orders") + _node_line(1, "ERROR creating main.orders"), "", True),
+        (_node_line(1, "SKIP relation main.orders") + _node_line(2, "START sql model main.journal"), "", True),
+        (_node_line(1, "ERROR creating sql table model main.orders"), "", False),
+        (_node_line(1, "ERROR creating sql table model main.orders"), "--log-level error ", False),
+        (_node_line(2, "START sql table model main.orders") + _node_line(2, "ERROR creating main.orders"), "", False),
+        (
+            _node_line(2, "START sql model main.orders", 3) + "12:00:00  Batch 1 of 3 START batch 2026-01-01 of a.b\n",
+            "",
+            False,
+        ),
+        ("12:00:01  Connection reset by peer\n", "", True),
+        ("12:00:01  Connection reset by peer\n", "--quiet ", False),
+        (" Failed [  0.02s] model main.orders\n".rjust(LONGEST_LOG), "", False),
+    ],
+)
+def test_a_log_that_lacks_lines_does_not_show_that_what_appends_has_not_run(
+    log: str, option: str, is_repeated: bool
+) -> None:
+    nodes = (TABLE, JOURNAL | {"relation_name": '"db"."main"."journal"'})
+    made, found = planned(f"dbt {option}run -s orders journal", nodes=nodes, log=log)
+    assert bool(made.commands) is is_repeated
+    assert ("it would repeat model.shop.journal" in found.reason) is not is_repeated
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from dbt_cloud_run.dbt.console_log import relation_in_log, without_colours
 from dbt_cloud_run.dbt.criteria import UndecidableError
 from dbt_cloud_run.dbt.repeating import may_repeat
 from dbt_cloud_run.dbt.selection import Selector, executed
-from dbt_cloud_run.model import RunState, Step
+from dbt_cloud_run.model import LONGEST_LOG, RunState, Step
 from dbt_cloud_run.retry.alignment import AskedStep
 from dbt_cloud_run.retry.needs import Situation
 from dbt_cloud_run.retry.nodes import executed_rows, is_over
@@ -20,7 +20,10 @@ from dbt_cloud_run.retry.windows import refreshes_fully
 _RAN = re.compile(
     r"\b\d+ of \d+ (?:OK|WARN|PASS|PARTIALLY)\b.*? (?P<name>[\w$]+\.\S+) \.\.\.|Succeeded \[.*?\] \w+ (?P<other>\S+)"
 )
-_SHOWS_NODES = re.compile(r"\b\d+ of \d+ (?:START|OK|ERROR|SKIP)\b|(?:Succeeded|Failed|Skipped) \[")
+_NUMBERED = re.compile(
+    r"(?<!Batch )\b(?P<number>\d{1,7}) of \d+ (?P<word>START|SKIP|NO-OP|OK|ERROR|WARN|PASS|FAIL|PARTIAL)\b"
+)
+_BEGINS = frozenset({"START", "SKIP", "NO-OP"})
 
 
 def repeats_of(asked: AskedStep, command: DbtCommand | None, situation: Situation) -> frozenset[str]:
@@ -48,14 +51,24 @@ def repeats_of(asked: AskedStep, command: DbtCommand | None, situation: Situatio
 def _by_log(
     step: Step, appending: Collection[ManifestNode], selector: Selector, command: DbtCommand | None
 ) -> frozenset[str]:
-    """Of a step without results: those that its log shows as built; where it shows nothing, all that it selects."""
+    """Of a step without results: those that its log shows as built; all that it selects, where the log lacks lines."""
     log = without_colours(step.log)
-    if _SHOWS_NODES.search(log):
+    if log.strip() and not _lacks_lines(log, command):
         built = {found["name"] or found["other"] for found in _RAN.finditer(log)}
         return frozenset(node.unique_id for node in appending if any(_is_named(node, name) for name in built))
-    if log.strip():
-        return frozenset()
     return _selected({node.unique_id for node in appending}, selector, command)
+
+
+def _lacks_lines(log: str, command: DbtCommand | None) -> bool:
+    """Whether nodes may have succeeded of which the log shows nothing: its beginning is cut off, or dbt was quiet.
+
+    dbt-core numbers its nodes, and prints a line when each of them starts or is skipped.
+    """
+    if len(log) >= LONGEST_LOG or (command is not None and command.has("--quiet")):
+        return True
+    lines = list(_NUMBERED.finditer(log))
+    begun = {int(line["number"]) for line in lines if line["word"] in _BEGINS}
+    return any(number not in begun for number in range(1, 1 + max((int(line["number"]) for line in lines), default=0)))
 
 
 def _selected(names: Collection[str], selector: Selector, command: DbtCommand | None) -> frozenset[str]:
