@@ -332,3 +332,41 @@ def test_what_appends_is_not_repeated_where_its_row_may_be_among_those_that_are_
     again = plan_retry(attempt((command,), made), manifest, retry_on="any")
     assert again.commands
     assert not again.is_partial
+
+
+def _by(method: str, value: str) -> dict[str, Any]:
+    return {"definition": {"union": [{"method": method, "value": value, "children": True}]}}
+
+
+@pytest.mark.parametrize(
+    ("options", "rows", "is_read"),
+    [
+        ("-s source_status:fresher+ --state prod", (row(TABLE),), True),
+        ("-s source_status:fresher+ --state prod", (), True),
+        ("--selector fresh --state prod", (row(TABLE),), True),
+        ("--selector fresh --state prod", (), True),
+        ("--selector changed --state prod", (row(TABLE),), False),
+        ("--selector changed --state prod", (), False),
+        ("-s orders keyed", (row(TABLE),), False),
+    ],
+)
+def test_freshness_is_read_again_for_what_still_selects_by_it(
+    options: str, rows: tuple[NodeResult, ...], is_read: bool
+) -> None:
+    """Without the results of this run, dbt refuses `source_status:`."""
+    manifest = ours(manifest_of((TABLE, KEYED)))
+    manifest.selectors = {"fresh": _by("source_status", "fresher"), "changed": _by("state", "modified")}
+    first, command = "dbt source freshness", f"dbt build {options}"
+    cut = step(5, command, CANCELLED, *rows, log="cut off")
+    made = plan_retry(attempt((first, command), step(4, first), cut, ending=Ending.TIMED_OUT), manifest)
+    assert len(made.commands) == 1 + is_read
+    assert (made.commands[0] == first) is is_read
+
+
+@pytest.mark.parametrize("options", ["-s result:error+", "--selector failed"])
+@pytest.mark.parametrize("rows", [(), (row(TABLE),)])
+def test_what_still_selects_by_earlier_results_has_a_note(options: str, rows: tuple[NodeResult, ...]) -> None:
+    made, _ = cut_off(f"dbt run {options} --state prod", *rows, selectors={"failed": _by("result", "error")}, log="cut")
+    assert made.commands
+    assert "results of an earlier run" in "".join(made.notes)
+    assert cut_off("dbt run -s state:modified", row(TABLE))[0].notes == ()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from dbt_cloud_run.cancellation import CancelledBy
 from dbt_cloud_run.dbt.artifacts import Manifest
+from dbt_cloud_run.dbt.commands import parse_command
 from dbt_cloud_run.dbt.failures import judge_log
 from dbt_cloud_run.dbt.selection import Selector
+from dbt_cloud_run.dbt.selectors import default_selector
 from dbt_cloud_run.dbt.statuses import did_not_succeed, is_failure, was_built
 from dbt_cloud_run.dbt.verbs import verb_named, verb_of
 from dbt_cloud_run.dbt.versions import version_of
@@ -81,7 +84,7 @@ def plan_retry(
     )
     projects = _Projects(attempt, manifest, manifests or {})
     steps = _with_gate([plan_step(asked, projects.of(asked.step, situation)) for asked in aligned.asked])
-    return _plan(_with_freshness(steps), attempt)
+    return _plan(_with_freshness(steps, projects.selectors), attempt, projects.selectors)
 
 
 def _refusal(attempt: Attempt, *, cancelled_here: bool) -> str | None:
@@ -114,6 +117,12 @@ class _Projects:
         self._by_step = by_step
         self._selectors: dict[int, Selector] = {}
 
+    @property
+    def selectors(self) -> Mapping[str, Any]:
+        """The definitions of `selectors.yml`, which no step changes."""
+        manifest = self._newest or next(iter(self._by_step.values()), None)
+        return manifest.selectors if manifest is not None else {}
+
     def of(self, step: Step | None, situation: Situation) -> Situation:
         manifest = self._by_step.get(step.index, self._newest) if step is not None else self._newest
         if manifest is None:
@@ -137,7 +146,7 @@ def commands_from_failure(attempt: Attempt) -> tuple[str, ...]:
     return ()
 
 
-def _plan(steps: Sequence[PlannedStep], attempt: Attempt) -> RetryPlan:
+def _plan(steps: Sequence[PlannedStep], attempt: Attempt, selectors: Mapping[str, Any]) -> RetryPlan:
     running = [step for step in steps if step.action in _RUNS and step.new_command]
     commands = tuple(line for step in running for line in (step.new_command, *step.more_commands) if line)
     is_partial = any(step.left_out or step.action is StepAction.DROP for step in steps)
@@ -147,7 +156,7 @@ def _plan(steps: Sequence[PlannedStep], attempt: Attempt) -> RetryPlan:
         is_whole=bool(steps) and all(step.action is StepAction.WHOLE for step in steps),
         is_partial=is_partial,
         stop_reason=None if commands else _stop_reason(steps, attempt),
-        notes=tuple(dict.fromkeys(_notes(steps))),
+        notes=tuple(dict.fromkeys(_notes(steps, selectors))),
     )
 
 
@@ -179,13 +188,9 @@ def _with_gate(steps: Iterable[PlannedStep]) -> list[PlannedStep]:
     return gated
 
 
-def _with_freshness(steps: Sequence[PlannedStep]) -> list[PlannedStep]:
-    """A whole step that selects by `source_status:` reads the results of the freshness step of its own run."""
-    readers = [
-        number
-        for number, step in enumerate(steps)
-        if step.action is StepAction.WHOLE and "source_status:" in step.command
-    ]
+def _with_freshness(steps: Sequence[PlannedStep], selectors: Mapping[str, Any]) -> list[PlannedStep]:
+    """A step that selects by `source_status:` reads the results of the freshness step of its own run."""
+    readers = [number for number, step in enumerate(steps) if _selects_by("source_status", step, selectors)]
     if not readers:
         return list(steps)
     return [
@@ -275,7 +280,24 @@ def _stop_reason(steps: Sequence[PlannedStep], attempt: Attempt) -> str:
     return "every step of the run succeeded: there is nothing to retry"
 
 
-def _notes(steps: Iterable[PlannedStep]) -> Iterable[str]:
+def _notes(steps: Iterable[PlannedStep], selectors: Mapping[str, Any]) -> Iterable[str]:
     for step in steps:
-        if step.action is StepAction.WHOLE and "result:" in step.command:
+        if _selects_by("result", step, selectors):
             yield f"`{step.command}` selects by the results of an earlier run, which the retry may not see alike"
+
+
+def _selects_by(method: str, step: PlannedStep, selectors: Mapping[str, Any]) -> bool:
+    """Whether some command that replaces the step selects by this method, be it in a selector of the project."""
+    lines = [line for line in (step.new_command, *step.more_commands) if line] if step.action in _RUNS else []
+    return any(_has_method(method, line, selectors) for line in lines)
+
+
+def _has_method(method: str, line: str, selectors: Mapping[str, Any]) -> bool:
+    if re.search(rf"\b{method}:", line):
+        return True
+    command = parse_command(line)
+    if command is None or not command.is_node_command:
+        return False
+    selection = command.selection
+    name = selection.selector or (None if selection.is_given else default_selector(selectors))
+    return name is not None and re.search(rf"\b{method}\b", str(selectors.get(name))) is not None
