@@ -370,3 +370,23 @@ def test_what_still_selects_by_earlier_results_has_a_note(options: str, rows: tu
     assert made.commands
     assert "results of an earlier run" in "".join(made.notes)
     assert cut_off("dbt run -s state:modified", row(TABLE))[0].notes == ()
+
+
+@pytest.mark.parametrize(
+    ("command", "again"),
+    [
+        ("dbt run", "dbt run --select fqn:shop.keyed fqn:shop.slow"),
+        (
+            "dbt run -s state:modified+",
+            "dbt run --select state:modified+ fqn:shop.keyed --exclude fqn:shop.journal fqn:shop.orders",
+        ),
+    ],
+)
+def test_what_a_retry_has_built_since_a_step_was_cut_off_is_not_built_again(command: str, again: str) -> None:
+    """A person who re-runs the workflow goes back to the run that was asked for everything."""
+    manifest = ours(manifest_of((TABLE, SLOW, JOURNAL, KEYED)))
+    cut = step(4, command, CANCELLED, row(KEYED, "error", "Binder Error"))
+    first = attempt((command,), cut, ending=Ending.TIMED_OUT)
+    since = replace(attempt((command,), step(4, command, FAILED, row(TABLE), row(JOURNAL))), number=2)
+    made = plan_retry(first, manifest, take_all=True, cancelled_here=True, later=(since,))
+    assert made.commands == (again,)

@@ -203,22 +203,21 @@ class _Results:
         return self._step.state not in (RunState.ERROR, RunState.SUCCESS)
 
     def _missing(self, needed: Sequence[NodeResult]) -> list[str] | None:
-        """What the step had to run and has no result; None where that must be known, and cannot."""
-        results = self._step.results
-        if self._selector is None or self._command is None or results is None:
-            return None if self._is_cut_off else []
-        if self._is_cut_off:
-            found = not_reported(self._selector, self._command, results, self._rows)
-            return None if found is None else sorted(found)
-        if results.lost_rows:
-            lost_ones = not_reported(self._selector, self._command, results, self._rows)
-            return None if lost_ones is None else sorted(lost_ones)
-        if self._step.state is not RunState.ERROR or not needed:
-            return []
-        found = lost(self._selector, self._command, results, self._rows, self._situation.version)
+        """What the step had to run and has no result, here or later; None where that must be known, and cannot."""
+        found = self._unlisted(needed)
         if found is None:
             return None
         return sorted(one for one in found if not self._situation.is_done(one, self._step))
+
+    def _unlisted(self, needed: Sequence[NodeResult]) -> frozenset[str] | None:
+        results = self._step.results
+        if self._selector is None or self._command is None or results is None:
+            return None if self._is_cut_off else frozenset()
+        if self._is_cut_off or results.lost_rows:
+            return not_reported(self._selector, self._command, results, self._rows)
+        if self._step.state is not RunState.ERROR or not needed:
+            return frozenset()
+        return lost(self._selector, self._command, results, self._rows, self._situation.version)
 
     def _is_needed(self, row: NodeResult) -> bool:
         if self._situation.is_done(row.unique_id, self._step) or self._situation.is_compiled(row.unique_id):

@@ -233,12 +233,13 @@ class _Rerun:
         retried = self._needs.wanted
         done = {one: row for one, row in rows.items() if is_over(row.status) and one not in retried}
         wanted = retried | {node.unique_id for node in left_out}
+        since = {one for one in self._situation.done if self._situation.is_done(one, step)} - wanted
         rest = rest_of(
             selector,
             command,
             Rest(
                 wanted & selector.nodes.keys(),
-                done,
+                {one: NodeResult(unique_id=one, status="success") for one in since} | done,
                 step.results,
                 refreshes_fully(command, step),
                 self._situation.version,
