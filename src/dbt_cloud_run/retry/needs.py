@@ -19,6 +19,7 @@ from dbt_cloud_run.dbt.verbs import runs_operation
 from dbt_cloud_run.model import NodeResult, RunState, Step
 from dbt_cloud_run.planned import NOT_STARTED, PlannedNode, Retryability, Window
 from dbt_cloud_run.retry.alignment import AskedStep, is_lint
+from dbt_cloud_run.retry.hollow import has_failed_surely, hollow_before
 from dbt_cloud_run.retry.nodes import (
     carriers_of,
     ephemeral_cause,
@@ -51,6 +52,8 @@ class Case(Enum):
     UNKNOWN_REST = auto()  # cut off, or not listed in full, and the manifest does not show what was to come
     NODES = auto()  # some nodes are worth another try
     HOPELESS_NODES = auto()  # none is
+    HOLLOW = auto()  # all succeeded, some on what had failed in a step before it that counts as successful
+    HOLLOW_ALONE = auto()  # so they did, and none of them may be repeated
     EPHEMERAL = auto()  # only ephemeral models failed, which never run by themselves
     HOOK = auto()  # it failed, and every node succeeded
     HOOK_ALONE = auto()  # so it did, and no node may be repeated for it
@@ -67,6 +70,7 @@ class Situation:
     succeeded, with the index of their step. `built`: the nodes whose relation this run has built. `unread`: index of a
     step (None: of any) → why its results could not be read. `stopped`: when what never started would have begun.
     `now`: when the retry is planned, if that is known. `favors_state`: some step ran with `--favor-state`.
+    `hollow`: node that failed in a step that counts as successful → the index of that step.
     """
 
     takes_all: bool
@@ -80,6 +84,7 @@ class Situation:
     stopped: tuple[datetime, datetime] | None = None
     now: datetime | None = None
     favors_state: bool = False
+    hollow: Mapping[str, int] = field(default_factory=dict)
 
     def why_unread(self, step: Step) -> str:
         """Why results that the step may have could not be read; empty where it has none."""
@@ -171,8 +176,11 @@ def _needs_of_freshness(step: Step, situation: Situation) -> Needs:
 
 def _failed_all_the_same(step: Step, situation: Situation) -> bool:
     """Whether nodes failed although the step counts as successful (dbt may end well with `partial success`)."""
-    rows = node_rows(step).values()
-    return any(is_failure(row.status) and not situation.is_done(row.unique_id, step) for row in rows)
+    rows = node_rows(step)
+    hollow = hollow_before(situation.hollow, step)
+    if situation.selector is not None and not situation.selector.reach(hollow).isdisjoint(rows):
+        return True
+    return any(is_failure(row.status) and not situation.is_done(row.unique_id, step) for row in rows.values())
 
 
 class _Results:
@@ -194,9 +202,13 @@ class _Results:
         if missing is None:
             known = self._divided(rows, ()) if rows else Needs(case=Case.UNKNOWN_REST)
             return replace(known, case=Case.UNKNOWN_REST, retried=(*known.retried, *known.left_out), left_out=())
-        if not rows and not missing:
-            return self._of_ephemeral() if self._ephemeral else self._without_failed_nodes()
-        return self._divided(rows, missing)
+        if rows or missing:
+            return self._divided(rows, missing)
+        if (hollow := self._of_hollow()) is not None:
+            return hollow
+        if self._step.state is RunState.SUCCESS:  # what failed in it, or before it, is done by now
+            return Needs(case=Case.SUCCEEDED)
+        return self._of_ephemeral() if self._ephemeral else self._without_failed_nodes()
 
     @property
     def _is_cut_off(self) -> bool:
@@ -245,6 +257,13 @@ class _Results:
             # Before 1.9, and from 2.0 on, the results do not list hooks.
             return self._of_hook(hook, ())
         return Needs(case=Case.HOPELESS_LOG if self._situation.is_hopeless_log(self._step) else Case.NO_FAILED_NODE)
+
+    def _of_hollow(self) -> Needs | None:
+        found = list(self._built_on_failures(frozenset()))
+        if not found:
+            return None
+        needs = self._without_orphans([one for one, may in found if may], [one for one, may in found if not may])
+        return replace(needs, case=Case.HOLLOW if needs.retried else Case.HOLLOW_ALONE)
 
     def _of_ephemeral(self) -> Needs:
         failed = tuple(failed_node(row, self._situation.judge(row)) for row in self._ephemeral)
@@ -307,18 +326,22 @@ class _Results:
         return not may_repeat(selector.nodes[unique_id], full_refresh=refreshes_fully(self._command, self._step))
 
     def _built_on_failures(self, retried: Collection[str]) -> Iterable[tuple[PlannedNode, bool]]:
-        """What succeeded on the old contents of a model that had failed (`on_error: continue`), and whether it may run.
+        """What succeeded on the old contents of a model that had failed, and whether it may run.
 
-        `dbt retry` leaves it as it is; its rows are not those of an undisturbed run.
+        The command went on (`on_error: continue`), or the next one ran. `dbt retry` leaves such rows as they are.
         """
         selector = self._selector
         if selector is None:
             return
-        causes = [one for one in sorted(retried) if holds_nothing(selector, one)]
+        is_green = self._step.state is RunState.SUCCESS
+        surely = [one for one in retried if is_green and has_failed_surely(self._rows.get(one))]
+        holding_nothing = [one for one in retried if holds_nothing(selector, one)]
+        causes = {*surely, *holding_nothing, *hollow_before(self._situation.hollow, self._step)}
         refreshes = refreshes_fully(self._command, self._step)
         for unique_id in sorted(selector.reach(causes) & self._rows.keys() - retried) if causes else ():
             row = self._rows[unique_id]
-            if not is_over(row.status) or self._situation.is_done(unique_id, self._step):
+            is_built = is_over(row.status) or (is_green and is_skipped(row.status))
+            if not is_built or self._situation.is_compiled(unique_id) or self._situation.is_done(unique_id, self._step):
                 continue
             may_run = self._situation.takes_all or may_repeat(selector.nodes[unique_id], full_refresh=refreshes)
             why = "built on the old contents of a model that had failed" + (

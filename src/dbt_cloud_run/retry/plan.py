@@ -22,6 +22,7 @@ from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.model import Attempt, RunState, Step
 from dbt_cloud_run.planned import PlannedStep, Retryability, RetryPlan, StepAction, Window
 from dbt_cloud_run.retry.alignment import Aligned, align, has_started, is_lint
+from dbt_cloud_run.retry.hollow import hollow_nodes
 from dbt_cloud_run.retry.native import completed
 from dbt_cloud_run.retry.needs import Situation
 from dbt_cloud_run.retry.steps import plan_step
@@ -82,6 +83,7 @@ def plan_retry(
         now=now,
         favors_state=any(step.results.favor_state is True for step in attempt.steps if step.results is not None),
     )
+    situation = replace(situation, hollow=hollow_nodes(attempt.steps, situation.is_done))
     projects = _Projects(attempt, manifest, manifests or {})
     steps = _with_gate([plan_step(asked, projects.of(asked.step, situation)) for asked in aligned.asked])
     return _plan(_with_freshness(steps, projects.selectors), attempt, projects.selectors)

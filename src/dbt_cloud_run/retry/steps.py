@@ -53,6 +53,10 @@ _DECISIONS: Mapping[Case, _Decision] = {
     Case.UNKNOWN_REST: _Decision(_NODES, "the manifest does not show what it had still to run"),
     Case.NODES: _Decision(_NODES, "some of its nodes did not succeed"),
     Case.HOPELESS_NODES: _Decision(_DROP, "every failure in it is deterministic"),
+    Case.HOLLOW: _Decision(_NODES, "some of its nodes were built on what had failed in a step before it"),
+    Case.HOLLOW_ALONE: _Decision(
+        _DROP, "it was built on what had failed in a step before it, and is repeated only with `retry-on: any`"
+    ),
     Case.EPHEMERAL: _Decision(_WHOLE, "only ephemeral models of it failed, which are never run by themselves"),
     Case.HOOK: _Decision(
         _DROP,
