@@ -390,3 +390,14 @@ def test_what_a_retry_has_built_since_a_step_was_cut_off_is_not_built_again(comm
     since = replace(attempt((command,), step(4, command, FAILED, row(TABLE), row(JOURNAL))), number=2)
     made = plan_retry(first, manifest, take_all=True, cancelled_here=True, later=(since,))
     assert made.commands == (again,)
+
+
+def test_a_step_that_failed_because_dbt_received_a_signal_is_one_that_was_cut_off() -> None:
+    log = "12:00:00  CANCEL query model.shop.slow ... [CANCEL]\n12:00:01  Exited because of keyboard interrupt\n"
+    command, rows = "dbt run -s orders keyed slow", (row(TABLE), row(KEYED, "error", RESET))
+    (line,) = planned(command, *rows, log=log)[0].commands
+    assert line == "dbt run --select fqn:shop.keyed fqn:shop.slow"
+    assert planned(command, *rows)[0].commands == ("dbt run --select fqn:shop.keyed",)
+    (line,) = planned("dbt run -s state:modified", *rows, log=log)[0].commands
+    assert line == "dbt run --select state:modified fqn:shop.keyed --exclude fqn:shop.orders"
+    assert planned(command, *rows[:1], log=log)[0].commands == ("dbt run --select fqn:shop.keyed fqn:shop.slow",)

@@ -29,7 +29,7 @@ from dbt_cloud_run.retry.nodes import (
     node_rows,
     skipped_node,
 )
-from dbt_cloud_run.retry.unreported import lost, not_reported
+from dbt_cloud_run.retry.unreported import lost, not_reported, was_cut_off
 from dbt_cloud_run.retry.windows import refreshes_fully
 
 _DETERMINISTIC = Retryability.DETERMINISTIC
@@ -212,7 +212,7 @@ class _Results:
 
     @property
     def _is_cut_off(self) -> bool:
-        return self._step.state not in (RunState.ERROR, RunState.SUCCESS)
+        return was_cut_off(self._step)
 
     def _missing(self, needed: Sequence[NodeResult]) -> list[str] | None:
         """What the step had to run and has no result, here or later; None where that must be known, and cannot."""

@@ -9,7 +9,7 @@ from dbt_cloud_run.dbt.batches import spans
 from dbt_cloud_run.dbt.commands import DbtCommand, parse_command, why_not_understood
 from dbt_cloud_run.dbt.costs import cost_of
 from dbt_cloud_run.dbt.verbs import verb_of
-from dbt_cloud_run.model import NodeResult, RunState
+from dbt_cloud_run.model import NodeResult
 from dbt_cloud_run.planned import NOT_STARTED, PlannedNode, PlannedStep, SavedNode, StepAction
 from dbt_cloud_run.retry.alignment import AskedStep
 from dbt_cloud_run.retry.commands import Rewritten, rewrite
@@ -19,7 +19,7 @@ from dbt_cloud_run.retry.nodes import counted_rows, hooks_of, is_over, node_rows
 from dbt_cloud_run.retry.overdue import Overdue, in_turn, overdue_of
 from dbt_cloud_run.retry.repeats import repeats_of
 from dbt_cloud_run.retry.rest import Rest, rest_of
-from dbt_cloud_run.retry.unreported import is_listed_in_full
+from dbt_cloud_run.retry.unreported import is_listed_in_full, was_cut_off
 from dbt_cloud_run.retry.windows import Fills, fills_of, refreshes_fully, span_of
 
 
@@ -316,7 +316,7 @@ class _Rerun:
         parts, why, unfilled = self._in_turn(self._asked.command)
         commands = (*before, *parts)
         planned = _planned(self._asked, _WHOLE, reason + why, commands=commands, nodes=nodes, left_out=unfilled)
-        is_cut_off = not rows or (step is not None and step.state is RunState.CANCELLED)
+        is_cut_off = not rows or (step is not None and was_cut_off(step))
         is_open = is_cut_off and verb_of(self._asked.command).builds
         return replace(planned, again=frozenset(known), is_open=is_open)
 
