@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.support.dbt_graphs import generic_test, manifest_of, node, ours
-from tests.support.retry_attempts import RESET, attempt, row, step, uid
+from tests.support.retry_attempts import RESET, attempt, results, row, step, uid
 
 from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.model import LONGEST_LOG, NodeResult, RunState
@@ -401,3 +401,27 @@ def test_a_step_that_failed_because_dbt_received_a_signal_is_one_that_was_cut_of
     (line,) = planned("dbt run -s state:modified", *rows, log=log)[0].commands
     assert line == "dbt run --select state:modified fqn:shop.keyed --exclude fqn:shop.orders"
     assert planned(command, *rows[:1], log=log)[0].commands == ("dbt run --select fqn:shop.keyed fqn:shop.slow",)
+
+
+def test_what_was_cloned_may_be_cloned_again() -> None:
+    command = "dbt clone --state prod"
+    made, _ = planned(command, row(JOURNAL), row(REPORT, "error", RESET))
+    assert (made.commands, made.is_partial) == ((command,), False)
+
+
+def test_what_an_earlier_command_of_the_same_line_has_appended_is_not_repeated() -> None:
+    """The results of a step are those of its last command."""
+    nodes = (TABLE, JOURNAL | {"relation_name": '"db"."main"."journal"'}, TEST)
+    line, failed = "dbt run -s journal && dbt test", row(TEST, "error", RESET)
+    begins = _node_line(1, "START sql incremental model main.journal", 1)
+    built = begins + "12:00:00  1 of 1 OK created sql incremental model main.journal ..... [OK in 0.2s]\n"
+
+    def commands_after(which: str, log: str) -> tuple[str, ...]:
+        made = replace(step(4, line, FAILED, log=log), results=results(which, failed))
+        return plan_retry(attempt((line,), made), ours(manifest_of(nodes))).commands
+
+    assert commands_after("test", begins + built) == ()
+    assert commands_after("test", "") == ()
+    assert commands_after("test", begins) == (line,)
+    assert commands_after("run", "") == (line,), "the first command failed, so its results are those of all that ran"
+    assert planned("dbt deps && dbt test", failed, nodes=nodes)[0].commands == ("dbt deps && dbt test",)

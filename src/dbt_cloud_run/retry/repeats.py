@@ -11,6 +11,7 @@ from dbt_cloud_run.dbt.console_log import relation_in_log, without_colours
 from dbt_cloud_run.dbt.criteria import UndecidableError
 from dbt_cloud_run.dbt.repeating import may_repeat
 from dbt_cloud_run.dbt.selection import Selector, executed
+from dbt_cloud_run.dbt.verbs import building_commands
 from dbt_cloud_run.model import LONGEST_LOG, RunState, Step
 from dbt_cloud_run.retry.alignment import AskedStep
 from dbt_cloud_run.retry.needs import Situation
@@ -31,6 +32,9 @@ def repeats_of(asked: AskedStep, command: DbtCommand | None, situation: Situatio
     step, selector = asked.step, situation.selector
     if step is None or situation.takes_all or selector is None:
         return frozenset()
+    # A second `dbt clone` replaces relations, or leaves them as they are.
+    if command is not None and command.verb == "clone":
+        return frozenset()
     refreshes = refreshes_fully(command, step)
     appending = {
         unique_id: node for unique_id, node in selector.nodes.items() if not may_repeat(node, full_refresh=refreshes)
@@ -41,11 +45,20 @@ def repeats_of(asked: AskedStep, command: DbtCommand | None, situation: Situatio
     known = frozenset(one for one in appending if one in rows and is_over(rows[one].status))
     if step.results is not None and step.results.lost_rows:
         return known | _selected(appending.keys() - rows.keys(), selector, command)
+    if rows and _ran_before(asked.command, step):
+        return known | _by_log(step, appending.values(), selector, command)
     if rows:
         return known
     if step.results is not None or step.state is RunState.SUCCESS:
         return frozenset()
     return _by_log(step, appending.values(), selector, command)
+
+
+def _ran_before(line: str, step: Step) -> bool:
+    """Whether another command of the line may have built nodes before the one that the results are of."""
+    names = building_commands(line)
+    which = step.results.which if step.results is not None else None
+    return len(names) > 1 and (names[0] != which or names.count(names[0]) > 1)
 
 
 def _by_log(
