@@ -35,6 +35,10 @@ class Retryability(StrEnum):
     UNKNOWN = "unknown"
 
 
+NOT_STARTED = "not started"
+"""In the place of a status: the node was to run, and no result of it is known."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedNode:
     """A node that did not succeed, and what the plan does with it."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from standins.cloud_server import Fault
-from tests.support.told_cloud import SETUP, build, command, row, told
+from tests.support.told_cloud import SETUP, Told, build, command, row, told
 from tests.support.told_scene import LOST, NODES, A, B, T, ToldScene, built, in_told_scene
 
 PARTLY = built(20, {A: "error", B: "success", T: "fail"})
@@ -28,6 +28,20 @@ def test_a_retry_after_one_that_left_something_out_has_left_it_out_too(tmp_path:
         assert LEFT_OUT in step.log
 
     in_told_scene(tmp_path, [PARTLY, AGAIN, GREEN], play)
+
+
+@pytest.mark.parametrize("last", [WHOLE, built(10, {B: "success", T: "pass"})])
+def test_a_node_that_never_started_and_that_the_retry_does_not_report_is_no_success(last: Told, tmp_path: Path) -> None:
+    why = "This run timed out after running for 1 hour, which exceeded the configured timeout of 3600 seconds."
+    cut_off = built(30, {A: "success"}, status_message=why)
+
+    async def play(scene: ToldScene) -> None:
+        step = await scene.play(retry_delay="0", targeted_retries="1")
+        assert "fqn:shop.b" in " ".join(scene.commands(1))
+        assert step.outputs["status"] == ("error" if last is WHOLE else "success")
+        assert (f"no retry has a result of them: {B}" in step.log) is (last is WHOLE)
+
+    in_told_scene(tmp_path, [cut_off, last], play)
 
 
 def test_dbt_clouds_own_retry_inherits_what_was_left_out(tmp_path: Path) -> None:

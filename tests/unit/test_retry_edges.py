@@ -17,8 +17,9 @@ from dbt_cloud_run.model import NodeResult, RunState
 from dbt_cloud_run.planned import PlannedStep, RetryPlan, StepAction
 from dbt_cloud_run.retry import commands
 from dbt_cloud_run.retry.alignment import align
-from dbt_cloud_run.retry.needs import Case, Needs, Situation, needs_of
+from dbt_cloud_run.retry.needs import Case, Needs, needs_of
 from dbt_cloud_run.retry.plan import plan_retry
+from dbt_cloud_run.retry.situation import Situation
 from dbt_cloud_run.unknown import HIDDEN_FAILURE, Unknown, UnknownKind
 
 FAILED, OK = RunState.ERROR, RunState.SUCCESS

@@ -280,3 +280,89 @@ def test_a_line_that_is_not_understood_and_was_cut_off_runs_whole() -> None:
 def test_results_without_a_node_show_that_nothing_was_built() -> None:
     made, _ = planned("dbt run", row(START_HOOK, "error", RESET))
     assert made.commands == ("dbt run",)
+
+
+@pytest.mark.parametrize("command", ["dbt run --favor-state -s state:modified+", "dbt run --favor-state -s +report"])
+def test_with_favor_state_what_appends_is_not_excluded_from_what_reads_it(command: str) -> None:
+    """What a command does not select, dbt then reads from production, although this run built it."""
+    outside = node("model", "shop", [], "outside", materialized="table")
+    report = node("model", "shop", [], "report", parents=[JOURNAL["unique_id"], outside["unique_id"]])
+    rows, nodes = (row(JOURNAL), row(report, "error", RESET)), (TABLE, JOURNAL, outside, report)
+    made, found = planned(command, *rows, nodes=nodes)
+    assert (made.commands, found.action) == ((), StepAction.DROP)
+    assert made.is_partial
+    assert "read what this run built" in found.reason
+    assert "it would repeat model.shop.journal" in found.reason
+    (line,) = planned(command.replace("favor", "no-favor"), *rows, nodes=nodes)[0].commands
+    assert line == "dbt run --no-favor-state --select fqn:shop.report"
+    (line,) = planned(command, *rows, nodes=nodes, retry_on="any")[0].commands
+    assert "fqn:shop.journal fqn:shop.report" in line
+
+
+def _by(method: str, value: str) -> dict[str, Any]:
+    return {"definition": {"union": [{"method": method, "value": value, "children": True}]}}
+
+
+@pytest.mark.parametrize(
+    ("options", "rows", "is_read"),
+    [
+        ("-s source_status:fresher+ --state prod", (row(TABLE),), True),
+        ("-s source_status:fresher+ --state prod", (), True),
+        ("--selector fresh --state prod", (row(TABLE),), True),
+        ("--selector fresh --state prod", (), True),
+        ("--selector changed --state prod", (row(TABLE),), False),
+        ("--selector changed --state prod", (), False),
+        ("-s orders keyed", (row(TABLE),), False),
+    ],
+)
+def test_freshness_is_read_again_for_what_still_selects_by_it(
+    options: str, rows: tuple[NodeResult, ...], is_read: bool
+) -> None:
+    """Without the results of this run, dbt refuses `source_status:`."""
+    manifest = ours(manifest_of((TABLE, KEYED)))
+    manifest.selectors = {"fresh": _by("source_status", "fresher"), "changed": _by("state", "modified")}
+    first, command = "dbt source freshness", f"dbt build {options}"
+    cut = step(5, command, CANCELLED, *rows, log="cut off")
+    made = plan_retry(attempt((first, command), step(4, first), cut, ending=Ending.TIMED_OUT), manifest)
+    assert len(made.commands) == 1 + is_read
+    assert (made.commands[0] == first) is is_read
+
+
+@pytest.mark.parametrize("options", ["-s result:error+", "--selector failed"])
+@pytest.mark.parametrize("rows", [(), (row(TABLE),)])
+def test_what_still_selects_by_earlier_results_has_a_note(options: str, rows: tuple[NodeResult, ...]) -> None:
+    made, _ = cut_off(f"dbt run {options} --state prod", *rows, selectors={"failed": _by("result", "error")}, log="cut")
+    assert made.commands
+    assert "results of an earlier run" in "".join(made.notes)
+    assert cut_off("dbt run -s state:modified", row(TABLE))[0].notes == ()
+
+
+@pytest.mark.parametrize(
+    ("command", "again"),
+    [
+        ("dbt run", "dbt run --select fqn:shop.keyed fqn:shop.slow"),
+        (
+            "dbt run -s state:modified+",
+            "dbt run --select state:modified+ fqn:shop.keyed --exclude fqn:shop.journal fqn:shop.orders",
+        ),
+    ],
+)
+def test_what_a_retry_has_built_since_a_step_was_cut_off_is_not_built_again(command: str, again: str) -> None:
+    """A person who re-runs the workflow goes back to the run that was asked for everything."""
+    manifest = ours(manifest_of((TABLE, SLOW, JOURNAL, KEYED)))
+    cut = step(4, command, CANCELLED, row(KEYED, "error", "Binder Error"))
+    first = attempt((command,), cut, ending=Ending.TIMED_OUT)
+    since = replace(attempt((command,), step(4, command, FAILED, row(TABLE), row(JOURNAL))), number=2)
+    made = plan_retry(first, manifest, take_all=True, cancelled_here=True, later=(since,))
+    assert made.commands == (again,)
+
+
+def test_a_step_that_failed_because_dbt_received_a_signal_is_one_that_was_cut_off() -> None:
+    log = "12:00:00  CANCEL query model.shop.slow ... [CANCEL]\n12:00:01  Exited because of keyboard interrupt\n"
+    command, rows = "dbt run -s orders keyed slow", (row(TABLE), row(KEYED, "error", RESET))
+    (line,) = planned(command, *rows, log=log)[0].commands
+    assert line == "dbt run --select fqn:shop.keyed fqn:shop.slow"
+    assert planned(command, *rows)[0].commands == ("dbt run --select fqn:shop.keyed",)
+    (line,) = planned("dbt run -s state:modified", *rows, log=log)[0].commands
+    assert line == "dbt run --select state:modified fqn:shop.keyed --exclude fqn:shop.orders"
+    assert planned(command, *rows[:1], log=log)[0].commands == ("dbt run --select fqn:shop.keyed fqn:shop.slow",)

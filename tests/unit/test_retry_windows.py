@@ -340,3 +340,67 @@ def test_a_step_is_left_out_where_its_failed_batches_cannot_be_run_before_its_re
         "the manifest does not show what it had still to run; its failed batches cannot be run by themselves "
         "(the names of its nodes would be longer than 100 characters)"
     )
+
+
+def test_what_later_steps_built_on_a_model_that_lacked_batches_is_built_again() -> None:
+    """dbt 1.9.0 ends well with a partial success that nothing else in the command waits for."""
+    appends = node("model", "shop", [], "appends", parents=[DAILY["unique_id"]], materialized="incremental")
+    manifest = ours(manifest_of((SOURCE, DAILY, WEEKLY, CHILD, OTHER, TEST, appends)))
+    lines = ("dbt run -s daily", "dbt run -s child other", "dbt test", "dbt docs generate", "dbt run -s weekly")
+    week = replace(row(WEEKLY), batches_done=(days(0, 2), days(2, 4)))
+    steps = [
+        step(4, lines[0], OK, partial(DAILY, (days(0, 1), days(2, 4)), (days(1, 2),))),
+        step(5, lines[1], OK, row(CHILD), row(OTHER)),
+        step(6, lines[2], OK, row(TEST, "pass")),
+        step(7, lines[3], OK, row(CHILD)),
+        step(8, lines[4], OK, week),
+        step(9, "dbt run -s events", FAILED, row(SOURCE, "error", RESET)),
+    ]
+    asked = (*lines, "dbt run -s events")
+    made = plan(attempt(asked, *steps), manifest=manifest)
+    assert made.commands == (
+        "dbt run --event-time-start 2026-01-02T00:00:00 --event-time-end 2026-01-03T00:00:00 --select fqn:shop.daily",
+        "dbt run --select fqn:shop.child",
+        "dbt test --select fqn:shop.not_null_daily_id --indirect-selection empty",
+        "dbt run --event-time-start 2026-01-01T00:00:00 --event-time-end 2026-01-05T00:00:00 --select fqn:shop.weekly",
+        "dbt run --select fqn:shop.events",
+    )
+    assert not made.is_partial
+
+    steps[1] = step(5, lines[1], OK, row(appends))
+    made = plan(attempt(asked, *steps), manifest=manifest)
+    assert (len(made.commands), made.is_partial) == (1, True)
+    assert "only with `retry-on: any`" in made.steps[1].reason
+    assert (
+        "dbt run --select fqn:shop.appends" in plan(attempt(asked, *steps), manifest=manifest, retry_on="any").commands
+    )
+
+
+def test_what_has_been_filled_since_is_no_reason_to_build_on_it_again() -> None:
+    lines = ("dbt run -s daily", "dbt run -s daily child", "dbt run -s events")
+    filled = replace(row(DAILY), batches_done=(days(1, 2),))
+    steps = [
+        step(4, lines[0], OK, partial(DAILY, (days(0, 1),), (days(1, 2),))),
+        step(5, lines[1], OK, filled, row(CHILD)),
+        step(6, lines[2], FAILED, row(SOURCE, "error", RESET)),
+    ]
+    assert plan(attempt(lines, *steps)).commands == ("dbt run --select fqn:shop.events",)
+
+
+def test_what_was_built_again_since_on_a_model_that_still_lacks_batches_is_built_once_more() -> None:
+    lines = ("dbt run -s daily", "dbt run -s child")
+    lacking = step(4, lines[0], OK, partial(DAILY, (days(0, 1),), (days(1, 2), days(3, 4))))
+    first = attempt(lines, lacking, step(5, lines[1], OK, row(CHILD)), step(6, "dbt run -s events", FAILED))
+    since = replace(attempt((lines[1],), step(4, lines[1], OK, row(CHILD))), number=2)
+    made = plan(first, later=(since,), take_all=True)
+    assert [one.action for one in made.steps] == [StepAction.NODES, StepAction.NODES]
+
+
+@pytest.mark.parametrize("status", ["success", "skipped"])
+def test_what_the_same_green_step_built_on_or_skipped_for_a_partial_success_runs_again(status: str) -> None:
+    lines = ("dbt run", "dbt test")
+    lacking = partial(DAILY, (days(0, 1),), (days(1, 2),))
+    first = step(4, lines[0], OK, row(SOURCE), lacking, row(CHILD, status), row(OTHER, "skipped"))
+    made = plan(attempt(lines, first, step(5, lines[1], FAILED, row(TEST, "error", RESET))))
+    assert [one.unique_id for one in made.steps[0].nodes] == [uid(DAILY), uid(CHILD)]
+    assert made.commands[1] == "dbt run --select fqn:shop.child"

@@ -9,7 +9,8 @@ from tests.support.attempts import attempt, step
 from tests.support.dbt_graphs import manifest_of, node, ours
 
 from dbt_cloud_run.dbt.manifests import Manifests
-from dbt_cloud_run.model import Attempt
+from dbt_cloud_run.endings import Ending
+from dbt_cloud_run.model import Attempt, RunState
 from dbt_cloud_run.planned import RetryPlan
 from dbt_cloud_run.retry.unrun import never_run
 
@@ -45,6 +46,12 @@ def test_a_node_that_was_skipped_and_that_no_retry_reports_never_ran(later: list
 def test_what_a_step_before_has_skipped_and_a_step_after_has_run_is_done() -> None:
     twice = replace(FAILED, steps=(*FAILED.steps, step(5, "dbt run", {B: "success"})))
     assert never_run([twice, retry(a="success")], MANIFESTS) == set()
+
+
+def test_a_node_that_a_step_had_not_come_to_and_that_no_retry_reports_never_ran() -> None:
+    cut_off = attempt(1, step(4, "dbt build", {A: "success"}, state=RunState.CANCELLED), ending=Ending.TIMED_OUT)
+    assert never_run([cut_off, attempt(2, step(4, "dbt build", {}), ending=Ending.SUCCESS)], MANIFESTS) == {B}
+    assert never_run([cut_off, retry(b="success")], MANIFESTS) == set()
 
 
 def test_an_attempt_whose_plan_is_known_is_judged_by_that() -> None:

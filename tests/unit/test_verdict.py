@@ -14,7 +14,7 @@ from dbt_cloud_run.ledger.ledger import build_ledger
 from dbt_cloud_run.ledger.verdict import Verdict, failure_kind, is_same_commit, unknown_runs
 from dbt_cloud_run.ledger.verdict import verdict as judged_with_ledger
 from dbt_cloud_run.model import Attempt, RunState, Step, TriggerOverrides
-from dbt_cloud_run.planned import PlannedNode, PlannedStep, RetryPlan, StepAction
+from dbt_cloud_run.planned import NOT_STARTED, PlannedNode, PlannedStep, RetryPlan, StepAction
 from dbt_cloud_run.unknown import Unknown, UnknownKind
 
 COMPILATION = "Encountered an error:\nCompilation Error in model a (models/a.sql)\n  no such thing\n"
@@ -110,6 +110,24 @@ def test_a_node_that_was_to_be_re_run_and_that_no_retry_reports_is_no_success() 
     assert broken([first, BOTH]) == []
     assert broken([planned(HALF, "model.p.a"), second]) == [], "no plan was made for it"
     assert broken([first, planned(second, "model.p.b"), replace(GREEN, number=3)]) == [Invariant.RETRIED_RAN]
+
+
+def test_a_node_that_never_started_and_that_no_retry_reports_is_no_success() -> None:
+    """The name by which a plan has it run may select nothing: dbt then ends well, and reports nothing."""
+    cut_off = attempt(1, step(4, "dbt build", {"model.p.a": "success"}), ending=Ending.TIMED_OUT)
+    listed = ("model.p.b", "exposure.p.e")
+    nodes = tuple(PlannedNode(unique_id=node, status=NOT_STARTED, reason="") for node in listed)
+    again = PlannedStep(index=4, command="dbt build", action=StepAction.NODES, reason="", nodes=nodes)
+    first = replace(cut_off, plan=RetryPlan(commands=("dbt build -s b",), steps=(again,)))
+    idle = attempt(2, step(4, "dbt build", {}), ending=Ending.SUCCESS)
+    found = verdict([first, idle])
+    assert (found.ending, found.failure_kind) == (Ending.ERROR, FailureKind.NODES)
+    # Not every dbt lists exposures.
+    assert found.contradictions == (Contradiction(invariant=Invariant.RETRIED_RAN, nodes=("model.p.b",)),)
+    assert broken([first, attempt(2, step(4, "dbt build", {"model.p.b": "success"}))]) == []
+    # What a step before has built is not what this step had still to do.
+    before = replace(first, steps=(step(3, "dbt run", {"model.p.b": "success"}), *first.steps))
+    assert broken([before, idle]) == [Invariant.RETRIED_RAN]
 
 
 def test_a_node_that_the_retry_skips_is_reported_by_it_and_one_whose_result_is_not_known_may_have_run() -> None:

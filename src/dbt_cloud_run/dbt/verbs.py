@@ -107,6 +107,11 @@ def runs_operation(line: str) -> bool:
     return any(verb.is_operation for verb in _verbs(line))
 
 
+def building_commands(line: str) -> tuple[str, ...]:
+    """The names of those commands of a line that build or test nodes, in order."""
+    return tuple(verb.name for verb in _verbs(line) if verb.builds)
+
+
 def _verbs(line: str | None) -> Iterator[Verb]:
     """The verb of each dbt command on the line; a shell's line may hold several."""
     words = _words(line or "")

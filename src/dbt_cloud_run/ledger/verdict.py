@@ -15,8 +15,9 @@ from dbt_cloud_run.invariants import Contradiction, Invariant
 from dbt_cloud_run.ledger.judgement import is_failed_set_up, judged
 from dbt_cloud_run.ledger.ledger import result_steps
 from dbt_cloud_run.model import Attempt, Ledger, RunState, Step
-from dbt_cloud_run.planned import Retryability, StepAction
+from dbt_cloud_run.planned import NOT_STARTED, Retryability, StepAction
 from dbt_cloud_run.retry.alignment import is_lint
+from dbt_cloud_run.retry.unreported import is_always_listed
 from dbt_cloud_run.unknown import Unknown, UnknownKind
 
 _HASH = re.compile("[0-9a-f]{7,64}")
@@ -82,22 +83,28 @@ def _failed_nodes(attempts: Sequence[Attempt], ledger: Ledger) -> Contradiction 
 
 
 def _not_run(attempts: Sequence[Attempt], ledger: Ledger) -> Contradiction | None:
-    """The nodes that were skipped, that a plan had run again, and that no later attempt reports.
+    """The nodes that were skipped or never started, that a plan had run again, and that no later attempt reports.
 
     A failed node is found by its status alone. Where results are not known, these may be among them.
     """
-    planned = {
-        node.unique_id: attempt.number
-        for attempt in attempts
-        if attempt.plan is not None
-        for step in attempt.plan.steps
-        for node in step.nodes
-    }
-    nodes = tuple(
+    planned: dict[str, int] = {}
+    unstarted: dict[str, int] = {}
+    for attempt in attempts:
+        for node in (node for step in attempt.plan.steps for node in step.nodes) if attempt.plan is not None else ():
+            planned[node.unique_id] = attempt.number
+            if node.status == NOT_STARTED and is_always_listed(node.unique_id):
+                unstarted[node.unique_id] = attempt.number
+    skipped = [
         unique_id
         for unique_id, outcome in ledger.outcomes.items()
         if outcome.attempt <= planned.get(unique_id, 0) and is_skipped(outcome.result.status)
-    )
+    ]
+    missing = [
+        unique_id
+        for unique_id, number in unstarted.items()
+        if (found := ledger.outcomes.get(unique_id)) is None or found.attempt <= number
+    ]
+    nodes = tuple(dict.fromkeys((*skipped, *missing)))
     if not nodes or unknown_runs(attempts):
         return None
     return Contradiction(invariant=Invariant.RETRIED_RAN, nodes=nodes)

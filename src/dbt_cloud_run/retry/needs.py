@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
-from dbt_cloud_run.dbt.batches import without
 from dbt_cloud_run.dbt.blocking import blocked_by, causes_of, holds_nothing
 from dbt_cloud_run.dbt.commands import DbtCommand, parse_command
-from dbt_cloud_run.dbt.failures import judge, judge_log
+from dbt_cloud_run.dbt.failures import judge
 from dbt_cloud_run.dbt.hook_failures import failed_hook
 from dbt_cloud_run.dbt.repeating import may_repeat
-from dbt_cloud_run.dbt.selection import Selector, is_ephemeral, model_of
+from dbt_cloud_run.dbt.selection import model_of
 from dbt_cloud_run.dbt.statuses import Kind, is_failure, is_skipped, kind
 from dbt_cloud_run.dbt.verbs import runs_operation
 from dbt_cloud_run.model import NodeResult, RunState, Step, StepResults
-from dbt_cloud_run.planned import PlannedNode, Retryability, Window
+from dbt_cloud_run.planned import NOT_STARTED, PlannedNode, Retryability
 from dbt_cloud_run.retry.alignment import AskedStep, is_lint
+from dbt_cloud_run.retry.hollow import has_failed_surely, hollow_before
 from dbt_cloud_run.retry.nodes import (
     carriers_of,
     ephemeral_cause,
@@ -28,11 +27,11 @@ from dbt_cloud_run.retry.nodes import (
     node_rows,
     skipped_node,
 )
-from dbt_cloud_run.retry.unreported import lost, not_reported
+from dbt_cloud_run.retry.situation import Situation
+from dbt_cloud_run.retry.unreported import lost, not_reported, was_cut_off
 from dbt_cloud_run.retry.windows import refreshes_fully
 
 _DETERMINISTIC = Retryability.DETERMINISTIC
-_NOT_STARTED = "not started"
 
 
 class Case(Enum):
@@ -52,72 +51,14 @@ class Case(Enum):
     UNKNOWN_REST = auto()  # cut off, or not listed in full, and the manifest does not show what was to come
     NODES = auto()  # some nodes are worth another try
     HOPELESS_NODES = auto()  # none is
+    HOLLOW = auto()  # all succeeded, some on what had failed in a step before it that counts as successful
+    HOLLOW_ALONE = auto()  # so they did, and none of them may be repeated
     EPHEMERAL = auto()  # only ephemeral models failed, which never run by themselves
     HOOK = auto()  # it failed, and every node succeeded
     HOOK_ALONE = auto()  # so it did, and no node may be repeated for it
     START_HOOK = auto()  # it failed before any node ran
     HOPELESS_START_HOOK = auto()
     NO_FAILED_NODE = auto()  # the step failed, and its results do not show why
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """What is known beyond the step itself.
-
-    `done`: node → index of the last step in which it succeeded. `filled`: microbatch model → the batches that
-    succeeded, with the index of their step. `built`: the nodes whose relation this run has built. `unread`: index of a
-    step (None: of any) → why its results could not be read. `stopped`: when what never started would have begun.
-    `now`: when the retry is planned, if that is known. `favors_state`: some step ran with `--favor-state`.
-    """
-
-    takes_all: bool
-    done: Mapping[str, int]
-    selector: Selector | None = None
-    adapter_type: str | None = None
-    version: tuple[int, int] | None = None
-    filled: Mapping[str, tuple[tuple[int, Window], ...]] = field(default_factory=dict)
-    built: frozenset[str] = frozenset()
-    unread: Mapping[int | None, str] = field(default_factory=dict)
-    stopped: tuple[datetime, datetime] | None = None
-    now: datetime | None = None
-    favors_state: bool = False
-
-    def why_unread(self, step: Step) -> str:
-        """Why results that the step may have could not be read; empty where it has none."""
-        return self.unread.get(step.index) or self.unread.get(None) or ""
-
-    def is_done(self, unique_id: str, step: Step) -> bool:
-        """Whether the node succeeded after this step: a microbatch model, with all of its batches."""
-        if self.done.get(unique_id, -1) <= step.index:
-            return False
-        row = node_rows(step).get(unique_id)
-        filled = self.filled_after(step).get(unique_id)
-        return row is None or filled is None or not without(row.batches_failed, filled)
-
-    def filled_after(self, step: Step) -> dict[str, tuple[Window, ...]]:
-        """The batches that later steps have filled, by model."""
-        return {
-            unique_id: windows
-            for unique_id, found in self.filled.items()
-            if (windows := tuple(window for index, window in found if index > step.index))
-        }
-
-    def is_hopeless(self, verdict: Retryability) -> bool:
-        return verdict is _DETERMINISTIC and not self.takes_all
-
-    def is_compiled(self, unique_id: str) -> bool:
-        """Whether this is an ephemeral model: part of those that use it, it is listed at times all the same."""
-        node = self.selector.nodes.get(unique_id) if self.selector else None
-        return node is not None and is_ephemeral(node)
-
-    def judge(self, row: NodeResult) -> Retryability:
-        resource_type = row.unique_id.partition(".")[0]
-        return judge(row.status, row.message, adapter_type=self.adapter_type, resource_type=resource_type)
-
-    def is_hopeless_log(self, step: Step) -> bool:
-        if self.takes_all or step.state is not RunState.ERROR:
-            return False
-        return judge_log(step.log, adapter_type=self.adapter_type) is _DETERMINISTIC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,8 +112,11 @@ def _needs_of_freshness(step: Step, situation: Situation) -> Needs:
 
 def _failed_all_the_same(step: Step, situation: Situation) -> bool:
     """Whether nodes failed although the step counts as successful (dbt may end well with `partial success`)."""
-    rows = node_rows(step).values()
-    return any(is_failure(row.status) and not situation.is_done(row.unique_id, step) for row in rows)
+    rows = node_rows(step)
+    hollow = hollow_before(situation.hollow, step)
+    if situation.selector is not None and not situation.selector.reach(hollow).isdisjoint(rows):
+        return True
+    return any(is_failure(row.status) and not situation.is_done(row.unique_id, step) for row in rows.values())
 
 
 class _Results:
@@ -195,13 +139,17 @@ class _Results:
         if missing is None:
             known = self._divided(rows, ()) if rows else Needs(case=Case.UNKNOWN_REST)
             return replace(known, case=Case.UNKNOWN_REST, retried=(*known.retried, *known.left_out), left_out=())
-        if not rows and all(self._situation.is_done(one, self._step) for one in missing):
-            return self._of_ephemeral() if self._ephemeral else self._without_failed_nodes()
-        return self._divided(rows, missing)
+        if rows or not all(self._situation.is_done(one, self._step) for one in missing):
+            return self._divided(rows, missing)
+        if (hollow := self._of_hollow()) is not None:
+            return hollow
+        if self._step.state is RunState.SUCCESS:  # what failed in it, or before it, is done by now
+            return Needs(case=Case.SUCCEEDED)
+        return self._of_ephemeral() if self._ephemeral else self._without_failed_nodes()
 
     @property
     def _is_cut_off(self) -> bool:
-        return self._step.state not in (RunState.ERROR, RunState.SUCCESS)
+        return was_cut_off(self._step)
 
     def _missing(self, needed: Sequence[NodeResult]) -> list[str] | None:
         """What the step had to run and has no result, here at least; None where that must be known, and cannot."""
@@ -242,6 +190,13 @@ class _Results:
             # Before 1.9, and from 2.0 on, the results do not list hooks.
             return self._of_hook(hook, ())
         return Needs(case=Case.HOPELESS_LOG if self._situation.is_hopeless_log(self._step) else Case.NO_FAILED_NODE)
+
+    def _of_hollow(self) -> Needs | None:
+        found = list(self._built_on_failures((), ()))
+        if not found:
+            return None
+        needs = self._without_orphans([one for one, may in found if may], [one for one, may in found if not may])
+        return replace(needs, case=Case.HOLLOW if needs.retried else Case.HOLLOW_ALONE)
 
     def _of_ephemeral(self) -> Needs:
         failed = tuple(failed_node(row, self._situation.judge(row)) for row in self._ephemeral)
@@ -290,27 +245,46 @@ class _Results:
             if self._situation.is_done(unique_id, self._step):
                 continue
             why = "the step was cut off before its turn" if self._is_cut_off else "the results do not contain it"
-            node = PlannedNode(unique_id=unique_id, status=_NOT_STARTED, reason=why)
-            (left_out if unique_id in held else retried).append(node)
+            if is_spent := self._may_be_spent(unique_id):
+                why = "its result is lost: it may have succeeded, and may not be repeated"
+            node = PlannedNode(unique_id=unique_id, status=NOT_STARTED, reason=why)
+            (left_out if is_spent or unique_id in held else retried).append(node)
         for node, may_run in self._built_on_failures({node.unique_id for node in retried}, missing):
             (retried if may_run else left_out).append(node)
         return self._without_orphans(retried, left_out)
 
-    def _built_on_failures(self, retried: set[str], missing: Collection[str]) -> Iterable[tuple[PlannedNode, bool]]:
-        """What succeeded on the old contents of a model that had failed (`on_error: continue`), and whether it may run.
+    def _may_be_spent(self, unique_id: str) -> bool:
+        """Whether a node without a row may have succeeded all the same, and may not do so twice."""
+        if self._situation.takes_all or self._selector is None or not self._results.lost_rows:
+            return False
+        refreshes = refreshes_fully(self._command, self._step)
+        return not may_repeat(self._selector.nodes[unique_id], full_refresh=refreshes)
 
-        `dbt retry` leaves it as it is; its rows are not those of an undisturbed run.
+    def _built_on_failures(
+        self, retried: Collection[str], missing: Collection[str]
+    ) -> Iterable[tuple[PlannedNode, bool]]:
+        """What succeeded on the old contents of a model that had failed, and whether it may run.
+
+        The command went on (`on_error: continue`), or the next one ran. `dbt retry` leaves such rows as they are.
         """
         selector = self._selector
         if selector is None:
             return
-        causes = [one for one in sorted(retried) if holds_nothing(selector, one)]
+        is_green = self._step.state is RunState.SUCCESS
+        surely = [one for one in retried if is_green and has_failed_surely(self._rows.get(one))]
+        holding_nothing = [one for one in retried if holds_nothing(selector, one)]
+        causes = {*surely, *holding_nothing, *hollow_before(self._situation.hollow, self._step)}
         refreshes = refreshes_fully(self._command, self._step)
-        own = self._rows.keys() | set(missing)
-        for unique_id in sorted(selector.reach(causes) & own - retried) if causes else ():
-            status = self._rows[unique_id].status if unique_id in self._rows else _NOT_STARTED
-            # The cause has not succeeded since, so what was built later has its old contents, too.
-            if not is_over(status) and not self._situation.is_done(unique_id, self._step):
+        for unique_id in sorted(selector.reach(causes) & (self._rows.keys() | set(missing)) - set(retried)):
+            status = self._rows[unique_id].status if unique_id in self._rows else NOT_STARTED
+            is_built = is_over(status) or (is_green and is_skipped(status))
+            # The cause has not succeeded since, so what another attempt has built on it has its old contents, too.
+            if self._situation.is_compiled(unique_id) or not (
+                is_built or self._situation.is_done(unique_id, self._step)
+            ):
+                continue
+            # A later step of this attempt that has built it is asked the same.
+            if self._situation.is_done_by_later_step(unique_id, self._step):
                 continue
             may_run = self._situation.takes_all or may_repeat(selector.nodes[unique_id], full_refresh=refreshes)
             why = "built on the old contents of a model that had failed" + (

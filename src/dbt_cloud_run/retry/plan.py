@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from dbt_cloud_run.cancellation import CancelledBy
 from dbt_cloud_run.dbt.artifacts import Manifest
+from dbt_cloud_run.dbt.commands import parse_command
 from dbt_cloud_run.dbt.failures import judge_log
 from dbt_cloud_run.dbt.selection import Selector
+from dbt_cloud_run.dbt.selectors import default_selector
 from dbt_cloud_run.dbt.statuses import did_not_succeed, is_failure, was_built
 from dbt_cloud_run.dbt.verbs import verb_named, verb_of
 from dbt_cloud_run.dbt.versions import version_of
@@ -19,8 +22,9 @@ from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.model import Attempt, RunState, Step
 from dbt_cloud_run.planned import PlannedStep, Retryability, RetryPlan, StepAction, Window
 from dbt_cloud_run.retry.alignment import Aligned, align, has_started, is_lint
+from dbt_cloud_run.retry.hollow import hollow_nodes
 from dbt_cloud_run.retry.native import completed
-from dbt_cloud_run.retry.needs import Situation
+from dbt_cloud_run.retry.situation import LATER_ATTEMPT, Situation
 from dbt_cloud_run.retry.steps import plan_step
 from dbt_cloud_run.retry.windows import span_of
 from dbt_cloud_run.text import shortened
@@ -35,7 +39,6 @@ _NOT_RETRIED = {
     Ending.SKIPPED: "nothing was run",
 }
 _RUNS = (StepAction.WHOLE, StepAction.NODES)
-_LATER = 10**9  # in the place of a step's index: after every step of the attempt
 _LONGEST_COMMAND = 120  # characters of one in a sentence
 
 
@@ -71,7 +74,7 @@ def plan_retry(
     aligned = completed(aligned, attempt, earlier)
     situation = Situation(
         takes_all=takes_all,
-        done=_done(attempt.steps) | {node: _LATER for one in later for node in _done(one.steps)},
+        done=_done(attempt.steps) | {node: LATER_ATTEMPT for one in later for node in _done(one.steps)},
         filled=_filled(attempt, later),
         built=frozenset(node for one in (attempt, *earlier, *later) for node in _built(one.steps)),
         unread={one.step: one.why for one in attempt.unknown if one.kind is UnknownKind.RESULTS},
@@ -79,9 +82,10 @@ def plan_retry(
         now=now,
         favors_state=any(step.results.favor_state is True for step in attempt.steps if step.results is not None),
     )
+    situation = replace(situation, hollow=hollow_nodes(attempt.steps, situation.is_done))
     projects = _Projects(attempt, manifest, manifests or {})
     steps = _with_gate([plan_step(asked, projects.of(asked.step, situation)) for asked in aligned.asked])
-    return _plan(_with_freshness(steps), attempt)
+    return _plan(_with_freshness(steps, projects.selectors), attempt, projects.selectors)
 
 
 def _refusal(attempt: Attempt, *, cancelled_here: bool) -> str | None:
@@ -114,6 +118,12 @@ class _Projects:
         self._by_step = by_step
         self._selectors: dict[int, Selector] = {}
 
+    @property
+    def selectors(self) -> Mapping[str, Any]:
+        """The definitions of `selectors.yml`, which no step changes."""
+        manifest = self._newest or next(iter(self._by_step.values()), None)
+        return manifest.selectors if manifest is not None else {}
+
     def of(self, step: Step | None, situation: Situation) -> Situation:
         manifest = self._by_step.get(step.index, self._newest) if step is not None else self._newest
         if manifest is None:
@@ -137,7 +147,7 @@ def commands_from_failure(attempt: Attempt) -> tuple[str, ...]:
     return ()
 
 
-def _plan(steps: Sequence[PlannedStep], attempt: Attempt) -> RetryPlan:
+def _plan(steps: Sequence[PlannedStep], attempt: Attempt, selectors: Mapping[str, Any]) -> RetryPlan:
     commands = tuple(line for step in steps for line in (step.new_command, *step.more_commands) if line)
     is_partial = any(step.left_out or step.action is StepAction.DROP for step in steps)
     return RetryPlan(
@@ -146,7 +156,7 @@ def _plan(steps: Sequence[PlannedStep], attempt: Attempt) -> RetryPlan:
         is_whole=bool(steps) and all(step.action is StepAction.WHOLE for step in steps),
         is_partial=is_partial,
         stop_reason=None if commands else _stop_reason(steps, attempt),
-        notes=tuple(dict.fromkeys(_notes(steps))),
+        notes=tuple(dict.fromkeys(_notes(steps, selectors))),
     )
 
 
@@ -178,13 +188,9 @@ def _with_gate(steps: Iterable[PlannedStep]) -> list[PlannedStep]:
     return gated
 
 
-def _with_freshness(steps: Sequence[PlannedStep]) -> list[PlannedStep]:
-    """A whole step that selects by `source_status:` reads the results of the freshness step of its own run."""
-    readers = [
-        number
-        for number, step in enumerate(steps)
-        if step.action is StepAction.WHOLE and "source_status:" in step.command
-    ]
+def _with_freshness(steps: Sequence[PlannedStep], selectors: Mapping[str, Any]) -> list[PlannedStep]:
+    """A step that selects by `source_status:` reads the results of the freshness step of its own run."""
+    readers = [number for number, step in enumerate(steps) if _selects_by("source_status", step, selectors)]
     if not readers:
         return list(steps)
     return [
@@ -245,7 +251,7 @@ def _filled(attempt: Attempt, later: Iterable[Attempt]) -> dict[str, tuple[tuple
     for one in (attempt, *later):
         for step in one.steps:
             for row in step.results.nodes if step.results else ():
-                index = step.index if one is attempt else _LATER
+                index = step.index if one is attempt else LATER_ATTEMPT
                 found[row.unique_id] += [(index, window) for window in row.batches_done]
     return {unique_id: tuple(windows) for unique_id, windows in found.items() if windows}
 
@@ -274,7 +280,24 @@ def _stop_reason(steps: Sequence[PlannedStep], attempt: Attempt) -> str:
     return "every step of the run succeeded: there is nothing to retry"
 
 
-def _notes(steps: Iterable[PlannedStep]) -> Iterable[str]:
+def _notes(steps: Iterable[PlannedStep], selectors: Mapping[str, Any]) -> Iterable[str]:
     for step in steps:
-        if step.action is StepAction.WHOLE and "result:" in step.command:
+        if _selects_by("result", step, selectors):
             yield f"`{step.command}` selects by the results of an earlier run, which the retry may not see alike"
+
+
+def _selects_by(method: str, step: PlannedStep, selectors: Mapping[str, Any]) -> bool:
+    """Whether some command that replaces the step selects by this method, be it in a selector of the project."""
+    lines = [line for line in (step.new_command, *step.more_commands) if line] if step.action in _RUNS else []
+    return any(_has_method(method, line, selectors) for line in lines)
+
+
+def _has_method(method: str, line: str, selectors: Mapping[str, Any]) -> bool:
+    if re.search(rf"\b{method}:", line):
+        return True
+    command = parse_command(line)
+    if command is None or not command.is_node_command:
+        return False
+    selection = command.selection
+    name = selection.selector or (None if selection.is_given else default_selector(selectors))
+    return name is not None and re.search(rf"\b{method}\b", str(selectors.get(name))) is not None

@@ -11,22 +11,29 @@ from dbt_cloud_run.dbt.console_log import relation_in_log, without_colours
 from dbt_cloud_run.dbt.criteria import UndecidableError
 from dbt_cloud_run.dbt.repeating import may_repeat
 from dbt_cloud_run.dbt.selection import Selector, executed
-from dbt_cloud_run.model import RunState, Step
+from dbt_cloud_run.dbt.verbs import building_commands
+from dbt_cloud_run.model import LONGEST_LOG, RunState, Step
 from dbt_cloud_run.retry.alignment import AskedStep
-from dbt_cloud_run.retry.needs import Situation
 from dbt_cloud_run.retry.nodes import executed_rows, is_over
+from dbt_cloud_run.retry.situation import Situation
 from dbt_cloud_run.retry.windows import refreshes_fully
 
 _RAN = re.compile(
     r"\b\d+ of \d+ (?:OK|WARN|PASS|PARTIALLY)\b.*? (?P<name>[\w$]+\.\S+) \.\.\.|Succeeded \[.*?\] \w+ (?P<other>\S+)"
 )
-_SHOWS_NODES = re.compile(r"\b\d+ of \d+ (?:START|OK|ERROR|SKIP)\b|(?:Succeeded|Failed|Skipped) \[")
+_NUMBERED = re.compile(
+    r"(?<!Batch )\b(?P<number>\d{1,7}) of \d+ (?P<word>START|SKIP|NO-OP|OK|ERROR|WARN|PASS|FAIL|PARTIAL)\b"
+)
+_BEGINS = frozenset({"START", "SKIP", "NO-OP"})
 
 
 def repeats_of(asked: AskedStep, command: DbtCommand | None, situation: Situation) -> frozenset[str]:
     """The nodes that succeeded in the step, or may have, and may not be repeated; none where a person asked for all."""
     step, selector = asked.step, situation.selector
     if step is None or situation.takes_all or selector is None:
+        return frozenset()
+    # A second `dbt clone` replaces relations, or leaves them as they are.
+    if command is not None and command.verb == "clone":
         return frozenset()
     refreshes = refreshes_fully(command, step)
     appending = {
@@ -35,32 +42,58 @@ def repeats_of(asked: AskedStep, command: DbtCommand | None, situation: Situatio
     if not appending:
         return frozenset()
     rows = executed_rows(step)
+    known = frozenset(one for one in appending if one in rows and is_over(rows[one].status))
+    if step.results is not None and step.results.lost_rows:
+        return known | _selected(appending.keys() - rows.keys(), selector, command)
+    if rows and _ran_before(asked.command, step):
+        return known | _by_log(step, appending.values(), selector, command)
     if rows:
-        return frozenset(one for one in appending if one in rows and is_over(rows[one].status))
+        return known
     if step.results is not None or step.state is RunState.SUCCESS:
         return frozenset()
     return _by_log(step, appending.values(), selector, command)
 
 
+def _ran_before(line: str, step: Step) -> bool:
+    """Whether another command of the line may have built nodes before the one that the results are of."""
+    names = building_commands(line)
+    which = step.results.which if step.results is not None else None
+    return len(names) > 1 and (names[0] != which or names.count(names[0]) > 1)
+
+
 def _by_log(
     step: Step, appending: Collection[ManifestNode], selector: Selector, command: DbtCommand | None
 ) -> frozenset[str]:
-    """Of a step without results: those that its log shows as built; where it shows nothing, all that it selects."""
+    """Of a step without results: those that its log shows as built; all that it selects, where the log lacks lines."""
     log = without_colours(step.log)
-    if _SHOWS_NODES.search(log):
+    if log.strip() and not _lacks_lines(log, command):
         built = {found["name"] or found["other"] for found in _RAN.finditer(log)}
         return frozenset(node.unique_id for node in appending if any(_is_named(node, name) for name in built))
-    if log.strip():
-        return frozenset()
-    if command is not None and not command.is_node_command:
-        return frozenset()
-    names = frozenset(node.unique_id for node in appending)
+    return _selected({node.unique_id for node in appending}, selector, command)
+
+
+def _lacks_lines(log: str, command: DbtCommand | None) -> bool:
+    """Whether nodes may have succeeded of which the log shows nothing: its beginning is cut off, or dbt was quiet.
+
+    dbt-core numbers its nodes, and prints a line when each of them starts or is skipped.
+    """
+    if len(log) >= LONGEST_LOG or (command is not None and command.has("--quiet")):
+        return True
+    lines = list(_NUMBERED.finditer(log))
+    begun = {int(line["number"]) for line in lines if line["word"] in _BEGINS}
+    return any(number not in begun for number in range(1, 1 + max((int(line["number"]) for line in lines), default=0)))
+
+
+def _selected(names: Collection[str], selector: Selector, command: DbtCommand | None) -> frozenset[str]:
+    """Those of the nodes that the command runs, as far as that is known; where it is not, all of them."""
     if command is None:
-        return names
+        return frozenset(names)
+    if not command.is_node_command:
+        return frozenset()
     try:
-        return names & executed(selector, selector.select(command.selection), command)
+        return executed(selector, selector.select(command.selection), command).intersection(names)
     except UndecidableError:
-        return names
+        return frozenset(names)
 
 
 def _is_named(node: ManifestNode, name: str) -> bool:

@@ -19,7 +19,7 @@ from dbt_cloud_run.dbt.selectors import default_selector, selection_of
 from dbt_cloud_run.dbt.versions import KNOWS_EMPTY
 from dbt_cloud_run.model import NodeResult, StepResults
 from dbt_cloud_run.retry.commands import Rewritten, fits, too_long
-from dbt_cloud_run.retry.deferral import may_favor_state
+from dbt_cloud_run.retry.deferral import favors_state, may_favor_state
 
 _MOST_TRIED = 400
 """Nodes whose exclusion is tried: one command does not hold more names."""
@@ -46,6 +46,11 @@ def rest_of(selector: Selector, command: DbtCommand, rest: Rest) -> Rewritten:
     if names is None:
         return Rewritten(obstacle="its nodes have no names that dbt understands")
     exclusions = _Exclusions(selector, command, rest, selection.indirect)
+    if exclusions.appending and favors_state(command, rest.results):
+        return Rewritten(
+            obstacle=f"with `--favor-state`, without {min(exclusions.appending)} its nodes would read that from "
+            "production"
+        )
     fixed = exclusions.of(exclusions.appending)
     if fixed is None:
         return Rewritten(obstacle=f"{min(exclusions.appending)} cannot be excluded by itself")

@@ -9,17 +9,18 @@ from dbt_cloud_run.dbt.batches import spans
 from dbt_cloud_run.dbt.commands import DbtCommand, parse_command, why_not_understood
 from dbt_cloud_run.dbt.costs import cost_of
 from dbt_cloud_run.dbt.verbs import verb_of
-from dbt_cloud_run.model import NodeResult, RunState
-from dbt_cloud_run.planned import PlannedNode, PlannedStep, SavedNode, StepAction
+from dbt_cloud_run.model import NodeResult
+from dbt_cloud_run.planned import NOT_STARTED, PlannedNode, PlannedStep, SavedNode, StepAction
 from dbt_cloud_run.retry.alignment import AskedStep
 from dbt_cloud_run.retry.commands import Rewritten, rewrite
 from dbt_cloud_run.retry.deferral import favors_state, reading_of
-from dbt_cloud_run.retry.needs import Case, Needs, Situation, failed_ephemeral, needs_of
+from dbt_cloud_run.retry.needs import Case, Needs, failed_ephemeral, needs_of
 from dbt_cloud_run.retry.nodes import counted_rows, hooks_of, is_over, node_rows
 from dbt_cloud_run.retry.overdue import Overdue, in_turn, overdue_of
 from dbt_cloud_run.retry.repeats import repeats_of
 from dbt_cloud_run.retry.rest import Rest, rest_of
-from dbt_cloud_run.retry.unreported import is_listed_in_full
+from dbt_cloud_run.retry.situation import Situation
+from dbt_cloud_run.retry.unreported import is_listed_in_full, was_cut_off
 from dbt_cloud_run.retry.windows import Fills, fills_of, refreshes_fully, span_of
 
 
@@ -53,6 +54,10 @@ _DECISIONS: Mapping[Case, _Decision] = {
     Case.UNKNOWN_REST: _Decision(_NODES, "the manifest does not show what it had still to run"),
     Case.NODES: _Decision(_NODES, "some of its nodes did not succeed"),
     Case.HOPELESS_NODES: _Decision(_DROP, "every failure in it is deterministic"),
+    Case.HOLLOW: _Decision(_NODES, "some of its nodes were built on what had failed in a step before it"),
+    Case.HOLLOW_ALONE: _Decision(
+        _DROP, "it was built on what had failed in a step before it, and is repeated only with `retry-on: any`"
+    ),
     Case.EPHEMERAL: _Decision(_WHOLE, "only ephemeral models of it failed, which are never run by themselves"),
     Case.HOOK: _Decision(
         _DROP,
@@ -227,15 +232,19 @@ class _Rerun:
         if step is None or command is None or selector is None or not command.is_node_command:
             return self._whole(reason, left_out)
         rows = node_rows(step)
+        if repeats_of(self._asked, command, self._situation) - rows.keys():
+            # Whether these ran is lost: without them rows may be missing, with them rows may be there twice.
+            return self._whole(reason, left_out)
         retried = self._needs.wanted
         done = {one: row for one, row in rows.items() if is_over(row.status) and one not in retried}
         wanted = retried | {node.unique_id for node in left_out}
+        since = {one for one in self._situation.done if self._situation.is_done(one, step)} - wanted
         rest = rest_of(
             selector,
             command,
             Rest(
                 wanted & selector.nodes.keys(),
-                done,
+                {one: NodeResult(unique_id=one, status="success") for one in since} | done,
                 step.results,
                 refreshes_fully(command, step),
                 self._situation.version,
@@ -306,7 +315,7 @@ class _Rerun:
         parts, why, unfilled = self._in_turn(self._asked.command)
         commands = (*before, *parts)
         planned = _planned(self._asked, _WHOLE, reason + why, commands=commands, nodes=nodes, left_out=unfilled)
-        is_cut_off = not rows or (step is not None and step.state is RunState.CANCELLED)
+        is_cut_off = not rows or (step is not None and was_cut_off(step))
         is_open = is_cut_off and verb_of(self._asked.command).builds
         return replace(planned, again=frozenset(known), is_open=is_open)
 
@@ -324,9 +333,7 @@ class _Rerun:
             return divided.commands, f"; {_some(overdue.windows)} {verb} what was due then: {due}", ()
         why = f"its microbatch models fill the batches of the retry's own time alone: {divided.obstacle}"
         unfilled = (
-            PlannedNode(
-                unique_id=one, status="not started", reason=f"what was due then is not filled: {spans([window])}"
-            )
+            PlannedNode(unique_id=one, status=NOT_STARTED, reason=f"what was due then is not filled: {spans([window])}")
             for one, window in overdue.windows.items()
         )
         return (line,), f"; {why}", tuple(unfilled) if overdue.is_certain else ()

@@ -20,6 +20,22 @@ from dbt_cloud_run.model import RunState, Step, StepResults
 _ALWAYS_LISTED = frozenset({"model", "seed", "snapshot", "test", "unit_test"})
 """Resource types that dbt lists in every version; the others came to be listed one by one."""
 _LISTS_UNSTARTED = (1, 6)
+_INTERRUPTED = "Exited because of keyboard interrupt"
+
+
+def was_cut_off(step: Step) -> bool:
+    """Whether the step was ended before its time, so that its results hold only what it had done by then.
+
+    dbt-core that receives a signal also writes what it has, and ends with an error (`dbt/task/runnable.py`).
+    """
+    if step.state in (RunState.ERROR, RunState.SUCCESS):
+        return step.state is RunState.ERROR and _INTERRUPTED in step.log
+    return True
+
+
+def is_always_listed(unique_id: str) -> bool:
+    """Whether every dbt that executes such a node also lists it in its results."""
+    return unique_id.partition(".")[0] in _ALWAYS_LISTED
 
 
 def not_reported(
@@ -39,7 +55,9 @@ def not_reported(
 
 def is_listed_in_full(step: Step | None, version: tuple[int, int] | None) -> bool:
     """Whether the step came to its end, and its dbt lists every node that it had selected."""
-    if step is None or step.state is not RunState.ERROR or step.results is None or step.results.lost_rows:
+    if step is None or step.state is not RunState.ERROR or was_cut_off(step):
+        return False
+    if step.results is None or step.results.lost_rows:
         return False
     return version is not None and _LISTS_UNSTARTED <= version < NEW_ENGINE
 

@@ -11,22 +11,23 @@ from datetime import datetime
 from dbt_cloud_run.dbt.manifests import Manifests
 from dbt_cloud_run.dbt.statuses import is_skipped
 from dbt_cloud_run.model import Attempt, NodeResult
+from dbt_cloud_run.planned import NOT_STARTED
 from dbt_cloud_run.retry.nodes import executed_rows
 from dbt_cloud_run.retry.plan import plan_retry
+from dbt_cloud_run.retry.unreported import is_always_listed
 
 
 def never_run(
     attempts: Sequence[Attempt], manifests: Manifests | None, *, now: datetime | None = None
 ) -> frozenset[str]:
-    """The nodes that were skipped, that a retry had to run, and that no attempt since reports.
+    """The nodes that were skipped or never started, that a retry had to run, and that no attempt since reports.
 
     `attempts` are a run and its retries, which were asked for everything; a node that failed shows by itself.
     """
     found: frozenset[str] = frozenset()
     for number, attempt in enumerate(attempts[:-1]):
         later = attempts[number + 1 :]
-        missing = _skipped(attempt) - {node for one in later for node in _rows(one)}
-        if not missing or attempt.plan is not None:
+        if attempt.plan is not None:
             continue
         plan = plan_retry(
             attempt,
@@ -38,7 +39,14 @@ def never_run(
             manifests=manifests.of_run(attempt.run_id) if manifests else None,
             now=now,
         )
-        found |= missing & {node.unique_id for step in plan.steps for node in step.nodes}
+        skipped = _skipped(attempt)
+        due = {
+            node.unique_id
+            for step in plan.steps
+            for node in step.nodes
+            if node.unique_id in skipped or (node.status == NOT_STARTED and is_always_listed(node.unique_id))
+        }
+        found |= due - {node for one in later for node in _rows(one)}
     return found
 
 

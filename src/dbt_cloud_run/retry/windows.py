@@ -28,6 +28,7 @@ from dbt_cloud_run.dbt.statuses import is_failure
 from dbt_cloud_run.dbt.versions import NEW_ENGINE
 from dbt_cloud_run.model import NodeResult, Step
 from dbt_cloud_run.planned import Window
+from dbt_cloud_run.retry.nodes import is_over
 
 MAX_WINDOWS = 8
 """Windows of one model, and so commands: more are joined over the shortest gaps between them."""
@@ -88,7 +89,9 @@ def fills_of(
             elif not sets_times(command) and (was_due := _due(node, step, now)) is not None:
                 due[unique_id] = was_due
             continue
-        rest = without(batches.failed, filled.get(unique_id, ()))
+        # One that succeeded runs again because of what it was built on: all of its batches were.
+        is_whole = row is not None and is_over(row.status)
+        rest = batches.done if is_whole else without(batches.failed, filled.get(unique_id, ()))
         if rest and _is_built(node, batches, command):
             windows[unique_id] = at_most(rest, MAX_WINDOWS)
     return Fills(windows, due, frozenset(unknown))
