@@ -9,9 +9,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from dbt_cloud_run.dbt.artifacts import decode_run_results
+from dbt_cloud_run.dbt.results import decode_run_results
+from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.ledger.outcome import build_outcome
-from dbt_cloud_run.model import Attempt, Ending, RunState, Step
+from dbt_cloud_run.model import Attempt, RunState, Step
 from dbt_cloud_run.report.files import write_merged_run_results
 
 gc.set_threshold(500_000, 50, 1_000)  # as the entry point does
