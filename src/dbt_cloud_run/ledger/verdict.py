@@ -16,7 +16,7 @@ from dbt_cloud_run.ledger.judgement import is_failed_set_up, judged
 from dbt_cloud_run.ledger.ledger import result_steps
 from dbt_cloud_run.model import Attempt, Ledger, RunState, Step
 from dbt_cloud_run.planned import Retryability, StepAction
-from dbt_cloud_run.retry.alignment import is_lint
+from dbt_cloud_run.retry.alignment import hides_failure, is_lint
 from dbt_cloud_run.unknown import Unknown, UnknownKind
 
 _HASH = re.compile("[0-9a-f]{7,64}")
@@ -174,7 +174,7 @@ def failure_kind(attempt: Attempt) -> FailureKind:
         return FailureKind.SETUP
     if attempt.ending in _BY_ENDING:
         return _BY_ENDING[attempt.ending]
-    if attempt.hides_failure:
+    if hides_failure(attempt):
         return FailureKind.NODES if _has_failed_nodes(attempt) else FailureKind.API
     failed = [step for step in attempt.steps if step.state is RunState.ERROR]
     if not failed:

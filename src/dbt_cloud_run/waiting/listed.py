@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol, TypeVar
 
 from dbt_cloud_run.cloud.models import Run, RunStep
 from dbt_cloud_run.dbt.verbs import verb_of
@@ -10,6 +11,23 @@ from dbt_cloud_run.model import RunState
 
 _WORKING = (RunState.RUNNING, RunState.STARTING)
 _FINAL = (RunState.SUCCESS, RunState.ERROR)
+
+
+class _Listed(Protocol):
+    @property
+    def command(self) -> str | None: ...
+
+
+_Step = TypeVar("_Step", bound=_Listed)
+
+
+def check_of_freshness(steps: Iterable[_Step], *, checks_freshness: bool) -> _Step | None:
+    """The step in which dbt Cloud itself checks the sources, where the job has it do so: the first of its kind.
+
+    What it finds does not stop the commands after it. Source: dbt's documentation of job commands.
+    """
+    found = (step for step in steps if verb_of(step.command).name == "source freshness")
+    return next(found, None) if checks_freshness else None
 
 
 def late_steps(run: Run) -> str | None:
@@ -50,10 +68,21 @@ def final_steps(run: Run) -> tuple[RunStep, ...]:
 
 def _is_end(step: RunStep, run: Run) -> bool:
     if step.state is RunState.ERROR:
-        return True
+        return step is not _check_of(run) or _ends_at_check(step, run)
     if run.state is RunState.CANCELLED and step.state in _WORKING:
         return True
     return step.state in (RunState.CANCELLED, RunState.UNKNOWN) and step.has_begun
+
+
+def _check_of(run: Run) -> RunStep | None:
+    return check_of_freshness(run.steps, checks_freshness=run.job is not None and run.job.checks_freshness)
+
+
+def _ends_at_check(check: RunStep, run: Run) -> bool:
+    """Whether nothing but dbt Cloud's own check of freshness failed: what comes after it is listed, and shows that."""
+    after = [step.state for step in run.steps if step.command and step.index > check.index]
+    never_began = bool(after) and all(state is RunState.SKIPPED for state in after)
+    return never_began or (bool(run.asked) and _lists_last_command(run))
 
 
 def _lists_last_command(run: Run) -> bool:
@@ -63,7 +92,7 @@ def _lists_last_command(run: Run) -> bool:
     verb = verb_of(run.asked[-1])
     open_states = (RunState.QUEUED, *_WORKING)
     ended = [step for step in run.steps if step.command and step.state not in open_states]
-    if run.state is RunState.CANCELLED:
+    if run.state is not RunState.SUCCESS:
         ended = [step for step in ended if step.state is RunState.SUCCESS]
     listed = sum(verb_of(step.command) == verb or verb_of(step.command).name == "retry" for step in ended)
     # dbt Cloud's own retry runs the rest of the commands: the last one in any case.

@@ -1,0 +1,71 @@
+"""What an answer leaves out of a run is not taken for what the run did: checks of freshness, triggers, results."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.end_to_end.test_not_known import (
+    CHARGE,
+    FOREVER,
+    ONLY_B,
+    OddCloud,
+    asked,
+    failing_build,
+    green,
+)
+from tests.support.loop import PlayedStep
+from tests.support.told_cloud import Told, command, job_at, told
+
+Answer = Callable[[Mapping[str, Any]], dict[str, Any]]
+CHECK = command("dbt source freshness", status=20, logs="1 of 1 ERROR STALE freshness of raw.orders")
+
+
+def play(
+    folder: Path, runs: Sequence[Told], odd: Answer, times: int, *, job: Mapping[str, Any], **inputs: str
+) -> tuple[PlayedStep, OddCloud]:
+    async def played() -> tuple[PlayedStep, OddCloud]:
+        async with OddCloud(runs, odd, times, **job) as server:
+            return await job_at(server, folder, retry_delay="0", **inputs).play(), server
+
+    return asyncio.run(played())
+
+
+# -- dbt Cloud's own check of the sources, which stops nothing
+
+
+def first_steps(count: int) -> Answer:
+    return lambda run: {**run, "run_steps": run["run_steps"][:count]}
+
+
+def checked(*steps: Told) -> Told:
+    return told(20, CHECK, *steps)
+
+
+CHECKED_JOB = {"execute_steps": [CHARGE, "dbt build"], "run_generate_sources": True}
+
+
+@pytest.mark.parametrize("listed", [3, 4], ids=["up to the check", "up to the operation"])
+@pytest.mark.parametrize("times", [2, FOREVER], ids=["late", "for ever"])
+def test_a_failed_check_of_the_sources_does_not_show_that_nothing_after_it_ran(
+    listed: int, times: int, tmp_path: Path
+) -> None:
+    run = checked(command(CHARGE, logs="charged"), failing_build())
+    step, server = play(tmp_path, [run, green()], first_steps(listed), times, job=CHECKED_JOB)
+    assert asked(server) == [[ONLY_B]], step.log
+    assert "never started" not in step.log
+
+
+def test_where_the_check_is_all_that_is_listed_the_failed_command_is_not_known(tmp_path: Path) -> None:
+    charge = command(CHARGE, status=20, logs="charged, then: Connection timed out")
+    job = {**CHECKED_JOB, "execute_steps": ["dbt compile", CHARGE]}
+    run = checked(command("dbt compile"), charge)
+    step, server = play(tmp_path, [run, green()], first_steps(3), FOREVER, job=job)
+    assert asked(server) == [], step.log
+    said = "its steps could not be read, so it is not known which command failed"
+    assert f"No retry: {said}" in step.log
+    assert said in step.summary
+    assert (step.status, step.outputs["failure-kind"]) == (1, "api")
