@@ -69,3 +69,17 @@ def test_where_the_check_is_all_that_is_listed_the_failed_command_is_not_known(t
     assert f"No retry: {said}" in step.log
     assert said in step.summary
     assert (step.status, step.outputs["failure-kind"]) == (1, "api")
+
+
+# -- what this step has sent
+
+
+def without_trigger(run: Mapping[str, Any]) -> dict[str, Any]:
+    return {**run, "trigger": None}
+
+
+def test_a_retry_of_given_steps_never_runs_the_job_s_own_instead(tmp_path: Path) -> None:
+    job = {"execute_steps": ["dbt build", CHARGE]}
+    first = told(20, failing_build())
+    step, server = play(tmp_path, [first, green()], without_trigger, FOREVER, job=job, steps_override="dbt build")
+    assert asked(server) == [[ONLY_B]], step.log
