@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from standins.cloud_server import Fault
 from tests.end_to_end.test_not_known import (
     CHARGE,
     FOREVER,
@@ -83,3 +84,19 @@ def test_a_retry_of_given_steps_never_runs_the_job_s_own_instead(tmp_path: Path)
     first = told(20, failing_build())
     step, server = play(tmp_path, [first, green()], without_trigger, FOREVER, job=job, steps_override="dbt build")
     assert asked(server) == [[ONLY_B]], step.log
+
+
+# -- results that could not be downloaded
+
+
+def test_a_failed_step_whose_results_were_not_served_is_not_said_to_have_none(tmp_path: Path) -> None:
+    async def played() -> tuple[PlayedStep, OddCloud]:
+        failing = {**failing_build(), "logs": "Running 2 of 2"}
+        async with OddCloud([told(20, failing), green()], dict, 0, execute_steps=["dbt build"]) as server:
+            server.fault("GET", "/run_results.json$", Fault(503, times=FOREVER))
+            return await job_at(server, tmp_path, targeted_retries="0").play(), server
+
+    step, _ = asyncio.run(played())
+    assert (step.outputs["status"], step.outputs["failure-kind"]) == ("error", "api"), step.log
+    assert (step.outputs["nodes-total"], step.outputs["assets-count"]) == ("", "")
+    assert "could not be read" in step.summary

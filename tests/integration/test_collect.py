@@ -28,6 +28,7 @@ from tests.support.collecting import (
 from dbt_cloud_run.cloud.retrying import ARTIFACT_BUDGET
 from dbt_cloud_run.collect.downloads import CANCELLED_GRACE
 from dbt_cloud_run.endings import Ending
+from dbt_cloud_run.unknown import UnknownKind
 
 
 @pytest.fixture
@@ -172,6 +173,14 @@ def test_a_failed_step_without_results_is_no_surprise(world: World) -> None:
     attempt = world.collect(run_of(made_step(4, BUILD, 20, logs="Compilation Error")), Ending.ERROR)
     assert attempt.warnings == ()
     assert world.clock.now == before
+
+
+def test_what_a_failed_step_may_have_left_is_not_known_where_it_could_not_be_read(world: World) -> None:
+    world.prepare = lambda server: server.fault("GET", "run_results.json", Fault(503, times=float("inf")))
+    attempt = world.collect(run_of(made_step(4, BUILD, 20, logs="Running 2 of 2")), Ending.ERROR)
+    (unknown,) = attempt.unknown
+    assert (unknown.kind, unknown.step) == (UnknownKind.RESULTS, 4)
+    assert "could not be downloaded" in unknown.why
 
 
 def test_an_empty_answer_is_no_file(world: World) -> None:

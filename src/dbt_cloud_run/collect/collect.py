@@ -155,10 +155,11 @@ class _Collection:
         name = SOURCES if is_freshness else RUN_RESULTS
         is_expected = has_results(step) and (is_freshness or verb.writes_results)
         if not await self._step_file(step, name, is_expected=is_expected):
-            if is_freshness or is_expected:
-                why = self.downloads.reasons.get((name, step.index), f"{name} is missing")
+            why = self.downloads.reasons.get((name, step.index), "")
+            # What a step that failed has left may be there all the same, where it could not be downloaded.
+            if is_freshness or is_expected or (why and verb.writes_results):
                 kind = UnknownKind.FRESHNESS if is_freshness else UnknownKind.RESULTS
-                self.unknown.append(Unknown(kind=kind, step=step.index, why=why))
+                self.unknown.append(Unknown(kind=kind, step=step.index, why=why or f"{name} is missing"))
             return made
         with_results, reason = await self._decoded_step(step, made, name, verb)
         if with_results is not None:
