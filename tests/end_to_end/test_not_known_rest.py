@@ -100,3 +100,18 @@ def test_a_failed_step_whose_results_were_not_served_is_not_said_to_have_none(tm
     assert (step.outputs["status"], step.outputs["failure-kind"]) == ("error", "api"), step.log
     assert (step.outputs["nodes-total"], step.outputs["assets-count"]) == ("", "")
     assert "could not be read" in step.summary
+
+
+# -- one odd refusal, of a token that may not list runs
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_the_trigger_shows_that_a_token_is_good_where_the_list_did_not(status: int, tmp_path: Path) -> None:
+    async def played() -> PlayedStep:
+        async with OddCloud([green()], dict, 0) as server:
+            server.fault("GET", "/runs/$", Fault(403, times=FOREVER))
+            server.fault("GET", r"/runs/\d+/$", Fault(status))
+            return await job_at(server, tmp_path).play()
+
+    step = asyncio.run(played())
+    assert (step.status, step.outputs["status"]) == (0, "success"), step.log
