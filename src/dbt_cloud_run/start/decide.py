@@ -131,18 +131,28 @@ async def _listed_runs(
     budget = READ_BUDGET if needing else OPTIONAL_LIST_BUDGET
     limit = reader.within(budget, deadline)
     try:
-        return await _recent_runs(client, reader, job_id, limit, with_audit=needing == "resume")
+        # One request may take longer than the budget: where the list is not needed, it is not waited for to the end.
+        async with asyncio.timeout(None if needing else OPTIONAL_LIST_BUDGET):
+            return await _recent_runs(client, reader, job_id, limit, with_audit=needing == "resume")
+    except TimeoutError:
+        _warn_of_missing_list(job_id, f"dbt Cloud did not answer within {OPTIONAL_LIST_BUDGET:.0f} s.")
+        return None
     except (Unreachable, Forbidden) as error:
         if needing:
             error.lead_advice(f"`{needing}` needs the list of the job's runs.")
             raise
-        _logger.warning(
-            "The runs of job %s could not be listed, so the job is triggered without them: a trigger whose answer is "
-            "lost is not sent again, and how long the job usually takes is not known. %s",
-            job_id,
-            error.message,
-        )
+        _warn_of_missing_list(job_id, error.message)
         return None
+
+
+def _warn_of_missing_list(job_id: int, why: str) -> None:
+    """Say what is given up without the list of the job's runs."""
+    _logger.warning(
+        "The runs of job %s could not be listed, so the job is triggered without them: a trigger whose answer is "
+        "lost is not sent again, and how long the job usually takes is not known. %s",
+        job_id,
+        why,
+    )
 
 
 def _input_that_needs_the_list(settings: Settings) -> str | None:
