@@ -30,6 +30,7 @@ from dbt_cloud_run.retry.delay import delay_left, ended_at
 from dbt_cloud_run.retry.plan import commands_from_failure, plan_retry
 from dbt_cloud_run.retry.unrun import never_run
 from dbt_cloud_run.settings.settings import Settings
+from dbt_cloud_run.start.busy import builds_there
 from dbt_cloud_run.start.chain import is_partial_after
 from dbt_cloud_run.start.decide import Decision
 from dbt_cloud_run.start.native import native_refusal
@@ -247,7 +248,7 @@ async def _retried(
     if has_ended_well or story.retries >= means.settings.targeted_retries:
         return
     if lacked_capacity(last):
-        story, plan = await _plan_once_more(story, means)
+        story, plan = await _plan_once_more(story, decision, means)
     else:
         plan = await _plan(story, means, goes_back=goes_back, take_all=take_all or goes_back, ended=ended)
     story = _with_plan(story, plan)
@@ -315,8 +316,8 @@ def _started(story: Story, run: Run, *, is_partial: bool) -> Story:
     return replace(story, request=None, current=run, is_ours=True, is_partial=is_partial, retries=story.retries + 1)
 
 
-async def _plan_once_more(story: Story, means: Means) -> tuple[Story, RetryPlan]:
-    """After a lack of capacity: all of it once more, unless a newer run of the job does its work."""
+async def _plan_once_more(story: Story, decision: Decision, means: Means) -> tuple[Story, RetryPlan]:
+    """After a lack of capacity: all of it once more, unless a newer run of the job builds in the same place."""
     *before, last = story.attempts
     plan = plan_once_more(story.attempts)
     if not plan.commands:
@@ -329,7 +330,8 @@ async def _plan_once_more(story: Story, means: Means) -> tuple[Story, RetryPlan]
     except CloudError as error:
         reason = f"whether a newer run of the job does the same work could not be read: {error.message}"
         return story, RetryPlan(stop_reason=reason)
-    newer = next((run for run in runs if run.id > last.run_id and not run.state.is_terminal), None)
+    active = (run for run in runs if run.id > last.run_id and not run.state.is_terminal)
+    newer = next((run for run in active if builds_there(run, decision.overrides, is_ci=decision.is_ci)), None)
     if newer is None:
         return story, plan
     cancellation = Cancellation(by=CancelledBy.NEWER_RUN, newer_run_id=newer.id)

@@ -167,6 +167,32 @@ def test_newer_runs_that_have_ended_and_older_ones_do_not(tmp_path: Path) -> Non
     in_told_scene(tmp_path, [lacking(), GREEN], play)
 
 
+@pytest.mark.parametrize(
+    ("job_type", "inputs", "theirs"),
+    [
+        ("ci", {"github_pull_request_id": "5", "git_sha": "a" * 40}, {"github_pull_request_id": 6}),
+        ("scheduled", {"schema_override": "mine"}, {"schema_override": "another"}),
+    ],
+    ids=["another pull request", "another schema"],
+)
+@pytest.mark.parametrize("is_same", [False, True])
+def test_a_newer_run_that_builds_elsewhere_does_other_work(
+    job_type: str, inputs: dict[str, str], theirs: dict[str, Any], is_same: bool, tmp_path: Path
+) -> None:
+    async def play(scene: ToldScene) -> None:
+        def another(run: dict[str, Any]) -> None:
+            if len(scene.server.runs) == 1:
+                trigger = {**run["trigger"], **({} if is_same else theirs)}
+                scene.server.runs.append({**run, "id": scene.server._next_id, "status": 3, "trigger": trigger})
+                scene.server._next_id += 3
+
+        at_each_start(scene, another)
+        step = await scene.play(retry_delay="0", **inputs)
+        assert (step.outputs["status"], len(scene.server.runs)) == (("superseded", 2) if is_same else ("success", 3))
+
+    in_told_scene(tmp_path, [lacking(), GREEN], play, job={"job_type": job_type})
+
+
 @pytest.mark.parametrize(("inputs", "longest"), [({}, 200), ({"timeout_minutes": "1"}, 75)])
 def test_where_the_newer_runs_cannot_be_listed_nothing_is_sent(
     inputs: dict[str, str], longest: float, tmp_path: Path

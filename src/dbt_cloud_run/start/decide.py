@@ -76,6 +76,11 @@ class Decision:
         """Whether the step goes on with what an earlier attempt of the workflow run started."""
         return self.tag.root is not None
 
+    @property
+    def is_ci(self) -> bool:
+        """Whether the job is for continuous integration: without its type, one that is asked for a pull request."""
+        return self.job.job_type == CI if self.job is not None else pull_request_of(self.overrides) is not None
+
     def new_run(self) -> NewRun:
         """The request that starts the first run."""
         return self.request(self.tag, self.overrides, self.baseline_id)
@@ -207,9 +212,7 @@ def _unless_busy(settings: Settings, decision: Decision, recent: tuple[Run, ...]
     """The new run, with the sentence that the job is busy where that keeps the step from starting one."""
     if settings.when_busy == "queue":
         return decision
-    job, overrides = decision.job, decision.overrides
-    # Without its type, a job that is asked to build a pull request counts as one for that.
-    is_ci = job.job_type == CI if job is not None else pull_request_of(overrides) is not None
+    overrides, is_ci = decision.overrides, decision.is_ci
     run = busy_with(recent, overrides, is_ci=is_ci, step_key=decision.tag.key.step)
     return decision if run is None else replace(decision, busy=busy_words(decision.job_id, run, overrides, is_ci=is_ci))
 
