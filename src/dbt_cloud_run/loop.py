@@ -247,7 +247,7 @@ async def _retried(
     has_ended_well = last.ending is Ending.SUCCESS and not goes_back
     if has_ended_well or story.retries >= means.settings.targeted_retries:
         return
-    if lacked_capacity(last):
+    if lacked_capacity(last) and not goes_back:
         story, plan = await _plan_once_more(story, decision, means)
     else:
         plan = await _plan(story, means, goes_back=goes_back, take_all=take_all or goes_back, ended=ended)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from standins.cloud_server import Fault
-from tests.support.told_cloud import SETUP, Told, command, told
-from tests.support.told_scene import ToldScene, built, in_told_scene
+from tests.support.told_cloud import SETUP, Told, build, command, row, told
+from tests.support.told_scene import LOST, NODES, A, B, ToldScene, built, in_told_scene
 
 MESSAGE = "This run was cancelled after waiting 10 minutes to start, due to capacity constraints."
 GREEN = built(10, {"model.shop.a": "success"})
@@ -87,6 +87,38 @@ def test_a_second_time_counts_whatever_was_between(tmp_path: Path) -> None:
         assert "dbt Cloud had no capacity for it a second time" in step.log
 
     in_told_scene(tmp_path, [lacking(), failed, lacking(), GREEN], play)
+
+
+def test_a_person_who_runs_the_workflow_again_has_it_sent_again(tmp_path: Path) -> None:
+    async def play(scene: ToldScene) -> None:
+        await scene.play(retry_delay="0")
+        assert len(scene.server.runs) == 2
+        step = await scene.play(retry_delay="0", attempt=2)
+        assert (len(scene.server.runs), step.outputs["status"]) == (3, "cancelled"), step.log
+        assert "dbt Cloud had no capacity for it a second time" in step.log
+        step = await scene.play(retry_delay="0", attempt=3)
+        assert scene.commands(3) == ["dbt build"]
+        assert (step.status, step.outputs["status"]) == (0, "success")
+
+    in_told_scene(tmp_path, [lacking(), lacking(), lacking(), GREEN], play)
+
+
+def test_a_person_who_runs_the_workflow_again_has_what_was_left_out_sent_too(tmp_path: Path) -> None:
+    rows = [row(A, "error", LOST), row(B, "error", "Compilation Error\n  'x' is undefined")]
+    failed = told(20, build(rows, NODES, status=20))
+
+    async def play(scene: ToldScene) -> None:
+        await scene.play(retry_delay="0", targeted_retries="1")
+        (only_a,) = scene.commands(1)
+        assert "shop.a" in only_a
+        assert "shop.b" not in only_a
+        step = await scene.play(retry_delay="0", attempt=2)
+        (both,) = scene.commands(2)
+        assert "shop.a" in both
+        assert "shop.b" in both
+        assert (step.status, step.outputs["status"]) == (0, "success"), step.log
+
+    in_told_scene(tmp_path, [failed, lacking(), built(10, {A: "success", B: "success"})], play)
 
 
 def test_without_retries_it_is_not_sent_again(tmp_path: Path) -> None:

@@ -20,9 +20,12 @@ def lacked_capacity(attempt: Attempt) -> bool:
 
 
 def plan_once_more(attempts: Sequence[Attempt]) -> RetryPlan:
-    """All that the last of these attempts was asked for, unless capacity was lacking before, too."""
+    """All that the last of these attempts was asked for, unless capacity was lacking before, too.
+
+    A person who has the workflow run again asks for another time.
+    """
     *before, last = attempts
-    if any(lacked_capacity(attempt) for attempt in before):
+    if not last.from_earlier_workflow_run and any(lacked_capacity(attempt) for attempt in before):
         return RetryPlan(stop_reason="dbt Cloud had no capacity for it a second time")
     if not last.asked:
         return RetryPlan(stop_reason="the commands of the run are not known")
