@@ -25,7 +25,7 @@ from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.errors import Interrupted
 from dbt_cloud_run.model import Attempt, Fate, FateKind, LeftAlone, Limit, LimitReached, TriggerOverrides
 from dbt_cloud_run.planned import RetryPlan
-from dbt_cloud_run.retry.capacity import lacked_capacity, plan_once_more
+from dbt_cloud_run.retry.capacity import NOT_KNOWN, lacked_capacity, plan_once_more
 from dbt_cloud_run.retry.delay import delay_left, ended_at
 from dbt_cloud_run.retry.plan import commands_from_failure, plan_retry
 from dbt_cloud_run.retry.unrun import never_run
@@ -279,6 +279,9 @@ async def _plan(story: Story, means: Means, *, goes_back: bool, take_all: bool, 
     attempts, last = story.attempts, len(story.attempts) - 1
     whole = [number for number, attempt in enumerate(attempts) if not attempt.is_partial]
     base = whole[-1] if goes_back and whole else last
+    if not attempts[base].asked:
+        # Those that dbt Cloud lists may not be all: what never started would be left out of a green retry.
+        return RetryPlan(stop_reason=NOT_KNOWN, is_partial=True)
     cancellation = attempts[-1].cancellation
     is_by_another = cancellation is not None and cancellation.is_by_another
     was_cancelled_here = attempts[-1].from_earlier_workflow_run and not is_by_another

@@ -86,6 +86,28 @@ def test_a_retry_of_given_steps_never_runs_the_job_s_own_instead(tmp_path: Path)
     assert asked(server) == [[ONLY_B]], step.log
 
 
+def without_job(run: Mapping[str, Any]) -> dict[str, Any]:
+    return {**run, "job": None}
+
+
+def test_the_job_that_was_read_before_the_trigger_says_what_a_run_was_asked_for(tmp_path: Path) -> None:
+    job = {"execute_steps": ["dbt build", "dbt test"]}
+    first = told(20, failing_build(), job=None)
+    step, server = play(tmp_path, [first, green()], without_job, FOREVER, job=job)
+    assert asked(server) == [[ONLY_B, "dbt test"]], step.log
+
+
+def test_where_the_commands_of_a_run_are_not_known_nothing_is_retried(tmp_path: Path) -> None:
+    job = {"execute_steps": ["dbt build", "dbt test"]}
+    first = told(20, failing_build(), job=None)
+    # With a commit, the job itself is not read.
+    step, server = play(tmp_path, [first, green()], without_job, FOREVER, job=job, git_sha="a" * 40)
+    assert asked(server) == [], step.log
+    assert (step.status, step.outputs["status"]) == (1, "error")
+    assert "No retry: the commands of the run are not known" in step.log
+    assert "the commands of the run are not known" in step.summary
+
+
 # -- results that could not be downloaded
 
 

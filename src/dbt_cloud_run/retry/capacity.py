@@ -12,6 +12,9 @@ from dbt_cloud_run.retry.alignment import has_started
 _NO_CAPACITY = "dbt Cloud cancelled the run because it lacked capacity before any step began: all of it runs once more"
 
 
+NOT_KNOWN = "the commands of the run are not known"
+
+
 def lacked_capacity(attempt: Attempt) -> bool:
     """Whether dbt Cloud says that it cancelled the run because it lacked capacity, before any step began."""
     cancellation = attempt.cancellation
@@ -28,5 +31,5 @@ def plan_once_more(attempts: Sequence[Attempt]) -> RetryPlan:
     if not last.from_earlier_workflow_run and any(lacked_capacity(attempt) for attempt in before):
         return RetryPlan(stop_reason="dbt Cloud had no capacity for it a second time")
     if not last.asked:
-        return RetryPlan(stop_reason="the commands of the run are not known")
+        return RetryPlan(stop_reason=NOT_KNOWN)
     return RetryPlan(commands=last.asked, is_whole=True, notes=(_NO_CAPACITY,))
