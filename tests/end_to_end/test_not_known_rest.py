@@ -12,14 +12,18 @@ from standins.cloud_server import Fault
 from tests.end_to_end.test_not_known import (
     CHARGE,
     FOREVER,
+    NODES,
     ONLY_B,
+    TRANSIENT,
+    A,
+    B,
     OddCloud,
     asked,
     failing_build,
     green,
 )
 from tests.support.loop import PlayedStep
-from tests.support.told_cloud import Told, command, job_at, told
+from tests.support.told_cloud import Told, build, command, job_at, row, told
 
 Answer = Callable[[Mapping[str, Any]], dict[str, Any]]
 CHECK = command("dbt source freshness", status=20, logs="1 of 1 ERROR STALE freshness of raw.orders")
@@ -70,6 +74,50 @@ def test_where_the_check_is_all_that_is_listed_the_failed_command_is_not_known(t
     assert f"No retry: {said}" in step.log
     assert said in step.summary
     assert (step.status, step.outputs["failure-kind"]) == (1, "api")
+
+
+# -- a step in the middle
+
+ONE_EACH = ("dbt run --select a", "dbt build --select b")
+
+
+def without_the_third(run: Mapping[str, Any]) -> dict[str, Any]:
+    return {**run, "run_steps": [step for step in run["run_steps"] if step["index"] != 3]}
+
+
+def with_a_third_of_no_number(run: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **run,
+        "run_steps": [{**one, "index": None if one["index"] == 3 else one["index"]} for one in run["run_steps"]],
+    }
+
+
+def one_each(status: int, commands: Sequence[str] = ONE_EACH) -> Told:
+    rows = [row(B)] if status == 10 else [row(B, "error", TRANSIENT)]
+    second = build(rows, NODES, status=status, words=commands[1])
+    return told(status, build([row(A)], NODES, words=commands[0]), second)
+
+
+@pytest.mark.parametrize("odd", [without_the_third, with_a_third_of_no_number])
+@pytest.mark.parametrize("commands", [ONE_EACH, ("dbt build --select a", "dbt build --select b")])
+def test_the_nodes_of_a_step_that_is_not_listed_before_another_are_not_counted_as_none(
+    odd: Answer, commands: Sequence[str], tmp_path: Path
+) -> None:
+    run = one_each(10, commands)
+    step, _ = play(tmp_path / "late", [run], odd, 2, job={"execute_steps": commands})
+    assert (step.outputs["status"], step.outputs["nodes-total"], step.outputs["assets-count"]) == ("success", "2", "2")
+    step, _ = play(tmp_path / "ever", [run], odd, FOREVER, job={"execute_steps": commands})
+    assert (step.outputs["status"], step.outputs["nodes-total"], step.outputs["assets-count"]) == ("success", "", "")
+    assert "could not be read" in step.summary
+
+
+def test_a_green_retry_is_no_success_where_a_step_before_it_is_not_known(tmp_path: Path) -> None:
+    only_b = told(10, build([row(B)], NODES))
+    step, server = play(
+        tmp_path, [one_each(20), only_b], without_the_third, 5, job={"execute_steps": ONE_EACH}, targeted_retries="1"
+    )
+    assert asked(server) == [[ONLY_B]], step.log
+    assert (step.status, step.outputs["status"], step.outputs["failure-kind"]) == (1, "error", "api")
 
 
 # -- what this step has sent

@@ -51,6 +51,10 @@ def run(status: int, *steps: dict[str, Any], asked: tuple[str, ...] = (BUILD, TE
         run(30, step("dbt deps", 1), step(BUILD, 30)),
         run(3, step(BUILD, 3)),
         run(20, CHECK),
+        # A number that is left out shows nothing by itself, nor does a command that the job has got since.
+        run(10, {**step(BUILD, 10), "index": 3}, {**step(TEST, 10), "index": 5}),
+        run(10, step(TEST, 10), asked=("dbt seed", TEST)),
+        run(20, {**step(BUILD, 20), "index": 3}, {**step("dbt docs generate", 20), "index": 5}),
         checking(20, step(BUILD, 20)),
         checking(20, step(BUILD, 10), step(TEST, 10)),
         checking(20, step(BUILD, None, status_humanized="Skipped"), step(TEST, None, status_humanized="Skipped")),
@@ -79,6 +83,8 @@ def test_all_that_began_is_listed(whole: Run) -> None:
         (run(30, step(BUILD, 10), started_at=BEGAN), "cut off"),
         (run(30, step(BUILD, 10), step(TEST, 30), started_at=BEGAN), "cut off"),
         (run(30, started_at=BEGAN), "lists no steps"),
+        (run(10, step("dbt deps", 10), {**step(TEST, 10), "index": 3}), "a step of it before others"),
+        (run(20, step("dbt deps", 10), {**step(TEST, 20), "index": 3}), "a step of it before others"),
         # What dbt Cloud's own check of the sources finds stops nothing.
         (checking(20), "no failed step"),
         (checking(20, step(BUILD, 10)), "no failed step"),

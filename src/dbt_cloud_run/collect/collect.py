@@ -141,8 +141,12 @@ class _Collection:
             with_results, _ = await self._decoded_step(step, made, RUN_RESULTS, verb_of(None))
             made = named_step(with_results or made, asked, run.state)
         owner = same_invocation(made, listed)
-        if is_all_there_was(made, asked, run.state) or (run.state is RunState.SUCCESS and owner is not None):
-            return (made,) if owner is None else ()
+        if owner is None and is_all_there_was(made, asked, run.state):
+            return (made,)
+        # What is not listed has left no results where those of a listed step are still the last.
+        may_have_left = owner is None or any(verb_of(command).writes_results for command in asked)
+        if run.state is RunState.SUCCESS and not may_have_left:
+            return ()
         self.unknown.append(Unknown(kind=UnknownKind.STEPS, why=self.why_unlisted))
         return (made,) if made.results is not None and owner is None else ()
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
 from dbt_cloud_run.cloud.models import Run, RunStep
+from dbt_cloud_run.dbt.commands import same_command
 from dbt_cloud_run.dbt.verbs import verb_of
 from dbt_cloud_run.model import RunState
 
@@ -51,6 +52,8 @@ def missing_steps(run: Run) -> str | None:
         return "dbt Cloud lists no steps of it"
     if run.state in _FINAL and any(step.state in _WORKING for step in run.steps):
         return "dbt Cloud lists a step of it that has not ended"
+    if _lacks_earlier_command(run):
+        return "dbt Cloud does not list a step of it before others"
     if run.state is RunState.SUCCESS:
         return None if _lists_last_command(run) else "dbt Cloud does not list the step of its last command"
     if any(_is_end(step, run) for step in run.steps):
@@ -83,6 +86,21 @@ def _ends_at_check(check: RunStep, run: Run) -> bool:
     after = [step.state for step in run.steps if step.command and step.index > check.index]
     never_began = bool(after) and all(state is RunState.SKIPPED for state in after)
     return never_began or (bool(run.asked) and _lists_last_command(run))
+
+
+def _lacks_earlier_command(run: Run) -> bool:
+    """Whether a number is left out among its steps, and a command before the last listed one is not among them.
+
+    A number alone, or a command of a job that may have been edited since, shows nothing.
+    """
+    numbers = {step.index for step in run.steps}
+    if run.retrying_run_id is not None or max(numbers) - min(numbers) < len(numbers):
+        return False
+    listed = [step.command for step in run.steps if step.command]
+    asked = list(run.asked)
+    while asked and listed and not same_command(asked[-1], listed[-1]):
+        asked.pop()
+    return _executing(listed) < _executing(asked)
 
 
 def _lists_last_command(run: Run) -> bool:
