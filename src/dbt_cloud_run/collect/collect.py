@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -40,6 +41,9 @@ from dbt_cloud_run.model import Attempt, RunState, Step
 from dbt_cloud_run.unknown import Unknown, UnknownKind, step_words
 from dbt_cloud_run.waiting.listed import missing_steps
 
+_logger = logging.getLogger(__name__)
+
+LONGEST_SILENCE = 10.0  # seconds without a line in the log
 LARGEST_DECODED = 1024**3  # bytes; a larger file is kept and uploaded, but not decoded
 
 T = TypeVar("T")
@@ -81,7 +85,13 @@ async def collect(
         packing.mkdir(parents=True, exist_ok=True)
     downloads = Downloads(client, reader, run, keeping.kept, packing, seen, limit)
     why = unread or missing_steps(run) or ""
-    return await _Collection(downloads, keeping, unlisted_step(run) if why else None, why).collected(number, ending)
+    collection = _Collection(downloads, keeping, unlisted_step(run) if why else None, why)
+    said = f"Reading what run {run.id} left behind, which takes longer than usual."
+    timer = asyncio.get_running_loop().call_later(LONGEST_SILENCE, _logger.info, said)
+    try:
+        return await collection.collected(number, ending)
+    finally:
+        timer.cancel()
 
 
 @dataclass(slots=True)
