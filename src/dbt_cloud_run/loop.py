@@ -25,11 +25,12 @@ from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.errors import Interrupted
 from dbt_cloud_run.model import Attempt, Fate, FateKind, LeftAlone, Limit, LimitReached, TriggerOverrides
 from dbt_cloud_run.planned import RetryPlan
-from dbt_cloud_run.retry.capacity import lacked_capacity, plan_once_more
+from dbt_cloud_run.retry.capacity import NOT_KNOWN, lacked_capacity, plan_once_more
 from dbt_cloud_run.retry.delay import delay_left, ended_at
 from dbt_cloud_run.retry.plan import commands_from_failure, plan_retry
 from dbt_cloud_run.retry.unrun import never_run
 from dbt_cloud_run.settings.settings import Settings
+from dbt_cloud_run.start.busy import builds_there
 from dbt_cloud_run.start.chain import is_partial_after
 from dbt_cloud_run.start.decide import Decision
 from dbt_cloud_run.start.native import native_refusal
@@ -246,8 +247,8 @@ async def _retried(
     has_ended_well = last.ending is Ending.SUCCESS and not goes_back
     if has_ended_well or story.retries >= means.settings.targeted_retries:
         return
-    if lacked_capacity(last):
-        story, plan = await _plan_once_more(story, means)
+    if lacked_capacity(last) and not goes_back:
+        story, plan = await _plan_once_more(story, decision, means)
     else:
         plan = await _plan(story, means, goes_back=goes_back, take_all=take_all or goes_back, ended=ended)
     story = _with_plan(story, plan)
@@ -278,6 +279,9 @@ async def _plan(story: Story, means: Means, *, goes_back: bool, take_all: bool, 
     attempts, last = story.attempts, len(story.attempts) - 1
     whole = [number for number, attempt in enumerate(attempts) if not attempt.is_partial]
     base = whole[-1] if goes_back and whole else last
+    if not attempts[base].asked:
+        # Those that dbt Cloud lists may not be all: what never started would be left out of a green retry.
+        return RetryPlan(stop_reason=NOT_KNOWN, is_partial=True)
     cancellation = attempts[-1].cancellation
     is_by_another = cancellation is not None and cancellation.is_by_another
     was_cancelled_here = attempts[-1].from_earlier_workflow_run and not is_by_another
@@ -315,8 +319,8 @@ def _started(story: Story, run: Run, *, is_partial: bool) -> Story:
     return replace(story, request=None, current=run, is_ours=True, is_partial=is_partial, retries=story.retries + 1)
 
 
-async def _plan_once_more(story: Story, means: Means) -> tuple[Story, RetryPlan]:
-    """After a lack of capacity: all of it once more, unless a newer run of the job does its work."""
+async def _plan_once_more(story: Story, decision: Decision, means: Means) -> tuple[Story, RetryPlan]:
+    """After a lack of capacity: all of it once more, unless a newer run of the job builds in the same place."""
     *before, last = story.attempts
     plan = plan_once_more(story.attempts)
     if not plan.commands:
@@ -329,7 +333,8 @@ async def _plan_once_more(story: Story, means: Means) -> tuple[Story, RetryPlan]
     except CloudError as error:
         reason = f"whether a newer run of the job does the same work could not be read: {error.message}"
         return story, RetryPlan(stop_reason=reason)
-    newer = next((run for run in runs if run.id > last.run_id and not run.state.is_terminal), None)
+    active = (run for run in runs if run.id > last.run_id and not run.state.is_terminal)
+    newer = next((run for run in active if builds_there(run, decision.overrides, is_ci=decision.is_ci)), None)
     if newer is None:
         return story, plan
     cancellation = Cancellation(by=CancelledBy.NEWER_RUN, newer_run_id=newer.id)

@@ -17,7 +17,7 @@ from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.gates import GateFindings
 from dbt_cloud_run.invariants import Contradiction
 from dbt_cloud_run.planned import RetryPlan, Window
-from dbt_cloud_run.unknown import Unknown, UnknownKind
+from dbt_cloud_run.unknown import Unknown
 
 
 class RunState(StrEnum):
@@ -242,12 +242,6 @@ class Attempt:
     unknown: tuple[Unknown, ...] = ()  # what should be there and could not be read
     is_unread: bool = False  # some artifact could not be read for a reason that may pass
     cancellation: Cancellation | None = None  # of a run that dbt Cloud calls cancelled
-
-    @property
-    def hides_failure(self) -> bool:
-        """Whether its steps could not be read, and what could be read of them shows no failure."""
-        is_unread = any(one.kind is UnknownKind.STEPS for one in self.unknown)
-        return is_unread and not any(step.command and step.state is RunState.ERROR for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -175,6 +175,9 @@ async def _start(step: Step, client: CloudClient, reader: Reader, decision: Deci
     request = decision.new_run()
     _record(step, replace(step.story, request=request))
     run = await start_once(request, client, reader, deadline=deadline)
+    if run.job is None:
+        # Read a moment before: its commands are the run's, where no answer about the run says more.
+        run = run.model_copy(update={"job": decision.job})
     _record(step, replace(step.story, request=None, current=run, is_ours=True))
 
 

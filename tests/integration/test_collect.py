@@ -28,6 +28,7 @@ from tests.support.collecting import (
 from dbt_cloud_run.cloud.retrying import ARTIFACT_BUDGET
 from dbt_cloud_run.collect.downloads import CANCELLED_GRACE
 from dbt_cloud_run.endings import Ending
+from dbt_cloud_run.unknown import UnknownKind
 
 
 @pytest.fixture
@@ -134,6 +135,27 @@ def test_what_may_still_be_saving_is_waited_for_where_nothing_says_that_there_is
     assert attempt.warnings == ()
 
 
+def test_a_long_download_has_a_line(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("dbt_cloud_run.collect.collect.LONGEST_SILENCE", 0.02)
+    world.add("run_results.json", 4, results())
+
+    def prepare(server: CloudServer) -> None:
+        answer = server._answer
+
+        async def slowly(request: Request, writer: asyncio.StreamWriter) -> bool:
+            await asyncio.sleep(0.1)
+            return await answer(request, writer)
+
+        server._answer = slowly  # type: ignore[method-assign]
+
+    world.prepare = prepare
+    with caplog.at_level("INFO"):
+        assert statuses(world.collect(run_of(made_step(4, BUILD)))) == [{"model.p.a": "success"}]
+    assert "Reading what run 500 left behind" in caplog.text
+
+
 def test_a_file_that_appears_late_is_waited_for(world: World) -> None:
     world.add("manifest.json", 4, manifest())
     world.prepare = lambda server: server.fault("GET", "run_results.json", Fault(404, times=3))
@@ -172,6 +194,14 @@ def test_a_failed_step_without_results_is_no_surprise(world: World) -> None:
     attempt = world.collect(run_of(made_step(4, BUILD, 20, logs="Compilation Error")), Ending.ERROR)
     assert attempt.warnings == ()
     assert world.clock.now == before
+
+
+def test_what_a_failed_step_may_have_left_is_not_known_where_it_could_not_be_read(world: World) -> None:
+    world.prepare = lambda server: server.fault("GET", "run_results.json", Fault(503, times=float("inf")))
+    attempt = world.collect(run_of(made_step(4, BUILD, 20, logs="Running 2 of 2")), Ending.ERROR)
+    (unknown,) = attempt.unknown
+    assert (unknown.kind, unknown.step) == (UnknownKind.RESULTS, 4)
+    assert "could not be downloaded" in unknown.why
 
 
 def test_an_empty_answer_is_no_file(world: World) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from standins.cloud_server import JOB, TOKEN, CloudServer, FakeClock
+from standins.cloud_server import JOB, TOKEN, CloudServer, FakeClock, Fault
 from tests.support.told_cloud import ToldCloud, told
 
 from dbt_cloud_run.cloud.retrying import Reader
@@ -72,6 +72,19 @@ def test_the_baseline_and_the_usual_durations_come_from_one_list() -> None:
     assert decision.baseline_id == newest["id"]
     assert decision.history == (310, 320, 300), "newest first"
     assert server.count("GET", "/runs/$") == 1
+
+
+def test_a_list_that_is_not_needed_is_not_waited_for_to_its_end(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dbt_cloud_run.start.decide.OPTIONAL_LIST_BUDGET", 0.5)
+    server = ToldCloud([told(SUCCESS)])
+    server.add_run(status=SUCCESS)
+    # Bytes come for as long as one request may take, and a second request would be answered.
+    server.fault("GET", r"/runs/$", Fault("dribble"))
+    assert decide_at(server).baseline_id is None
+    assert server.count("GET", r"/runs/$") == 1
+    assert "could not be listed" in caplog.text
 
 
 def test_a_job_that_has_never_run_has_no_baseline() -> None:

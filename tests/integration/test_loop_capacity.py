@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from standins.cloud_server import Fault
-from tests.support.told_cloud import SETUP, Told, command, told
-from tests.support.told_scene import ToldScene, built, in_told_scene
+from tests.support.told_cloud import SETUP, Told, build, command, row, told
+from tests.support.told_scene import LOST, NODES, A, B, ToldScene, built, in_told_scene
 
 MESSAGE = "This run was cancelled after waiting 10 minutes to start, due to capacity constraints."
 GREEN = built(10, {"model.shop.a": "success"})
@@ -89,6 +89,38 @@ def test_a_second_time_counts_whatever_was_between(tmp_path: Path) -> None:
     in_told_scene(tmp_path, [lacking(), failed, lacking(), GREEN], play)
 
 
+def test_a_person_who_runs_the_workflow_again_has_it_sent_again(tmp_path: Path) -> None:
+    async def play(scene: ToldScene) -> None:
+        await scene.play(retry_delay="0")
+        assert len(scene.server.runs) == 2
+        step = await scene.play(retry_delay="0", attempt=2)
+        assert (len(scene.server.runs), step.outputs["status"]) == (3, "cancelled"), step.log
+        assert "dbt Cloud had no capacity for it a second time" in step.log
+        step = await scene.play(retry_delay="0", attempt=3)
+        assert scene.commands(3) == ["dbt build"]
+        assert (step.status, step.outputs["status"]) == (0, "success")
+
+    in_told_scene(tmp_path, [lacking(), lacking(), lacking(), GREEN], play)
+
+
+def test_a_person_who_runs_the_workflow_again_has_what_was_left_out_sent_too(tmp_path: Path) -> None:
+    rows = [row(A, "error", LOST), row(B, "error", "Compilation Error\n  'x' is undefined")]
+    failed = told(20, build(rows, NODES, status=20))
+
+    async def play(scene: ToldScene) -> None:
+        await scene.play(retry_delay="0", targeted_retries="1")
+        (only_a,) = scene.commands(1)
+        assert "shop.a" in only_a
+        assert "shop.b" not in only_a
+        step = await scene.play(retry_delay="0", attempt=2)
+        (both,) = scene.commands(2)
+        assert "shop.a" in both
+        assert "shop.b" in both
+        assert (step.status, step.outputs["status"]) == (0, "success"), step.log
+
+    in_told_scene(tmp_path, [failed, lacking(), built(10, {A: "success", B: "success"})], play)
+
+
 def test_without_retries_it_is_not_sent_again(tmp_path: Path) -> None:
     async def play(scene: ToldScene) -> None:
         step = await scene.play(targeted_retries="0")
@@ -165,6 +197,32 @@ def test_newer_runs_that_have_ended_and_older_ones_do_not(tmp_path: Path) -> Non
         assert step.outputs["status"] == "success"
 
     in_told_scene(tmp_path, [lacking(), GREEN], play)
+
+
+@pytest.mark.parametrize(
+    ("job_type", "inputs", "theirs"),
+    [
+        ("ci", {"github_pull_request_id": "5", "git_sha": "a" * 40}, {"github_pull_request_id": 6}),
+        ("scheduled", {"schema_override": "mine"}, {"schema_override": "another"}),
+    ],
+    ids=["another pull request", "another schema"],
+)
+@pytest.mark.parametrize("is_same", [False, True])
+def test_a_newer_run_that_builds_elsewhere_does_other_work(
+    job_type: str, inputs: dict[str, str], theirs: dict[str, Any], is_same: bool, tmp_path: Path
+) -> None:
+    async def play(scene: ToldScene) -> None:
+        def another(run: dict[str, Any]) -> None:
+            if len(scene.server.runs) == 1:
+                trigger = {**run["trigger"], **({} if is_same else theirs)}
+                scene.server.runs.append({**run, "id": scene.server._next_id, "status": 3, "trigger": trigger})
+                scene.server._next_id += 3
+
+        at_each_start(scene, another)
+        step = await scene.play(retry_delay="0", **inputs)
+        assert (step.outputs["status"], len(scene.server.runs)) == (("superseded", 2) if is_same else ("success", 3))
+
+    in_told_scene(tmp_path, [lacking(), GREEN], play, job={"job_type": job_type})
 
 
 @pytest.mark.parametrize(("inputs", "longest"), [({}, 200), ({"timeout_minutes": "1"}, 75)])

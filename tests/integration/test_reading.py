@@ -346,3 +346,18 @@ def test_an_endless_answer_is_given_up(scene: Play) -> None:
                 await client.get_run(scene.run_id)
 
     scene(body)
+
+
+@pytest.mark.parametrize(("silence", "is_said"), [(0.02, True), (10.0, False)])
+def test_a_long_wait_for_one_answer_has_a_line(
+    scene: Play, silence: float, is_said: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dbt_cloud_run.cloud.transport.LONGEST_SILENCE", silence)
+
+    async def body(scene: Scene) -> None:
+        scene.server.fault("GET", READS["poll"], Fault("silence"))
+        assert await scene.read("poll")
+        words = f"Waiting for the answer of 127.0.0.1 to GET /api/v2/accounts/1/runs/{scene.run_id}/."
+        assert (words in scene.notes) == is_said
+
+    scene(body)

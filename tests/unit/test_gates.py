@@ -13,9 +13,10 @@ from dbt_cloud_run.gates import FailedGate, Gate, GateFindings, NothingSelected
 from dbt_cloud_run.github.events import Commit, Head, MergeGroup, Nothing, PullRequest, commits_of
 from dbt_cloud_run.ledger.gates import judge_gates, wanted_commits
 from dbt_cloud_run.ledger.ledger import build_ledger
-from dbt_cloud_run.model import Attempt, FreshnessResult, Outcome, RunState, Step, Unknown, UnknownKind
+from dbt_cloud_run.model import Attempt, FreshnessResult, Outcome, RunState, Step
 from dbt_cloud_run.planned import PlannedStep, RetryPlan, StepAction
 from dbt_cloud_run.report.gates import cautions, gate_words, quiet_line
+from dbt_cloud_run.unknown import Unknown, UnknownKind
 
 SHA, OTHER = "a" * 40, "b" * 40
 ALL = tuple(Gate)

@@ -17,6 +17,16 @@ def step(command: str, status: int | None, **fields: Any) -> dict[str, Any]:
     return {"name": f"Invoke dbt with `{command}`", "status": status, "logs": "", **fields}
 
 
+CHECK = step("dbt source freshness", 20)
+
+
+def checking(status: int, *steps: dict[str, Any]) -> Run:
+    """A run of a job that has dbt Cloud check its sources first, which failed."""
+    found = run(status, CHECK, *steps, started_at=BEGAN)
+    assert found.job is not None
+    return found.model_copy(update={"job": found.job.model_copy(update={"run_generate_sources": True})})
+
+
 def run(status: int, *steps: dict[str, Any], asked: tuple[str, ...] = (BUILD, TEST), **fields: Any) -> Run:
     numbered = [{"index": index, **one} for index, one in enumerate(steps, start=1)]
     job = {"execute_steps": list(asked)}
@@ -40,6 +50,16 @@ def run(status: int, *steps: dict[str, Any], asked: tuple[str, ...] = (BUILD, TE
         run(30, run_steps=None),
         run(30, step("dbt deps", 1), step(BUILD, 30)),
         run(3, step(BUILD, 3)),
+        run(20, CHECK),
+        # A number that is left out shows nothing by itself, nor does a command that the job has got since.
+        run(10, {**step(BUILD, 10), "index": 3}, {**step(TEST, 10), "index": 5}),
+        run(10, step(TEST, 10), asked=("dbt seed", TEST)),
+        run(20, {**step(BUILD, 20), "index": 3}, {**step("dbt docs generate", 20), "index": 5}),
+        checking(20, step(BUILD, 20)),
+        checking(20, step(BUILD, 10), step(TEST, 10)),
+        checking(20, step(BUILD, None, status_humanized="Skipped"), step(TEST, None, status_humanized="Skipped")),
+        checking(10, step(BUILD, 10), step(TEST, 10)),
+        checking(30, step(BUILD, 3)),
     ],
     ids=lambda whole: f"{whole.state} {[one.state for one in whole.steps]}",
 )
@@ -63,6 +83,14 @@ def test_all_that_began_is_listed(whole: Run) -> None:
         (run(30, step(BUILD, 10), started_at=BEGAN), "cut off"),
         (run(30, step(BUILD, 10), step(TEST, 30), started_at=BEGAN), "cut off"),
         (run(30, started_at=BEGAN), "lists no steps"),
+        (run(10, step("dbt deps", 10), {**step(TEST, 10), "index": 3}), "a step of it before others"),
+        (run(20, step("dbt deps", 10), {**step(TEST, 20), "index": 3}), "a step of it before others"),
+        # What dbt Cloud's own check of the sources finds stops nothing.
+        (checking(20), "no failed step"),
+        (checking(20, step(BUILD, 10)), "no failed step"),
+        (checking(20, step(BUILD, 10), step(TEST, 30)), "no failed step"),
+        (checking(20, step(BUILD, None), step(TEST, None)), "no failed step"),
+        (checking(30, step(BUILD, 10)), "cut off"),
     ],
     ids=lambda value: value if isinstance(value, str) else f"{value.state} {[one.state for one in value.steps]}",
 )

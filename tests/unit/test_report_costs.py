@@ -11,11 +11,12 @@ from tests.support.report_data import attempt, shop, step
 from dbt_cloud_run.cost import Cost
 from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.ledger.costs import spent
-from dbt_cloud_run.model import NodeResult, RunState, Unknown, UnknownKind
+from dbt_cloud_run.model import NodeResult, RunState
 from dbt_cloud_run.report.progress import plan_lines, result_lines
 from dbt_cloud_run.report.report import Report
 from dbt_cloud_run.report.summary import render_comment, render_full, render_summary
 from dbt_cloud_run.report.wording import UNKNOWN, costs, data_size, main_costs
+from dbt_cloud_run.unknown import Unknown, UnknownKind
 
 BILLED = {"bytes_billed": 10 * 2**20}
 

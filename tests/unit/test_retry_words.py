@@ -27,10 +27,11 @@ from tests.support.retry_attempts import (
     uid,
 )
 
-from dbt_cloud_run.model import Attempt, FreshnessResult, NodeResult, RunState, Unknown, UnknownKind
+from dbt_cloud_run.model import Attempt, FreshnessResult, NodeResult, RunState
 from dbt_cloud_run.planned import PlannedStep, Retryability, RetryPlan, StepAction
 from dbt_cloud_run.retry.nodes import carriers_of
 from dbt_cloud_run.retry.plan import plan_retry
+from dbt_cloud_run.unknown import Unknown, UnknownKind
 
 FAILED, OK = RunState.ERROR, RunState.SUCCESS
 TOO_OLD = "Compilation Error in model x (models/x.sql)\n  'y' is undefined"

@@ -250,6 +250,25 @@ def test_the_first_step_that_failed_gives_the_kind(steps: list[Step], kind: Fail
     assert failure_kind(attempt(1, *steps, ending=Ending.ERROR)) is kind
 
 
+@pytest.mark.parametrize(
+    ("command", "log", "kind"),
+    [
+        ("dbt build", "Running 2 of 2", FailureKind.API),
+        ("dbt build", NETWORK, FailureKind.API),
+        ("dbt build", "Done. PASS=1 WARN=0 ERROR=1 SKIP=0 TOTAL=2", FailureKind.NODES),
+        ("dbt build", COMPILATION, FailureKind.COMPILE),
+        ("dbt deps", NETWORK, FailureKind.SETUP),
+        ("dbt source freshness", "", FailureKind.FRESHNESS),
+    ],
+)
+@pytest.mark.parametrize("index", [4, None])
+def test_without_the_results_that_a_step_may_have_its_log_gives_the_kind(
+    command: str, log: str, kind: FailureKind, index: int | None
+) -> None:
+    unknown = (Unknown(kind=UnknownKind.RESULTS, step=index, why="dbt Cloud did not answer"),)
+    assert failure_kind(attempt(1, step(4, command, log=log), ending=Ending.ERROR, unknown=unknown)) is kind
+
+
 def test_a_checkbox_step_is_named_only_where_nothing_else_failed() -> None:
     freshness = step(3, "dbt source freshness")
     build = step(4, "dbt build", {"model.p.a": "error"})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -40,6 +41,9 @@ from dbt_cloud_run.model import Attempt, RunState, Step
 from dbt_cloud_run.unknown import Unknown, UnknownKind, step_words
 from dbt_cloud_run.waiting.listed import missing_steps
 
+_logger = logging.getLogger(__name__)
+
+LONGEST_SILENCE = 10.0  # seconds without a line in the log
 LARGEST_DECODED = 1024**3  # bytes; a larger file is kept and uploaded, but not decoded
 
 T = TypeVar("T")
@@ -81,7 +85,13 @@ async def collect(
         packing.mkdir(parents=True, exist_ok=True)
     downloads = Downloads(client, reader, run, keeping.kept, packing, seen, limit)
     why = unread or missing_steps(run) or ""
-    return await _Collection(downloads, keeping, unlisted_step(run) if why else None, why).collected(number, ending)
+    collection = _Collection(downloads, keeping, unlisted_step(run) if why else None, why)
+    said = f"Reading what run {run.id} left behind, which takes longer than usual."
+    timer = asyncio.get_running_loop().call_later(LONGEST_SILENCE, _logger.info, said)
+    try:
+        return await collection.collected(number, ending)
+    finally:
+        timer.cancel()
 
 
 @dataclass(slots=True)
@@ -141,8 +151,12 @@ class _Collection:
             with_results, _ = await self._decoded_step(step, made, RUN_RESULTS, verb_of(None))
             made = named_step(with_results or made, asked, run.state)
         owner = same_invocation(made, listed)
-        if is_all_there_was(made, asked, run.state) or (run.state is RunState.SUCCESS and owner is not None):
-            return (made,) if owner is None else ()
+        if owner is None and is_all_there_was(made, asked, run.state):
+            return (made,)
+        # What is not listed has left no results where those of a listed step are still the last.
+        may_have_left = owner is None or any(verb_of(command).writes_results for command in asked)
+        if run.state is RunState.SUCCESS and not may_have_left:
+            return ()
         self.unknown.append(Unknown(kind=UnknownKind.STEPS, why=self.why_unlisted))
         return (made,) if made.results is not None and owner is None else ()
 
@@ -155,10 +169,11 @@ class _Collection:
         name = SOURCES if is_freshness else RUN_RESULTS
         is_expected = has_results(step) and (is_freshness or verb.writes_results)
         if not await self._step_file(step, name, is_expected=is_expected):
-            if is_freshness or is_expected:
-                why = self.downloads.reasons.get((name, step.index), f"{name} is missing")
+            why = self.downloads.reasons.get((name, step.index), "")
+            # What a step that failed has left may be there all the same, where it could not be downloaded.
+            if is_freshness or is_expected or (why and verb.writes_results):
                 kind = UnknownKind.FRESHNESS if is_freshness else UnknownKind.RESULTS
-                self.unknown.append(Unknown(kind=kind, step=step.index, why=why))
+                self.unknown.append(Unknown(kind=kind, step=step.index, why=why or f"{name} is missing"))
             return made
         with_results, reason = await self._decoded_step(step, made, name, verb)
         if with_results is not None:

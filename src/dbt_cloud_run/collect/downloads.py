@@ -52,7 +52,7 @@ class Downloads:
     is_unread: bool = False  # something could not be read for a reason that may pass
     found: dict[tuple[str, int | None], Path] = field(default_factory=dict)
     packed: dict[Path, Deflating] = field(default_factory=dict)
-    reasons: dict[tuple[str, int | None], str] = field(default_factory=dict)  # why an expected file is not there
+    reasons: dict[tuple[str, int | None], str] = field(default_factory=dict)  # why a file that may exist is not there
     _deadline: float = field(init=False)
     _late_until: float = field(init=False)
     _slots: asyncio.Semaphore = field(init=False)
@@ -119,6 +119,7 @@ class Downloads:
             return spare is not None and await self.file(path, spare, step, expected=expected)
         except Overdue:
             self._leave_out(what)
+            self.reasons[path, step] = f"there was no time to download {path}"
             return False
         except CloudError as error:
             is_absent = isinstance(error, NotFound) or isinstance(error.__cause__, NotFound)
@@ -131,6 +132,7 @@ class Downloads:
             return False
         except OSError as error:
             self.warnings.append(f"{what} could not be written: {error}")
+            self.reasons[path, step] = f"{path} could not be written: {error}"
             return spare is not None and await self.file(path, spare, step, expected=expected)
         self.found[path, step] = target
         if file.packed is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dbt_cloud_run.cloud.models import Run, RunStep
+from dbt_cloud_run.dbt.console_log import RAN_NODES
 from dbt_cloud_run.dbt.verbs import verb_of
 from dbt_cloud_run.model import RunState
 
@@ -20,4 +21,4 @@ def steps_with_artifacts(run: Run) -> list[RunStep]:
 
 def has_results(step: RunStep) -> bool:
     """Whether it came as far as running nodes, and so has left results: it succeeded, or its log shows it."""
-    return step.state is RunState.SUCCESS or "Done. PASS=" in step.log or "Finished running" in step.log
+    return step.state is RunState.SUCCESS or any(words in step.log for words in RAN_NODES)

@@ -14,6 +14,9 @@ MOST_LINES = 12
 LONGEST_LINE = 400
 """Characters."""
 
+RAN_NODES = ("Done. PASS=", "Finished running")
+"""Words of a log that dbt writes when it has run nodes, whether they succeeded or not."""
+
 # Characters of a log's end that are read. Every repetition below has a bound: a log may be long.
 _TAIL = 40_000
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]{0,20}[ -/]?[@-~]|\][^\x07\x1b\n]{0,300}(?:\x07|\x1b\\)|[@-_])")

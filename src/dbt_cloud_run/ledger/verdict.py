@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dbt_cloud_run.dbt.console_log import RAN_NODES
 from dbt_cloud_run.dbt.failures import judge_log
 from dbt_cloud_run.dbt.statuses import Kind, is_failure, is_skipped
 from dbt_cloud_run.dbt.verbs import verb_of
@@ -16,7 +17,7 @@ from dbt_cloud_run.ledger.judgement import is_failed_set_up, judged
 from dbt_cloud_run.ledger.ledger import result_steps
 from dbt_cloud_run.model import Attempt, Ledger, RunState, Step
 from dbt_cloud_run.planned import NOT_STARTED, Retryability, StepAction
-from dbt_cloud_run.retry.alignment import is_lint
+from dbt_cloud_run.retry.alignment import hides_failure, is_lint
 from dbt_cloud_run.retry.unreported import is_always_listed
 from dbt_cloud_run.unknown import Unknown, UnknownKind
 
@@ -181,13 +182,27 @@ def failure_kind(attempt: Attempt) -> FailureKind:
         return FailureKind.SETUP
     if attempt.ending in _BY_ENDING:
         return _BY_ENDING[attempt.ending]
-    if attempt.hides_failure:
+    if hides_failure(attempt):
         return FailureKind.NODES if _has_failed_nodes(attempt) else FailureKind.API
     failed = [step for step in attempt.steps if step.state is RunState.ERROR]
     if not failed:
         return FailureKind.NODES if _has_failed_nodes(attempt) else FailureKind.SETUP
     gating = [step for step in failed if not _is_checkbox_step(attempt, step)]
-    return _kind_of_step((gating or failed)[0])
+    first = (gating or failed)[0]
+    return _kind_of_unread(first) if _is_unread(attempt, first) else _kind_of_step(first)
+
+
+def _is_unread(attempt: Attempt, step: Step) -> bool:
+    """Whether the step may have results that could not be read."""
+    unread = {one.step for one in attempt.unknown if one.kind is UnknownKind.RESULTS}
+    return step.results is None and verb_of(step.command).writes_results and not unread.isdisjoint((step.index, None))
+
+
+def _kind_of_unread(step: Step) -> FailureKind:
+    """What failed in a step whose results could not be read, as far as its log shows it."""
+    if any(word in step.log for word in RAN_NODES):
+        return FailureKind.NODES
+    return FailureKind.COMPILE if judge_log(step.log) is Retryability.DETERMINISTIC else FailureKind.API
 
 
 def _kind_of_left_out(attempts: Sequence[Attempt]) -> FailureKind:

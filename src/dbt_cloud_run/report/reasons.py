@@ -13,6 +13,7 @@ from dbt_cloud_run.invariants import Invariant
 from dbt_cloud_run.ledger.judgement import failed_without_nodes, is_failed_set_up
 from dbt_cloud_run.model import FateKind
 from dbt_cloud_run.report.gates import gate_words
+from dbt_cloud_run.retry.alignment import hides_failure
 from dbt_cloud_run.text import shortened
 from dbt_cloud_run.unknown import HIDDEN_FAILURE, step_words
 
@@ -50,7 +51,7 @@ def reason_apart(outcome: Outcome) -> tuple[str, str]:
 
 def _ending(last: Attempt, ending: Ending) -> str:
     words = {
-        Ending.ERROR: f"Run {last.run_id} failed{f': {HIDDEN_FAILURE}' if last.hides_failure else ''}.",
+        Ending.ERROR: f"Run {last.run_id} failed{f': {HIDDEN_FAILURE}' if hides_failure(last) else ''}.",
         Ending.CANCELLED: _cancelled(last),
         Ending.SUPERSEDED: _superseded(last),
         Ending.TIMED_OUT: f"Run {last.run_id} reached dbt Cloud's own time limit.",

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from dbt_cloud_run.dbt.commands import same_command
 from dbt_cloud_run.dbt.verbs import verb_of
 from dbt_cloud_run.model import Attempt, RunState, Step
+from dbt_cloud_run.unknown import UnknownKind
+from dbt_cloud_run.waiting.listed import check_of_freshness
 
 _LINTERS = frozenset({"sqlfluff", "lint", "linter", "linting"})
 
@@ -50,6 +52,14 @@ def is_lint(step: Step) -> bool:
     """Whether the step checks the code's style. What the user has named, such as a connection, is not looked at."""
     words = step.command.split()[1:3] if step.command else step.name.partition("connection")[0].split()
     return any(word.strip("`:").lower() in _LINTERS for word in words)
+
+
+def hides_failure(attempt: Attempt) -> bool:
+    """Whether its steps could not be read, and what could be read of them does not show where it failed."""
+    if not any(one.kind is UnknownKind.STEPS for one in attempt.unknown):
+        return False
+    check = check_of_freshness(attempt.steps, checks_freshness=attempt.checks_freshness)
+    return not any(step.command and step.state is RunState.ERROR and step is not check for step in attempt.steps)
 
 
 def align(attempt: Attempt) -> Aligned:

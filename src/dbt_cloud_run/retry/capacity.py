@@ -12,6 +12,9 @@ from dbt_cloud_run.retry.alignment import has_started
 _NO_CAPACITY = "dbt Cloud cancelled the run because it lacked capacity before any step began: all of it runs once more"
 
 
+NOT_KNOWN = "the commands of the run are not known"
+
+
 def lacked_capacity(attempt: Attempt) -> bool:
     """Whether dbt Cloud says that it cancelled the run because it lacked capacity, before any step began."""
     cancellation = attempt.cancellation
@@ -20,10 +23,13 @@ def lacked_capacity(attempt: Attempt) -> bool:
 
 
 def plan_once_more(attempts: Sequence[Attempt]) -> RetryPlan:
-    """All that the last of these attempts was asked for, unless capacity was lacking before, too."""
+    """All that the last of these attempts was asked for, unless capacity was lacking before, too.
+
+    A person who has the workflow run again asks for another time.
+    """
     *before, last = attempts
-    if any(lacked_capacity(attempt) for attempt in before):
+    if not last.from_earlier_workflow_run and any(lacked_capacity(attempt) for attempt in before):
         return RetryPlan(stop_reason="dbt Cloud had no capacity for it a second time")
     if not last.asked:
-        return RetryPlan(stop_reason="the commands of the run are not known")
+        return RetryPlan(stop_reason=NOT_KNOWN)
     return RetryPlan(commands=last.asked, is_whole=True, notes=(_NO_CAPACITY,))

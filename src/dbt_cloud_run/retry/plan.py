@@ -21,7 +21,7 @@ from dbt_cloud_run.dbt.versions import version_of
 from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.model import Attempt, RunState, Step
 from dbt_cloud_run.planned import PlannedStep, Retryability, RetryPlan, StepAction, Window
-from dbt_cloud_run.retry.alignment import Aligned, align, has_started, is_lint
+from dbt_cloud_run.retry.alignment import Aligned, align, has_started, hides_failure, is_lint
 from dbt_cloud_run.retry.hollow import hollow_nodes
 from dbt_cloud_run.retry.native import completed
 from dbt_cloud_run.retry.situation import LATER_ATTEMPT, Situation
@@ -65,7 +65,7 @@ def plan_retry(
     """
     if (refused := _refusal(attempt, cancelled_here=cancelled_here)) is not None:
         return RetryPlan(stop_reason=refused)
-    if attempt.hides_failure:
+    if hides_failure(attempt):
         return RetryPlan(stop_reason=HIDDEN_FAILURE, is_partial=True)
     aligned = align(attempt)
     takes_all = take_all or retry_on == "any"

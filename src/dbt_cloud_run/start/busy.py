@@ -25,12 +25,16 @@ def busy_with(runs: Sequence[Run], overrides: TriggerOverrides, *, is_ci: bool, 
         tag = tag_of(run)
         is_active = not run.state.is_terminal and run.finished_at is None
         is_own = tag is not None and tag.key.step == step_key
-        if is_active and not is_own and (run.trigger is None or _is_same_place(run.overrides, overrides, is_ci=is_ci)):
+        if is_active and not is_own and builds_there(run, overrides, is_ci=is_ci):
             return run
     return None
 
 
-def _is_same_place(theirs: TriggerOverrides, ours: TriggerOverrides, *, is_ci: bool) -> bool:
+def builds_there(run: Run, ours: TriggerOverrides, *, is_ci: bool) -> bool:
+    """Whether the run builds, or may build, where a run of the same job with these overrides would."""
+    theirs = run.overrides
+    if run.trigger is None:
+        return True
     if is_ci and pull_request_of(ours) is not None:
         return pull_request_of(theirs) == pull_request_of(ours)
     return theirs.schema_override == ours.schema_override

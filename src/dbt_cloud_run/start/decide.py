@@ -76,6 +76,11 @@ class Decision:
         """Whether the step goes on with what an earlier attempt of the workflow run started."""
         return self.tag.root is not None
 
+    @property
+    def is_ci(self) -> bool:
+        """Whether the job is for continuous integration: without its type, one that is asked for a pull request."""
+        return self.job.job_type == CI if self.job is not None else pull_request_of(self.overrides) is not None
+
     def new_run(self) -> NewRun:
         """The request that starts the first run."""
         return self.request(self.tag, self.overrides, self.baseline_id)
@@ -131,18 +136,28 @@ async def _listed_runs(
     budget = READ_BUDGET if needing else OPTIONAL_LIST_BUDGET
     limit = reader.within(budget, deadline)
     try:
-        return await _recent_runs(client, reader, job_id, limit, with_audit=needing == "resume")
+        # One request may take longer than the budget: where the list is not needed, it is not waited for to the end.
+        async with asyncio.timeout(None if needing else OPTIONAL_LIST_BUDGET):
+            return await _recent_runs(client, reader, job_id, limit, with_audit=needing == "resume")
+    except TimeoutError:
+        _warn_of_missing_list(job_id, f"dbt Cloud did not answer within {OPTIONAL_LIST_BUDGET:.0f} s.")
+        return None
     except (Unreachable, Forbidden) as error:
         if needing:
             error.lead_advice(f"`{needing}` needs the list of the job's runs.")
             raise
-        _logger.warning(
-            "The runs of job %s could not be listed, so the job is triggered without them: a trigger whose answer is "
-            "lost is not sent again, and how long the job usually takes is not known. %s",
-            job_id,
-            error.message,
-        )
+        _warn_of_missing_list(job_id, error.message)
         return None
+
+
+def _warn_of_missing_list(job_id: int, why: str) -> None:
+    """Say what is given up without the list of the job's runs."""
+    _logger.warning(
+        "The runs of job %s could not be listed, so the job is triggered without them: a trigger whose answer is "
+        "lost is not sent again, and how long the job usually takes is not known. %s",
+        job_id,
+        why,
+    )
 
 
 def _input_that_needs_the_list(settings: Settings) -> str | None:
@@ -197,9 +212,7 @@ def _unless_busy(settings: Settings, decision: Decision, recent: tuple[Run, ...]
     """The new run, with the sentence that the job is busy where that keeps the step from starting one."""
     if settings.when_busy == "queue":
         return decision
-    job, overrides = decision.job, decision.overrides
-    # Without its type, a job that is asked to build a pull request counts as one for that.
-    is_ci = job.job_type == CI if job is not None else pull_request_of(overrides) is not None
+    overrides, is_ci = decision.overrides, decision.is_ci
     run = busy_with(recent, overrides, is_ci=is_ci, step_key=decision.tag.key.step)
     return decision if run is None else replace(decision, busy=busy_words(decision.job_id, run, overrides, is_ci=is_ci))
 

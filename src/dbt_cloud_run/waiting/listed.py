@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol, TypeVar
 
 from dbt_cloud_run.cloud.models import Run, RunStep
+from dbt_cloud_run.dbt.commands import same_command
 from dbt_cloud_run.dbt.verbs import verb_of
 from dbt_cloud_run.model import RunState
 
 _WORKING = (RunState.RUNNING, RunState.STARTING)
 _FINAL = (RunState.SUCCESS, RunState.ERROR)
+
+
+class _Listed(Protocol):
+    @property
+    def command(self) -> str | None: ...
+
+
+_Step = TypeVar("_Step", bound=_Listed)
+
+
+def check_of_freshness(steps: Iterable[_Step], *, checks_freshness: bool) -> _Step | None:
+    """The step in which dbt Cloud itself checks the sources, where the job has it do so: the first of its kind.
+
+    What it finds does not stop the commands after it. Source: dbt's documentation of job commands.
+    """
+    found = (step for step in steps if verb_of(step.command).name == "source freshness")
+    return next(found, None) if checks_freshness else None
 
 
 def late_steps(run: Run) -> str | None:
@@ -33,6 +52,8 @@ def missing_steps(run: Run) -> str | None:
         return "dbt Cloud lists no steps of it"
     if run.state in _FINAL and any(step.state in _WORKING for step in run.steps):
         return "dbt Cloud lists a step of it that has not ended"
+    if _lacks_earlier_command(run):
+        return "dbt Cloud does not list a step of it before others"
     if run.state is RunState.SUCCESS:
         return None if _lists_last_command(run) else "dbt Cloud does not list the step of its last command"
     if any(_is_end(step, run) for step in run.steps):
@@ -50,10 +71,36 @@ def final_steps(run: Run) -> tuple[RunStep, ...]:
 
 def _is_end(step: RunStep, run: Run) -> bool:
     if step.state is RunState.ERROR:
-        return True
+        return step is not _check_of(run) or _ends_at_check(step, run)
     if run.state is RunState.CANCELLED and step.state in _WORKING:
         return True
     return step.state in (RunState.CANCELLED, RunState.UNKNOWN) and step.has_begun
+
+
+def _check_of(run: Run) -> RunStep | None:
+    return check_of_freshness(run.steps, checks_freshness=run.job is not None and run.job.checks_freshness)
+
+
+def _ends_at_check(check: RunStep, run: Run) -> bool:
+    """Whether nothing but dbt Cloud's own check of freshness failed: what comes after it is listed, and shows that."""
+    after = [step.state for step in run.steps if step.command and step.index > check.index]
+    never_began = bool(after) and all(state is RunState.SKIPPED for state in after)
+    return never_began or (bool(run.asked) and _lists_last_command(run))
+
+
+def _lacks_earlier_command(run: Run) -> bool:
+    """Whether a number is left out among its steps, and a command before the last listed one is not among them.
+
+    A number alone, or a command of a job that may have been edited since, shows nothing.
+    """
+    numbers = {step.index for step in run.steps}
+    if run.retrying_run_id is not None or max(numbers) - min(numbers) < len(numbers):
+        return False
+    listed = [step.command for step in run.steps if step.command]
+    asked = list(run.asked)
+    while asked and listed and not same_command(asked[-1], listed[-1]):
+        asked.pop()
+    return _executing(listed) < _executing(asked)
 
 
 def _lists_last_command(run: Run) -> bool:
@@ -63,7 +110,7 @@ def _lists_last_command(run: Run) -> bool:
     verb = verb_of(run.asked[-1])
     open_states = (RunState.QUEUED, *_WORKING)
     ended = [step for step in run.steps if step.command and step.state not in open_states]
-    if run.state is RunState.CANCELLED:
+    if run.state is not RunState.SUCCESS:
         ended = [step for step in ended if step.state is RunState.SUCCESS]
     listed = sum(verb_of(step.command) == verb or verb_of(step.command).name == "retry" for step in ended)
     # dbt Cloud's own retry runs the rest of the commands: the last one in any case.

@@ -9,6 +9,7 @@ from dbt_cloud_run.cloud.errors import CloudError, Unreadable
 from dbt_cloud_run.cloud.models import WHOLE_RUN, Run
 from dbt_cloud_run.cloud.retrying import NEW_RUN_GRACE, Reader
 from dbt_cloud_run.waiting.listed import final_steps, late_steps, missing_steps
+from dbt_cloud_run.waiting.wait import with_known
 
 _logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ async def _without_logs(run: Run, client: CloudClient, reader: Reader) -> Run:
     except CloudError:
         return run
     is_stale = run.state.is_terminal and not latest.state.is_terminal
-    return run if is_stale else latest.model_copy(update={"run_steps": run.run_steps})
+    return run if is_stale else with_known(latest, run)
 
 
 def _with_final_steps(run: Run) -> Run:
@@ -68,7 +69,8 @@ async def _read(run: Run, client: CloudClient, reader: Reader) -> Run:
         # An end stays an end: this answer is stale.
         if run.state.is_terminal and not latest.state.is_terminal:
             raise Unreadable(f"dbt Cloud reported that run {run.id} ended, and now reports it as {latest.state.value}.")
-        return latest
+        # What this step sent is known by the trigger's answer, whatever this one leaves out; its steps are the newest.
+        return with_known(latest, run).model_copy(update={"run_steps": latest.run_steps})
 
     deadline, new_until = reader.within(BUDGET), reader.within(NEW_RUN_GRACE)
     return await reader.read(once, deadline=deadline, tolerate_404_until=new_until)
