@@ -10,14 +10,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dbt_cloud_run.cancellation import Cancellation
 from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.gates import GateFindings
-from dbt_cloud_run.invariants import Contradiction
-from dbt_cloud_run.planned import RetryPlan, Window
-from dbt_cloud_run.unknown import Unknown
+
+if TYPE_CHECKING:
+    # Not needed before there is something to judge: the trigger goes out first.
+    from dbt_cloud_run.invariants import Contradiction
+    from dbt_cloud_run.planned import RetryPlan, Window
+    from dbt_cloud_run.unknown import Unknown
 
 
 class RunState(StrEnum):
