@@ -111,36 +111,6 @@ def test_any_other_refusal_is_final(status: int) -> None:
     in_scene(play)
 
 
-@pytest.mark.parametrize("status", [401, 403])
-@pytest.mark.parametrize(("times", "started", "sent"), [(1, 1, 2), (3, 1, 4), (FOREVER, 0, 4)])
-def test_a_refusal_of_a_token_that_was_accepted_before_can_pass(
-    status: int, times: float, started: int, sent: int
-) -> None:
-    async def play(scene: Scene) -> None:
-        scene.reader.has_succeeded = True
-        scene.server.fault("POST", RUN_PATH, Fault(status, times=times))
-        if started:
-            await scene.start()
-        else:
-            with pytest.raises(Exception, match=str(status)):
-                await scene.start()
-        assert (scene.started, scene.server.count("POST", RUN_PATH)) == (started, sent)
-        assert any("was accepted before" in note for note in scene.notes)
-
-    in_scene(play)
-
-
-def test_no_request_is_sent_again_after_the_time_is_over() -> None:
-    async def play(scene: Scene) -> None:
-        scene.reader.has_succeeded = True
-        scene.server.fault("POST", RUN_PATH, Fault(401, times=FOREVER))
-        with pytest.raises(Unauthorized):
-            await scene.start(deadline=scene.clock.now + 0.5)
-        assert scene.server.count("POST", RUN_PATH) == 1
-
-    in_scene(play)
-
-
 def test_a_redirect_is_final_and_carries_the_token_nowhere() -> None:
     async def play(scene: Scene) -> None:
         async with CloudServer() as other:

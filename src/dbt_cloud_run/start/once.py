@@ -1,9 +1,8 @@
 """Start a run exactly once: each kind of start as one value, and one rule by which it is sent, found again and saved.
 
-The rule: a request that was certainly not received is sent again, and so is one that was refused with 401 or 403 where
-the same token had been accepted. One that may have taken effect is searched for among the job's newest runs, for a
-stated time, and its run is used if it is there; only where it is not is the request sent once more. Where this cannot
-be found out, nothing is sent again, and the error says so.
+The rule: a request that was certainly not received is sent again. One that may have taken effect is searched for among
+the job's newest runs, for a stated time, and its run is used if it is there; only where it is not is the request sent
+once more. Where this cannot be found out, nothing is sent again, and the error says so.
 """
 
 from __future__ import annotations
@@ -25,12 +24,11 @@ from dbt_cloud_run.cloud.errors import (
     RateLimited,
     Rejected,
     RetryRefused,
-    Unauthorized,
     Unconfirmed,
     Unreadable,
 )
 from dbt_cloud_run.cloud.models import Run
-from dbt_cloud_run.cloud.retrying import COOLDOWN, REFUSALS_REPEATED, Reader, backoff, cooldown
+from dbt_cloud_run.cloud.retrying import COOLDOWN, Reader, backoff, cooldown
 from dbt_cloud_run.start.tag import Tag, parse_tag
 
 _logger = logging.getLogger(__name__)
@@ -224,7 +222,6 @@ class _Start:
     window: float
     ambiguous: int = 0
     failures: int = 0
-    refusals: int = 0
     not_received_until: float | None = None
     rate_limited_until: float | None = None
 
@@ -250,8 +247,6 @@ class _Start:
                 found = await self._resolve(error)
             except CloudError as error:
                 if not self.ambiguous:
-                    if await self._waited_out_refusal(error):
-                        continue
                     raise self.request.refused(error) from error
                 # It may be refused because the request before it took effect.
                 found = await self._look_for_window(error)
@@ -282,20 +277,6 @@ class _Start:
             raise self._not_started(error, f"it demands a wait of {wait:.0f} s, which is longer than the time left")
         _logger.info("%s Waiting for %.0f s.", error.message, wait)
         await self.reader.clock.sleep(wait)
-
-    async def _waited_out_refusal(self, error: CloudError) -> bool:
-        """Wait before a request is sent again that was refused although its token was accepted before.
-
-        A refused request has started nothing, and one such answer in the middle can pass. False: the refusal stands.
-        """
-        self.refusals += 1
-        wait = backoff(self.refusals)
-        is_odd = isinstance(error, Unauthorized | Forbidden) and self.reader.has_succeeded
-        if not is_odd or self.refusals > REFUSALS_REPEATED or self._now() + wait > self.end:
-            return False
-        _logger.info("%s The token was accepted before; sending the request again in %.0f s.", error.message, wait)
-        await self.reader.clock.sleep(wait)
-        return True
 
     async def _wait_for_connection(self, error: NotReceived) -> None:
         self.failures += 1
