@@ -38,8 +38,12 @@ def test_a_run_that_can_be_retried_is_not_refused() -> None:
 
 
 def test_a_run_that_can_be_retried_some_seconds_later_is_not_refused() -> None:
-    found, _, clock = refusal({"can_retry": False}, {"can_retry": True})
+    with kept_notes() as notes:
+        found, server, clock = refusal({"can_retry": False}, {"can_retry": True})
     assert (found, clock.sleeps) == (None, [PAUSE])
+    (note,) = notes
+    run_id = server.runs[0]["id"]
+    assert note == f"Waiting for up to 10 s until dbt Cloud can retry run {run_id} by itself.", "all the looks together"
 
 
 @pytest.mark.parametrize(

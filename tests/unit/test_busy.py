@@ -88,6 +88,13 @@ def test_a_continuous_integration_job_is_busy_with_the_same_pull_request(theirs:
     assert found(run(5, RUNNING, trigger=theirs), is_ci=True, **ours) == (5 if is_busy else None)
 
 
+def test_a_job_of_another_type_is_busy_by_schema_whatever_pull_request_it_is_for() -> None:
+    theirs = {"schema_override": "a"}
+    assert found(run(5, RUNNING, trigger=theirs), github_pull_request_id=7, schema_override="a") == 5
+    of_another = {"github_pull_request_id": 8, "schema_override": "a"}
+    assert found(run(5, RUNNING, trigger=of_another), github_pull_request_id=7, schema_override="a") == 5
+
+
 def test_a_run_whose_trigger_is_not_shown_may_build_anywhere() -> None:
     hidden = run(5, RUNNING, trigger=None)
     assert found(hidden, schema_override="a") == 5

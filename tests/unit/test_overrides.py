@@ -10,7 +10,7 @@ import pytest
 from dbt_cloud_run.errors import ConfigError
 from dbt_cloud_run.github.events import Commit, Head, MergeGroup, Nothing, PullRequest, Subject, Unreadable
 from dbt_cloud_run.model import TriggerOverrides
-from dbt_cloud_run.start.overrides import Filled, fill, needs_head
+from dbt_cloud_run.start.overrides import Filled, fill, needs_head, pull_request_of
 
 NONE = TriggerOverrides()
 OURS = Head(sha="f00d", repository="acme/shop", is_fork=False)
@@ -43,6 +43,8 @@ def test_a_merge_group_has_a_schema_of_its_own() -> None:
         git_sha="cafe", github_pull_request_id=42, schema_override="dbt_cloud_pr_7_42_merge_group"
     )
     assert filled(MergeGroup(head_sha="cafe", number=None)).overrides == TriggerOverrides(git_sha="cafe")
+    branch = filled(GROUP, TriggerOverrides(git_branch="feature")).overrides
+    assert (branch.git_branch, branch.git_sha, branch.github_pull_request_id) == ("feature", None, 42)
 
 
 def test_what_is_given_stays() -> None:
@@ -54,10 +56,17 @@ def test_what_is_given_stays() -> None:
 
 
 @pytest.mark.parametrize("job_type", ["scheduled", "other", "merge", None])
-@pytest.mark.parametrize("subject", [PULL, GROUP])
-def test_a_job_of_another_type_fails_unless_the_commit_is_given(job_type: str | None, subject: Subject) -> None:
-    with pytest.raises(ConfigError, match=r"not the (pull request|merge group)"):
+@pytest.mark.parametrize(("subject", "what"), [(PULL, "the pull request"), (GROUP, "the merge group")])
+def test_a_job_of_another_type_fails_unless_the_commit_is_given(
+    job_type: str | None, subject: Subject, what: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
         filled(subject, job_type=job_type)
+    assert caught.value.message == (
+        f"Job 7 is of the type {job_type or 'unknown'}, not ci: it would build its own branch into its own schema, "
+        f"not {what}."
+    )
+    assert "set git-sha or git-branch, or set pull-request to `on`" in caught.value.advice
     for mine in (TriggerOverrides(git_sha="x"), TriggerOverrides(git_branch="x")):
         assert filled(subject, mine, job_type=job_type) == Filled(overrides=mine)
 
@@ -66,8 +75,9 @@ def test_a_job_of_another_type_fails_unless_the_commit_is_given(job_type: str | 
 @pytest.mark.parametrize("is_check", [True, False])
 def test_a_head_in_a_fork_is_refused_unless_a_commit_is_given(mode: str, is_check: bool) -> None:
     fork = PullRequest(number=42, head=THEIRS, is_check=is_check)
-    with pytest.raises(ConfigError, match="mallory/shop"):
+    with pytest.raises(ConfigError, match="mallory/shop") as caught:
         filled(fork, mode=mode)
+    assert caught.value.advice.startswith("Skip this step for forks")
     assert filled(fork, TriggerOverrides(git_sha="given"), mode=mode).overrides.git_sha == "given"
     assert filled(fork, mode="off", job_type="scheduled") == Filled(overrides=NONE)
 
@@ -78,6 +88,14 @@ def test_a_head_that_could_not_be_looked_up_is_refused_with_the_reason() -> None
     ) as caught:
         filled(replace(COMMENTED, why_no_head="github-token is empty"))
     assert "pull-requests: read" in caught.value.advice
+    for why, end in (
+        ("", "up."),
+        ("GitHub answered 5XX.", "up: GitHub answered 5XX."),
+        ("... said it", "up: ... said it."),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            filled(replace(COMMENTED, why_no_head=why))
+        assert caught.value.message.endswith(f"the head could not be looked {end}")
     given = filled(replace(COMMENTED, why_no_head="no"), TriggerOverrides(git_sha="given"))
     assert given.overrides.github_pull_request_id == 42
     assert given.overrides.git_sha == "given"
@@ -103,13 +121,21 @@ def test_another_job_builds_beside_a_comment_as_it_always_did_with_a_warning() -
     found = filled(COMMENTED, job_type="scheduled")
     assert found.overrides == NONE
     (warning,) = found.warnings
-    assert "pull request 42" in warning
+    assert "pull request 42, but job 7 is of the type scheduled" in warning
     assert "nothing is reported there" in warning
     assert filled(COMMENTED, TriggerOverrides(git_sha="x"), job_type="scheduled").warnings == ()
     assert filled(COMMENTED, job_type="scheduled", mode="off").warnings == ()
 
 
-@pytest.mark.parametrize("subject", [PullRequest(number=42, head=None, is_open=False), Nothing(), Commit(sha="beef")])
+@pytest.mark.parametrize(
+    "subject",
+    [
+        PullRequest(number=42, head=None, is_open=False),
+        PullRequest(number=42, head=None, is_open=False, is_check=False),
+        Nothing(),
+        Commit(sha="beef"),
+    ],
+)
 @pytest.mark.parametrize("mode", ["auto", "on", "off"])
 def test_what_is_closed_or_none_fills_and_refuses_nothing(subject: Subject, mode: Any) -> None:
     assert filled(subject, mode=mode, job_type="scheduled") == Filled(overrides=NONE)
@@ -139,7 +165,23 @@ def test_a_payload_that_cannot_be_read_is_refused_where_the_run_is_a_check() -> 
 @pytest.mark.parametrize("mode", ["auto", "off"])
 def test_a_ci_job_without_a_commit_is_warned_of(given: TriggerOverrides, where: str, mode: Any) -> None:
     (warning,) = filled(Nothing(), given, mode=mode).warnings
-    assert "starts without a commit" in warning
+    assert warning.startswith("Job 7 is a continuous integration job and starts without a commit")
     assert where in warning
     assert filled(Nothing(), TriggerOverrides(git_branch="main")).warnings == ()
     assert filled(Nothing(), given, job_type="scheduled").warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({}, None),
+        ({"git_sha": "beef"}, None),
+        ({"github_pull_request_id": 5}, ("github", 5)),
+        ({"azure_pull_request_id": 5}, ("azure", 5)),
+        ({"gitlab_merge_request_id": 5}, ("gitlab", 5)),
+        ({"non_native_pull_request_id": 5}, ("other", 5)),
+        ({"non_native_pull_request_id": 6, "github_pull_request_id": 5}, ("github", 5)),
+    ],
+)
+def test_a_run_is_for_the_pull_request_of_one_platform(given: Any, found: tuple[str, int] | None) -> None:
+    assert pull_request_of(TriggerOverrides(**given)) == found

@@ -84,6 +84,61 @@ def test_a_cancelled_run_counts_as_failed_if_we_had_cancelled_it(fields: Any, ac
     assert decide(ours(5, CANCELLED, **fields))[0] is action
 
 
+NAME = "run 5 of an earlier attempt of this step"
+
+
+@pytest.mark.parametrize(
+    ("runs", "options", "reason"),
+    [
+        ([ours(5, ERROR)], {"attempt": 1}, "this is the first attempt of the workflow run"),
+        ([ours(5, ERROR)], {"mode": "off"}, "resume is off"),
+        ([], {}, "no run of an earlier attempt of this step was found"),
+        ([run(5, ERROR)], {}, "no run of an earlier attempt of this step was found"),
+        (
+            [run(5, ERROR, Tag.new(RunKey("9999999999", "aaaaaa")))],
+            {},
+            "no run of an earlier attempt of this step was found",
+        ),
+        (
+            [run(5, ERROR, Tag.new(RunKey(KEY.step, "bbbbbb")))],
+            {},
+            "the earlier attempt of this step was triggered with other overrides",
+        ),
+        (
+            [ours(5, ERROR), ours(8, ERROR)],
+            {},
+            "more than one earlier run could be this step's own, and they cannot be distinguished",
+        ),
+        ([ours(5, RUNNING)], {}, f"{NAME} is still active"),
+        ([ours(5, SUCCESS)], {"mode": "all"}, f"{NAME} succeeded"),
+        ([ours(5, SUCCESS)], {}, f"{NAME} succeeded, and only unfinished runs are resumed"),
+        ([ours(5, ERROR)], {}, f"{NAME} failed"),
+        ([part(5, SUCCESS, 3)], {}, f"{NAME} succeeded, but had left out some of what failed before it"),
+        ([ours(5, ERROR), run(9, SUCCESS)], {}, f"run 9 of the job has succeeded since {NAME} ended"),
+        (
+            [ours(5, CANCELLED, status_message="Superseded by a newer commit")],
+            {},
+            f"{NAME} was superseded by a newer run",
+        ),
+        (
+            [ours(5, CANCELLED, status_message="This run timed out after running for 1 day")],
+            {},
+            f"{NAME} reached dbt Cloud's time limit",
+        ),
+        ([ours(5, CANCELLED, audit=A_PERSON)], {}, f"{NAME} was cancelled in dbt Cloud by alice"),
+        ([ours(5, CANCELLED, audit=SAME_ACTOR)], {}, f"{NAME} was cancelled by this step itself"),
+        (
+            [ours(5, CANCELLED)],
+            {},
+            f"{NAME} was cancelled, and dbt Cloud does not name another user who did it",
+        ),
+    ],
+)
+def test_why_is_said_of_each_decision(runs: list[Run], options: dict[str, Any], reason: str) -> None:
+    asked: dict[str, Any] = {"mode": "unfinished", "attempt": 2, **options}
+    assert decide_resume(runs, KEY, mode=asked["mode"], run_attempt=asked["attempt"]).reason == reason
+
+
 def test_two_candidates_that_cannot_be_told_apart_start_afresh() -> None:
     assert decide(ours(5, ERROR), ours(8, ERROR)) == FRESH
     # A sibling with the same key has attached to the chain in this very attempt, or started a run of its own.
@@ -111,6 +166,7 @@ def test_a_job_that_another_run_has_rebuilt_since_starts_afresh() -> None:
     assert decide(failed, run(7, SUCCESS, finished_at=at(4))) == FRESH
     assert decide(failed, run(4, SUCCESS, finished_at=at(4))) == FRESH
     assert decide(failed, run(7, SUCCESS)) == FRESH
+    assert decide(failed, run(7, SUCCESS, finished_at=at(3)))[0] is ResumeAction.RETRY, "not since"
     assert decide(failed, run(4, SUCCESS, finished_at=at(2)))[0] is ResumeAction.RETRY
     assert decide(failed, run(7, ERROR, finished_at=at(4)))[0] is ResumeAction.RETRY
     elsewhere = run(7, SUCCESS, finished_at=at(4), trigger={"schema_override": "dbt_cloud_pr_7_1"})

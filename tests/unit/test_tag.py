@@ -66,6 +66,29 @@ def test_a_long_cause_is_cut_with_an_ellipsis() -> None:
     assert cause_text(Tag.new(RunKey("0" * 10, "0" * 6)), "as it is").endswith("] as it is")
 
 
+def test_a_cause_of_exactly_the_length_that_is_accepted_is_left_as_it_is() -> None:
+    tag = Tag.new(RunKey("0" * 10, "0" * 6))
+    longest = "x" * (MAX_CAUSE - len(str(tag)) - 1)
+    assert cause_text(tag, longest) == f"{tag} {longest}"
+    assert cause_text(tag, f"{longest}x") == f"{tag} {longest[:-1]}…"
+
+
+@pytest.mark.parametrize(
+    ("cause", "words"),
+    [
+        ("a\nb\r\n\tc", "a b c"),
+        ("a\x00b\x1b[31mc\u2028d", "a b [31mc d"),
+        ("  a  b ", "a b"),
+        # Half a surrogate, as Python reads a byte that is no UTF-8.
+        ("a\udc80b", "a?b"),
+        ("größe ✓", "größe ✓"),
+    ],
+)
+def test_a_cause_is_sent_in_one_line_of_letters_that_can_be_sent(cause: str, words: str) -> None:
+    tag = Tag.new(RunKey("0" * 10, "0" * 6))
+    assert cause_text(tag, cause) == f"{tag} {words}"
+
+
 def test_each_request_has_a_nonce_of_its_own_and_a_retry_names_its_root() -> None:
     tag = Tag.new(run_key(**HERE), attempt=2)
     retry = tag.for_retry(70_471_823_456_789)
@@ -98,3 +121,16 @@ def test_other_overrides_change_their_half_of_the_key_alone() -> None:
     assert key.step == other.step
     assert key.overrides != other.overrides
     assert run_key(**HERE | {"workflow_run_id": "12"}) == key
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({}, "0542025ef4-fd46ff"),
+        ({"strategy_job_index": None}, "ab6cca77e7-fd46ff"),
+        ({"overrides": TriggerOverrides(git_sha="abc", git_branch="main", threads_override=4)}, "0542025ef4-758feb"),
+    ],
+)
+def test_a_key_is_the_same_in_every_release(changes: dict[str, object], key: str) -> None:
+    # A re-run of a workflow may take a newer release than the attempt whose runs it has to find.
+    assert str(run_key(**HERE | changes)) == key

@@ -303,8 +303,6 @@ async def _job(
 async def _subject(settings: Settings, reader: Reader, job: Job | None) -> Subject:
     """What the event is about. The head of a pull request is looked up where the trigger or the comment needs it."""
     subject = settings.github.subject
-    if not isinstance(subject, PullRequest) or subject.head is not None or not subject.is_open:
-        return subject
     # Without a commit that is given, a job that nothing is filled in for builds its own branch, which is reported
     # nowhere; with one, or with a run that exists, the comment is judged by the head.
     builds_given = bool(settings.overrides.git_sha or settings.overrides.git_branch or settings.run_id)

@@ -92,7 +92,7 @@ def planned_request(
     return PlannedRequest(
         address=f"{account}/jobs/{request.job_id}/run/",
         body=request.body,
-        origins={name: origins.get(name, "default") for name in request.body},
+        origins={name: origins[name] for name in request.body},
     )
 
 

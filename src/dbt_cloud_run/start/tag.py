@@ -62,7 +62,7 @@ class Tag:
 
 
 def _hash(parts: Iterable[object], length: int) -> str:
-    text = json.dumps(list(parts), sort_keys=True, default=str)
+    text = json.dumps(list(parts), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
