@@ -1,6 +1,6 @@
 """Hundreds of jobs with faults at random: no run lost, none doubled, no file half written, memory flat.
 
-The seed is printed; `SOAK_SEED` plays it again.
+`SOAK_SEED` plays another one than that of every day, and `SOAK_SEED=random` one that nobody has seen; it is printed.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from dbt_cloud_run.github.leftovers import INDEX
 from dbt_cloud_run.start.tag import parse_tag
 
 JOBS = 200
+SEED = 1959619131
 AT_ONCE = (1, 20)
 RETRIES = 2
 OWN_FILES = (".gitignore", INDEX)  # whole under a name with a dot
@@ -138,7 +139,10 @@ def problems(step: PlayedStep, runs: list[dict[str, Any]]) -> Iterator[str]:
     if len(nonces) != len(set(nonces)) or len(runs) > 1 + RETRIES:
         yield f"a run is doubled: {ids}"
     succeeded = bool(runs) and runs[-1]["status"] == 10
-    if (step.outputs["status"] == "success") != (succeeded and not is_unconfirmed):
+    # A retry whose results could not be read is no success, however its run ended.
+    is_unread = len(runs) > 1 and f"The results of run {runs[-1]['id']} are incomplete" in step.log
+    may_differ = succeeded and is_unread and step.outputs["status"] == "error"
+    if not may_differ and (step.outputs["status"] == "success") != (succeeded and not is_unconfirmed):
         yield f"{step.outputs['status']} is not how the last of {[run['status'] for run in runs]} ended"
     if (step.status == 0) != (step.outputs["status"] == "success"):
         yield f"exit status {step.status} with {step.outputs['status']}"
@@ -171,7 +175,8 @@ def rss() -> int:
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("at_once", AT_ONCE, ids=["one after another", "20 at a time"])
 def test_soak(at_once: int, emulator: RunningEmulator, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    seed = int(os.environ.get("SOAK_SEED") or random.SystemRandom().randrange(2**32))
+    wanted = os.environ.get("SOAK_SEED") or str(SEED)
+    seed = random.SystemRandom().randrange(2**32) if wanted == "random" else int(wanted)
     with capsys.disabled():
         print(f"\nSOAK_SEED={seed}, {JOBS} jobs, {at_once} at a time", flush=True)
     soak = Soak(emulator, tmp_path, random.Random(seed))  # noqa: S311 - no secret
