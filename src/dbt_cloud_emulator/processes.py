@@ -57,11 +57,13 @@ class Launcher:
             return await self._spawn([executable, *argv], cwd, env, output)
         server = await self._serving()
         number, loop = next(self._ids), asyncio.get_running_loop()
-        self._pids[number], self._exits[number] = loop.create_future(), loop.create_future()
+        # Held here: a command that ends at once may be forgotten before this is told its process id.
+        pid, done = loop.create_future(), loop.create_future()
+        self._pids[number], self._exits[number] = pid, done
         order = {"id": number, "argv": argv, "cwd": str(cwd), "env": env, "output": str(output)}
         assert server.stdin is not None  # noqa: S101
         server.stdin.write(json.dumps(order).encode() + b"\n")
-        return DbtProcess(await asyncio.shield(self._pids[number]), self._exits[number])
+        return DbtProcess(await asyncio.shield(pid), done)
 
     async def _spawn(self, command: list[str], cwd: Path, env: dict[str, str], output: Path) -> DbtProcess:
         with output.open("ab") as log:
