@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from dbt_cloud_run.errors import Interrupted
+
+LONGEST_SILENCE = 10.0
+"""Seconds without a line in the log."""
 
 
 class Clock(Protocol):
@@ -68,3 +73,13 @@ async def ends_before_signal(work: asyncio.Task[Any], clock: SystemClock) -> boo
     await asyncio.wait({work, signal}, return_when=asyncio.FIRST_COMPLETED)
     signal.cancel()
     return work.done() and not isinstance(work.exception(), Interrupted)
+
+
+@contextlib.asynccontextmanager
+async def announced(logger: logging.Logger, words: str) -> AsyncIterator[None]:
+    """Log once what is waited for, where it takes longer than `LONGEST_SILENCE`."""
+    timer = asyncio.get_running_loop().call_later(LONGEST_SILENCE, logger.info, words)
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -88,7 +88,7 @@ def test_annotations_are_within_the_limit_and_on_the_files(step: FinishedStep) -
 def test_what_ends_the_step_early_is_an_error_beside_those_of_ten_nodes(
     emulator: RunningEmulator, workflow: ActionJob
 ) -> None:
-    emulator.add_fault(method="POST", path=rf"/jobs/{JOB}/run/", after=1, times=None, status=403, body={"data": None})
+    emulator.add_fault(method="POST", path=rf"/jobs/{JOB}/run/", after=1, status=403, body={"data": None})
     step = workflow.run({"upload-artifact": "false", "targeted-retries": "1", "retry-on": "any"})
     emulator.clear_faults()
     assert step.outputs["failure-kind"] == "api"

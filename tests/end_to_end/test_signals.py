@@ -14,15 +14,7 @@ import pytest
 from standins.emulator import RunningEmulator
 from standins.results_service import ResultsService
 from tests.support.action import FinishedStep
-from tests.support.pid_one import (
-    SIGKILL_AFTER,
-    SIGTERM_AFTER,
-    ContainedJob,
-    PidOne,
-    saved_state,
-    silent_server,
-    why_impossible,
-)
+from tests.support.pid_one import ContainedJob, PidOne, saved_state, silent_server, why_impossible
 from tests.support.replayed import job_id
 
 pytestmark = pytest.mark.skipif(bool(why_impossible()), reason=f"NO SIGNAL IS PROVEN HERE: {why_impossible()}")
@@ -221,7 +213,7 @@ def test_the_exit_status_names_the_signal(first: signal.Signals, scene: Scene) -
     scene.await_request("GET", RUN)
     step, seconds = running.stop(first)
     assert (step.status, scene.active) == (128 + first, 0)
-    assert seconds < WITHIN
+    assert seconds < 3
 
 
 def test_a_second_signal_ends_at_once(scene: Scene) -> None:
@@ -234,7 +226,7 @@ def test_a_second_signal_ends_at_once(scene: Scene) -> None:
     running.send(signal.SIGTERM)
     step = running.finish(5)
     assert step.status == 143
-    assert time.monotonic() - began < 3, "the cancellation is not waited for"
+    assert time.monotonic() - began < 1
     scene.emulator.clear_faults()
     post = scene.post(step, "stuck")
     assert scene.active == 0, post.log
@@ -251,8 +243,7 @@ def test_a_signal_while_the_interpreter_starts_ends_it_without_a_run(after: floa
     if scene.active:
         scene.post(step, "stuck")
     assert scene.active == 0
-    # A signal before there is a handler is lost; the second one is not.
-    assert seconds < SIGTERM_AFTER + SIGKILL_AFTER
+    assert seconds < WITHIN + 1.5  # a signal before there is a handler is lost; the second one is not
 
 
 def test_publishing_is_cut_short_and_the_verdict_stands(scene: Scene) -> None:

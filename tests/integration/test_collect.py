@@ -138,7 +138,7 @@ def test_what_may_still_be_saving_is_waited_for_where_nothing_says_that_there_is
 def test_a_long_download_has_a_line(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("dbt_cloud_run.collect.collect.LONGEST_SILENCE", 0.02)
+    monkeypatch.setattr("dbt_cloud_run.clock.LONGEST_SILENCE", 0.02)
     world.add("run_results.json", 4, results())
 
     def prepare(server: CloudServer) -> None:

@@ -352,7 +352,7 @@ def test_an_endless_answer_is_given_up(scene: Play) -> None:
 def test_a_long_wait_for_one_answer_has_a_line(
     scene: Play, silence: float, is_said: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dbt_cloud_run.cloud.transport.LONGEST_SILENCE", silence)
+    monkeypatch.setattr("dbt_cloud_run.clock.LONGEST_SILENCE", silence)
 
     async def body(scene: Scene) -> None:
         scene.server.fault("GET", READS["poll"], Fault("silence"))

@@ -33,7 +33,7 @@ def test_a_failed_run_fails_the_step_and_leaves_it_green_only_where_it_is_asked_
         for fails, status in (("true", 1), ("false", 0)):
             step = await scene.play(targeted_retries="0", fail_on_error=fails)
             assert (step.status, step.outputs["status"]) == (status, "error")
-        scene.server.fault("POST", "/run/$", Fault(403, times=float("inf")))
+        scene.server.fault("POST", "/run/$", Fault(403))
         refused = await scene.play(fail_on_error="false")
         assert (refused.status, refused.outputs["failure-kind"]) == (1, "api"), "the action could not do its work"
 
@@ -42,7 +42,7 @@ def test_a_failed_run_fails_the_step_and_leaves_it_green_only_where_it_is_asked_
 
 def test_a_request_is_in_the_state_before_it_is_sent(tmp_path: Path) -> None:
     async def play(scene: ToldScene) -> None:
-        scene.server.fault("POST", "/run/$", Fault(403, times=float("inf")))
+        scene.server.fault("POST", "/run/$", Fault(403))
         step = await scene.play()
         written = (step.files / "state").read_text(encoding="utf-8")
         assert "pending" in written

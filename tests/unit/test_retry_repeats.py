@@ -9,7 +9,8 @@ import pytest
 from tests.support.dbt_graphs import generic_test, manifest_of, node, ours
 from tests.support.retry_attempts import FAILED, RESET, attempt, results, row, step
 
-from dbt_cloud_run.model import LONGEST_LOG, NodeResult
+from dbt_cloud_run.endings import Ending
+from dbt_cloud_run.model import LONGEST_LOG, NodeResult, RunState
 from dbt_cloud_run.planned import PlannedStep, RetryPlan
 from dbt_cloud_run.retry.plan import plan_retry
 
@@ -111,3 +112,39 @@ def test_what_an_earlier_command_of_the_same_line_has_appended_is_not_repeated()
     assert commands_after("test", begins) == (line,)
     assert commands_after("run", "") == (line,), "the first command failed, so its results are those of all that ran"
     assert planned("dbt deps && dbt test", failed)[0].commands == ("dbt deps && dbt test",)
+
+
+BEGUN = "".join(
+    _node_line(n, f"START sql model main.{name}", 3) for n, name in enumerate(("orders", "journal", "keyed"), 1)
+)
+
+
+def cut_off(command: str, *rows: NodeResult, log: str = BEGUN, retry_on: Any = "transient") -> RetryPlan:
+    nodes = (TABLE, JOURNAL, KEYED | {"relation_name": '"db"."main"."keyed"'}, REPORT)
+    cut = step(4, command, RunState.CANCELLED, *rows, log=log)
+    return plan_retry(attempt((command,), cut, ending=Ending.TIMED_OUT), ours(manifest_of(nodes)), retry_on=retry_on)
+
+
+def test_what_appends_and_was_under_way_when_its_step_was_cut_off_is_left_out() -> None:
+    """The warehouse may have finished what dbt did not wait for: a second time, its rows would be there twice."""
+    made = cut_off("dbt run", row(TABLE))
+    (line,) = made.commands
+    assert "fqn:shop.keyed" in line, "a key makes it the same to run it twice"
+    assert "journal" not in line
+    assert made.is_partial
+    (reason,) = (node.reason for node in made.steps[0].left_out if node.unique_id == JOURNAL["unique_id"])
+    assert reason == "its result is not known: it may have succeeded, and may not be repeated"
+    assert "fqn:shop.journal" in cut_off("dbt run", row(TABLE), retry_on="any").commands[0]
+
+
+@pytest.mark.parametrize("rows", [(), (row(TABLE),)])
+def test_a_selection_that_is_not_known_is_not_run_whole_over_what_was_under_way(rows: tuple[NodeResult, ...]) -> None:
+    command = "dbt run -s state:modified+"
+    assert (cut_off(command, *rows).commands, cut_off(command, *rows).is_partial) == ((), True)
+    assert cut_off(command, *rows, retry_on="any").commands
+
+
+def test_what_had_not_begun_when_its_step_was_cut_off_is_run() -> None:
+    made = cut_off("dbt run", row(TABLE), log=_node_line(1, "START sql model main.orders", 3))
+    assert "fqn:shop.journal" in made.commands[0]
+    assert not made.is_partial

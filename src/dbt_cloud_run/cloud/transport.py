@@ -18,6 +18,7 @@ import httpx
 from pydantic import SecretStr
 
 from dbt_cloud_run import __version__
+from dbt_cloud_run.clock import announced
 from dbt_cloud_run.cloud.abridging import Abridging
 from dbt_cloud_run.cloud.answers import error_for, http_date, unwrap
 from dbt_cloud_run.cloud.errors import (
@@ -41,7 +42,6 @@ MAX_JSON_BYTES = 64 * 1024 * 1024  # kept in memory of an answer that is JSON; a
 MAX_ERROR_BYTES = 1024 * 1024  # read of an answer that is an error
 UNQUESTIONED_JSON = 256 * 1024 * 1024  # as `UNQUESTIONED`: more, since what is not kept takes no memory
 SLOWEST = 1024.0  # bytes a second, over the time of one read: a body that comes more slowly never ends
-LONGEST_SILENCE = 10.0  # seconds that an answer is waited for without a line in the log
 _KEEP_ALIVE_SECONDS = 90.0  # longer than the longest interval between two polls
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _NOT_RECEIVED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
@@ -120,7 +120,7 @@ class Transport:
         async with (
             self._failures(request),
             asyncio.timeout(self._total_timeout),
-            _announced(f"Waiting for the answer of {self.host} to {request}."),
+            announced(_logger, f"Waiting for the answer of {self.host} to {request}."),
             self._http.stream(
                 method, path, params=params, json=body, headers={"Accept": "application/json"}
             ) as response,
@@ -219,16 +219,6 @@ class Transport:
             error.message = redact(error.message, forms(self._secret))
             error.args = (error.message,)
             raise
-
-
-@contextlib.asynccontextmanager
-async def _announced(words: str) -> AsyncIterator[None]:
-    """Say once what is waited for, where it takes longer than `LONGEST_SILENCE`."""
-    timer = asyncio.get_running_loop().call_later(LONGEST_SILENCE, _logger.info, words)
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _log_request(request: str, params: Mapping[str, str] | None, response: httpx.Response, began: float) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
+from dbt_cloud_run.clock import announced
 from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.models import Run, RunStep
 from dbt_cloud_run.cloud.retrying import Reader
@@ -43,7 +44,6 @@ from dbt_cloud_run.waiting.listed import missing_steps
 
 _logger = logging.getLogger(__name__)
 
-LONGEST_SILENCE = 10.0  # seconds without a line in the log
 LARGEST_DECODED = 1024**3  # bytes; a larger file is kept and uploaded, but not decoded
 
 T = TypeVar("T")
@@ -86,12 +86,8 @@ async def collect(
     downloads = Downloads(client, reader, run, keeping.kept, packing, seen, limit)
     why = unread or missing_steps(run) or ""
     collection = _Collection(downloads, keeping, unlisted_step(run) if why else None, why)
-    said = f"Reading what run {run.id} left behind, which takes longer than usual."
-    timer = asyncio.get_running_loop().call_later(LONGEST_SILENCE, _logger.info, said)
-    try:
+    async with announced(_logger, f"Reading what run {run.id} left behind, which takes longer than usual."):
         return await collection.collected(number, ending)
-    finally:
-        timer.cancel()
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from dbt_cloud_run.clock import LONGEST_SILENCE
 from dbt_cloud_run.cloud.client import CloudClient, DownloadedFile
 from dbt_cloud_run.cloud.errors import CloudError, NotFound, TooLarge, Unreachable, Unreadable
 from dbt_cloud_run.cloud.models import Run
@@ -26,7 +27,6 @@ _EDGE = 1024  # bytes
 _BROKEN = (b"{", b"[", b"<")  # how JSON that is cut short, and a proxy's page, begin
 _BLANK = b" \t\r\n\xef\xbb\xbf"  # with the mark of the byte order
 UNEXPECTED_GRACE = 5.0  # seconds in which a run may still report artifacts that no step of it can have left
-_LONGEST_SILENCE = 10.0  # seconds
 CANCELLED_GRACE = 15.0  # seconds in which artifacts of a cancelled run may still appear
 _MADE_HERE = ("assets.json", "junit.xml", "result.json", "summary.md")  # at the top of the folder, by this action
 _AT_TOP = ("run_results.json", "manifest.json", "catalog.json", "sources.json", *_MADE_HERE)  # files, never folders
@@ -84,7 +84,7 @@ class Downloads:
             until = min(until, self.reader.clock.monotonic() + UNEXPECTED_GRACE)
         pause, is_said = 0.5, False
         while not self.run.artifacts_saved and (left := until - self.reader.clock.monotonic()) > 0:
-            if left > _LONGEST_SILENCE and not is_said:
+            if left > LONGEST_SILENCE and not is_said:
                 _logger.info("Waiting for up to %.0f s until dbt Cloud has saved the artifacts.", left)
                 is_said = True
             limited = max(pause, self.reader.rate_limit.minimum_interval)

@@ -10,8 +10,6 @@ from dbt_cloud_run.planned import RetryPlan
 from dbt_cloud_run.retry.alignment import has_started
 
 _NO_CAPACITY = "dbt Cloud cancelled the run because it lacked capacity before any step began: all of it runs once more"
-
-
 NOT_KNOWN = "the commands of the run are not known"
 
 

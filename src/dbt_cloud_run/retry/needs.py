@@ -27,6 +27,7 @@ from dbt_cloud_run.retry.nodes import (
     node_rows,
     skipped_node,
 )
+from dbt_cloud_run.retry.repeats import under_way
 from dbt_cloud_run.retry.situation import Situation
 from dbt_cloud_run.retry.unreported import lost, not_reported, was_cut_off
 from dbt_cloud_run.retry.windows import refreshes_fully
@@ -246,7 +247,7 @@ class _Results:
                 continue
             why = "the step was cut off before its turn" if self._is_cut_off else "the results do not contain it"
             if is_spent := self._may_be_spent(unique_id):
-                why = "its result is lost: it may have succeeded, and may not be repeated"
+                why = "its result is not known: it may have succeeded, and may not be repeated"
             node = PlannedNode(unique_id=unique_id, status=NOT_STARTED, reason=why)
             (left_out if is_spent or unique_id in held else retried).append(node)
         for node, may_run in self._built_on_failures({node.unique_id for node in retried}, missing):
@@ -255,10 +256,11 @@ class _Results:
 
     def _may_be_spent(self, unique_id: str) -> bool:
         """Whether a node without a row may have succeeded all the same, and may not do so twice."""
-        if self._situation.takes_all or self._selector is None or not self._results.lost_rows:
+        if self._situation.takes_all or self._selector is None:
             return False
-        refreshes = refreshes_fully(self._command, self._step)
-        return not may_repeat(self._selector.nodes[unique_id], full_refresh=refreshes)
+        node = self._selector.nodes[unique_id]
+        is_open = bool(self._results.lost_rows) or bool(under_way(self._step, [node]))
+        return is_open and not may_repeat(node, full_refresh=refreshes_fully(self._command, self._step))
 
     def _built_on_failures(
         self, retried: Collection[str], missing: Collection[str]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from dbt_cloud_run.dbt.artifacts import ManifestNode
 from dbt_cloud_run.dbt.commands import DbtCommand
@@ -16,6 +16,7 @@ from dbt_cloud_run.model import LONGEST_LOG, RunState, Step
 from dbt_cloud_run.retry.alignment import AskedStep
 from dbt_cloud_run.retry.nodes import executed_rows, is_over
 from dbt_cloud_run.retry.situation import Situation
+from dbt_cloud_run.retry.unreported import was_cut_off
 from dbt_cloud_run.retry.windows import refreshes_fully
 
 _RAN = re.compile(
@@ -24,6 +25,7 @@ _RAN = re.compile(
 _NUMBERED = re.compile(
     r"(?<!Batch )\b(?P<number>\d{1,7}) of \d+ (?P<word>START|SKIP|NO-OP|OK|ERROR|WARN|PASS|FAIL|PARTIAL)\b"
 )
+_BEGUN = re.compile(r"\b\d{1,7} of \d{1,7} START\b.*? (?P<name>[\w$]+\.\S+) \.\.\.")
 _BEGINS = frozenset({"START", "SKIP", "NO-OP"})
 
 
@@ -48,10 +50,23 @@ def repeats_of(asked: AskedStep, command: DbtCommand | None, situation: Situatio
     if rows and _ran_before(asked.command, step):
         return known | _by_log(step, appending.values(), selector, command)
     if rows:
-        return known
+        return known | under_way(step, appending.values())
     if step.results is not None or step.state is RunState.SUCCESS:
         return frozenset()
-    return _by_log(step, appending.values(), selector, command)
+    return _by_log(step, appending.values(), selector, command) | under_way(step, appending.values())
+
+
+def under_way(step: Step, nodes: Iterable[ManifestNode]) -> frozenset[str]:
+    """Those of the nodes that had begun when the step was cut off, and have no result.
+
+    The warehouse may have finished what dbt did not wait for.
+    """
+    if not was_cut_off(step):
+        return frozenset()
+    rows = executed_rows(step)
+    begun = {found["name"] for found in _BEGUN.finditer(without_colours(step.log))}
+    open_ones = (node for node in nodes if node.unique_id not in rows)
+    return frozenset(node.unique_id for node in open_ones if any(_is_named(node, name) for name in begun))
 
 
 def _ran_before(line: str, step: Step) -> bool:

@@ -6,7 +6,6 @@ The plans of its retries are not saved. They are planned once more, from the sam
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from dbt_cloud_run.dbt.manifests import Manifests
 from dbt_cloud_run.dbt.statuses import is_skipped
@@ -17,9 +16,7 @@ from dbt_cloud_run.retry.plan import plan_retry
 from dbt_cloud_run.retry.unreported import is_always_listed
 
 
-def never_run(
-    attempts: Sequence[Attempt], manifests: Manifests | None, *, now: datetime | None = None
-) -> frozenset[str]:
+def never_run(attempts: Sequence[Attempt], manifests: Manifests | None) -> frozenset[str]:
     """The nodes that were skipped or never started, that a retry had to run, and that no attempt since reports.
 
     `attempts` are a run and its retries, which were asked for everything; a node that failed shows by itself.
@@ -37,7 +34,6 @@ def never_run(
             earlier=attempts[:number],
             later=later,
             manifests=manifests.of_run(attempt.run_id) if manifests else None,
-            now=now,
         )
         skipped = _skipped(attempt)
         due = {
