@@ -14,8 +14,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import SecretStr
-
 from benchmarks.emulated import emulator
 from benchmarks.measure import WORK, table
 from benchmarks.noticing import SEED, Noticed, Policy, fixed, ours, ours_unknowing, short, simulate, usual
@@ -25,6 +23,7 @@ from dbt_cloud_run.clock import SystemClock
 from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import Reader
+from dbt_cloud_run.redaction import Secret
 from dbt_cloud_run.waiting.polling import PollSchedule
 from dbt_cloud_run.waiting.wait import Limits, looks
 
@@ -61,7 +60,7 @@ class Counting(CloudClient):
 async def watch(url: str, job: int, schedule: PollSchedule, factor: float) -> tuple[int, float]:
     """Trigger a run and wait for its end: looks, and the lag in seconds of the fast clock."""
     clock = FastClock(factor)
-    async with Counting(url, 1, SecretStr(DEMO_TOKEN), clock) as client:
+    async with Counting(url, 1, Secret(DEMO_TOKEN), clock) as client:
         run = await client.trigger(job, {"cause": "benchmark"})
         async for look in looks(run, client=client, reader=Reader(clock), schedule=schedule, limits=Limits()):
             run = look.run

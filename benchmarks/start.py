@@ -16,8 +16,6 @@ from benchmarks.server import TOKEN
 from dbt_cloud_run.network.certificates import CA_FILES, CA_FOLDERS
 
 BASELINE = "import httpx, pydantic; httpx.AsyncClient()"
-FLOOR = "import asyncio, httpcore, httpx, logging; from pydantic import BaseModel; class_ = type('C', (BaseModel,), {})"
-"""What a request over httpx and inputs checked by pydantic cannot do without, before any line of this program."""
 GOAL = 1.3
 
 
@@ -51,18 +49,13 @@ def bare(python: Path, code: str, *flags: str) -> Measured:
 def report(rounds: int = 15) -> str:
     """The table in markdown."""
     python, _ = installs.action()
-    ours, base, floor = [], [], []
+    ours, base = [], []
     peers: dict[str, list[float]] = {peer.name: [] for peer in installs.PEERS}
     for number in range(rounds + 1):
-        seconds, reference, least = (
-            first_bytes(),
-            bare(python, BASELINE, "-I").seconds,
-            bare(python, FLOOR, "-I").seconds,
-        )
+        seconds, reference = first_bytes(), bare(python, BASELINE, "-I").seconds
         if number:
             ours.append(seconds)
             base.append(reference)
-            floor.append(least)
     for peer in installs.PEERS:
         interpreter, _ = installs.peer(peer.name)
         for number in range(4 if interpreter else 0):
@@ -78,11 +71,6 @@ def report(rounds: int = 15) -> str:
             f"{Spread.of(ours).middle / middle:.2f}",
         ],
         [f"`python -c '{BASELINE}'`", Spread.of(base).text(), "1.00"],
-        [
-            "the packages of a first request and of typed inputs alone, without certificates",
-            Spread.of(floor).text(),
-            f"{Spread.of(floor).middle / middle:.2f}",
-        ],
     ]
     for peer in installs.PEERS:
         times, said = peers[peer.name], installs.peer(peer.name)[1]

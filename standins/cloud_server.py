@@ -26,10 +26,9 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from pydantic import SecretStr
-
 from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.errors import Interrupted
+from dbt_cloud_run.redaction import Secret
 
 TOKEN = "dbtc_s3cr3t+/token"
 ACCOUNT = 1
@@ -134,7 +133,7 @@ class CloudServer:
         """A client of this server, impatient unless told otherwise. Both have the same time."""
         self.now = clock.utcnow
         options = {"connect_timeout": 1.0, "read_timeout": 0.2, **options}
-        return CloudClient(f"http://127.0.0.1:{self.port}", ACCOUNT, SecretStr(TOKEN), clock, **options)
+        return CloudClient(f"http://127.0.0.1:{self.port}", ACCOUNT, Secret(TOKEN), clock, **options)
 
     def fault(self, method: str, path: str, fault: Fault) -> None:
         """Let the next `fault.times` requests with this method, whose path matches, go wrong."""

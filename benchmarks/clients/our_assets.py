@@ -10,24 +10,22 @@ import sys
 import time
 from pathlib import Path
 
-from pydantic import SecretStr
-
 from dbt_cloud_run.assets.assets import materializations
 from dbt_cloud_run.assets.nodes import Repository
 from dbt_cloud_run.clock import SystemClock
-from dbt_cloud_run.cloud.client import CloudClient
-from dbt_cloud_run.cloud.models import WHOLE_RUN
+from dbt_cloud_run.cloud.client import WHOLE_RUN, CloudClient
 from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.collect.attempts import ending_of
 from dbt_cloud_run.collect.collect import collect
 from dbt_cloud_run.collect.keeping import Keeping
 from dbt_cloud_run.ledger.ledger import build_ledger
+from dbt_cloud_run.redaction import Secret
 
 
 async def main(url: str, account: int, run_id: int, folder: Path) -> None:
     clock = SystemClock()
     began = time.monotonic()
-    async with CloudClient(url, account, SecretStr(os.environ["TOKEN"]), clock) as client:
+    async with CloudClient(url, account, Secret(os.environ["TOKEN"]), clock) as client:
         keeping = Keeping(
             kept=folder,
             scratch=folder,

@@ -93,7 +93,7 @@ async def _job(job_id: int, client: CloudClient, reader: Reader, deadline: float
 def _means(settings: Settings, client: CloudClient, reader: Reader, limits: Limits, scratch: Path) -> Means:
     """What the loop works with; its files are in a temporary folder, and it does not pause before a retry."""
     keeping = Keeping(kept=scratch / "kept", scratch=scratch, patterns=(), step_artifacts="none")
-    unpaused = settings.model_copy(update={"retry_delay": 0.0})
+    unpaused = replace(settings, retry_delay=0.0)
     return Means(settings=unpaused, client=client, reader=reader, limits=limits, keeping=keeping)
 
 

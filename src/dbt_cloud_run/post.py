@@ -213,7 +213,9 @@ async def _upload(settings: Settings, console: BaseConsole, clock: SystemClock, 
         workspace = settings.github.workspace
         folder = inside_workspace(workspace, files.folder.relative_to(workspace.resolve()).as_posix())
         inside = dict.fromkeys(path for path in files.files if path.resolve().is_relative_to(folder))
-        uploaded = await upload(settings, console, clock, artifact_files(folder, inside), files.name, POST_STEP_LIMITS)
+        found = artifact_files(folder, inside)
+        # The step that was ended may have announced an artifact of this name, and not finished it.
+        uploaded = await upload(settings, console, clock, found, files.name, may_rename=True, limits=POST_STEP_LIMITS)
         _logger.info("Uploaded %s: %s", uploaded.name, uploaded.url)
     except (ArtifactUploadError, UnsafePathError, CloudError, ValueError, OSError) as error:
         _logger.warning("The artifact was not uploaded: %s", error)

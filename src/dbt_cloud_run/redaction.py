@@ -17,6 +17,25 @@ _hidden: list[str] = []  # of this process, the longest first
 _hidden_bytes: list[bytes] = []
 
 
+class Secret:
+    """A text that no log and no error shows by accident: it has to be asked for."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return f"Secret('{HIDDEN}')"
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def reveal(self) -> str:
+        """The text itself."""
+        return self._text
+
+
 @lru_cache(maxsize=64)
 def forms(secret: str) -> tuple[str, ...]:
     """The secret as it stands, URL-encoded, within JSON, and in base64 wherever it may begin; the longest first."""

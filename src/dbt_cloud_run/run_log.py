@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dbt_cloud_run.clock import Clock
-from dbt_cloud_run.cloud.models import Run, RunStep
 from dbt_cloud_run.console import BaseConsole
 from dbt_cloud_run.model import LONGEST_LOG, Attempt, RunState, Step
 from dbt_cloud_run.text import shortened
 from dbt_cloud_run.unknown import step_words
 
 if TYPE_CHECKING:
+    from dbt_cloud_run.cloud.models import Run, RunStep
     from dbt_cloud_run.planned import RetryPlan
     from dbt_cloud_run.report.progress import Progress
 

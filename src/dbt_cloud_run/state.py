@@ -7,11 +7,14 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.console import BaseConsole
 from dbt_cloud_run.start.chain import tag_of
 from dbt_cloud_run.start.once import StartRequest, load_request, save_request
+
+if TYPE_CHECKING:
+    from dbt_cloud_run.cloud.models import Run
 
 RUN, PROOF, PENDING, ENDED = "run_id", "proof", "pending", "ended"
 FILES, PUBLISHED, TARGET = "files", "published", "target"

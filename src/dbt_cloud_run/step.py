@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from dbt_cloud_run.clock import SystemClock, ends_before_signal
 from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.errors import CloudError, Unconfirmed
-from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.console import BaseConsole
 from dbt_cloud_run.endings import Ending
@@ -40,6 +39,7 @@ from dbt_cloud_run.story import Story, decided, outcome_of
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from dbt_cloud_run.cloud.models import Run
     from dbt_cloud_run.publish.folder import ArtifactsFolder
     from dbt_cloud_run.publish.publish import Publication
 

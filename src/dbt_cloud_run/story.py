@@ -8,7 +8,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.gates import Gate
 from dbt_cloud_run.github.events import Subject, commits_of
@@ -16,6 +15,7 @@ from dbt_cloud_run.model import Attempt, Interruption, LimitReached, Outcome, St
 from dbt_cloud_run.start.once import StartRequest
 
 if TYPE_CHECKING:
+    from dbt_cloud_run.cloud.models import Run
     from dbt_cloud_run.dbt.manifests import Manifests
     from dbt_cloud_run.deflating import Deflating
     from dbt_cloud_run.start.decide import Decision

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import trustme
-from pydantic import SecretStr
 from standins.cloud_server import ACCOUNT, TOKEN, CloudServer, FakeClock
 from tests.support.tcp_server import tcp_server
 
@@ -18,6 +17,7 @@ from dbt_cloud_run.cloud.errors import (
 )
 from dbt_cloud_run.errors import ConfigError
 from dbt_cloud_run.network.certificates import tls_context
+from dbt_cloud_run.redaction import Secret
 
 
 def _https_server(authority: trustme.CA) -> ssl.SSLContext:
@@ -41,13 +41,13 @@ def test_a_private_ca_is_trusted_when_it_is_named(
         run = cloud.add_run(status=10)
         server = await asyncio.start_server(cloud._serve, "127.0.0.1", 0, ssl=_https_server(authority))
         url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        async with CloudClient(url, ACCOUNT, SecretStr(TOKEN), FakeClock()) as client:
+        async with CloudClient(url, ACCOUNT, Secret(TOKEN), FakeClock()) as client:
             with pytest.raises(NotReceived, match="CERTIFICATE") as caught:
                 await client.get_run(run["id"])
             assert "SSL_CERT_FILE" in caught.value.advice
         assert cloud.requests == []
         monkeypatch.setenv(variable, str(bundle))
-        async with CloudClient(url, ACCOUNT, SecretStr(TOKEN), FakeClock()) as client:
+        async with CloudClient(url, ACCOUNT, Secret(TOKEN), FakeClock()) as client:
             assert (await client.get_run(run["id"])).id == run["id"]
         server.close()
         await cloud.close()
@@ -77,7 +77,7 @@ def test_https_goes_through_the_proxy_and_loopback_does_not(monkeypatch: pytest.
         async with tcp_server(proxy) as port:
             monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
             monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
-            async with CloudClient("https://ab123.us1.dbt.example", ACCOUNT, SecretStr(TOKEN), FakeClock()) as client:
+            async with CloudClient("https://ab123.us1.dbt.example", ACCOUNT, Secret(TOKEN), FakeClock()) as client:
                 with pytest.raises(NotReceived, match="407"):
                     await client.get_run(1)
             async with CloudServer() as cloud:
@@ -94,11 +94,11 @@ def test_https_goes_through_the_proxy_and_loopback_does_not(monkeypatch: pytest.
 @pytest.mark.parametrize("url", ["http://dbt.example", "ftp://dbt.example", "https://", "dbt.example"])
 def test_a_host_that_the_token_must_not_go_to(url: str) -> None:
     with pytest.raises(ConfigError):
-        CloudClient(url, ACCOUNT, SecretStr(TOKEN), FakeClock())
+        CloudClient(url, ACCOUNT, Secret(TOKEN), FakeClock())
 
 
 @pytest.mark.parametrize("token", ["", "a b", "a\nb", "tökén"])
 def test_a_token_that_is_no_header_is_refused_without_showing_it(token: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        CloudClient("https://dbt.example", ACCOUNT, SecretStr(token), FakeClock())
+        CloudClient("https://dbt.example", ACCOUNT, Secret(token), FakeClock())
     assert not token or token not in str(caught.value)

@@ -11,11 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
 from dbt_cloud_run.clock import SystemClock
 from dbt_cloud_run.cloud.client import CloudClient, DownloadedFile
 from dbt_cloud_run.cloud.errors import Unreadable
+from dbt_cloud_run.redaction import Secret
 
 CONTENT = b'{"results": [' + b"1, " * 900_000 + b"1]}"
 BODIES = {
@@ -59,7 +59,7 @@ def url() -> Iterator[str]:
 
 def download(url: str, name: str, folder: Path) -> DownloadedFile:
     async def fetch() -> DownloadedFile | None:
-        async with CloudClient(url, 1, SecretStr("secret-token"), SystemClock()) as client:
+        async with CloudClient(url, 1, Secret("secret-token"), SystemClock()) as client:
             return await client.download(7, name, folder / name, packed=folder / "packed")
 
     found = asyncio.run(fetch())
@@ -104,7 +104,7 @@ def test_a_part_of_a_file_is_not_taken_for_it(url: str, tmp_path: Path) -> None:
 
 def test_a_date_that_no_clock_shows_is_none(url: str) -> None:
     async def seen() -> None:
-        async with CloudClient(url, 1, SecretStr("secret-token"), SystemClock()) as client:
+        async with CloudClient(url, 1, Secret("secret-token"), SystemClock()) as client:
             with pytest.raises(Unreadable):
                 await client.get_run(7)
             await asyncio.sleep(0.01)

@@ -13,13 +13,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 from standins.cloud_server import FakeClock
 from tests.support.tcp_server import tcp_server
 
 from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.errors import Ambiguous, CloudError, TooLarge
 from dbt_cloud_run.cloud.models import Run
+from dbt_cloud_run.redaction import Secret
 
 MIB = 1024**2
 LINE = b"12:00:00  1 of 2 OK created sql table model shop.orders .... [OK in 0.10s]\\n"
@@ -81,9 +81,7 @@ def ask(
     async def play() -> object:
         async with (
             served(body, **options) as url,  # type: ignore[arg-type]
-            CloudClient(
-                url, 1, SecretStr("token"), FakeClock(), connect_timeout=1, read_timeout=read_timeout
-            ) as client,
+            CloudClient(url, 1, Secret("token"), FakeClock(), connect_timeout=1, read_timeout=read_timeout) as client,
         ):
             return await asked(client)
 
@@ -175,7 +173,7 @@ def test_a_head_that_trickles_is_cut(tmp_path: Path) -> None:
         async with tcp_server(answer) as port:
             url = f"http://127.0.0.1:{port}"
             async with CloudClient(
-                url, 1, SecretStr("token"), FakeClock(), connect_timeout=0.2, read_timeout=0.2
+                url, 1, Secret("token"), FakeClock(), connect_timeout=0.2, read_timeout=0.2
             ) as client:
                 await download(tmp_path)(client)
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import certifi
 import pytest
 import trustme
-from pydantic import SecretStr
 from standins.cloud_server import ACCOUNT, CloudServer
 from standins.cloud_server import TOKEN as CLOUD_TOKEN
 from standins.results_service import ResultsService, runtime_token
@@ -30,6 +29,7 @@ from dbt_cloud_run.github.events import PullRequest
 from dbt_cloud_run.github.heads import look_up_head
 from dbt_cloud_run.github.marker import CommentKey, Marker
 from dbt_cloud_run.network.certificates import CA_FILES, CA_FOLDERS, CA_ONLY, tls_context
+from dbt_cloud_run.redaction import Secret
 
 PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy")
 AUTHORITIES = (*CA_FILES, *CA_FOLDERS)
@@ -47,7 +47,7 @@ def to_dbt_cloud(front: Callable[[str], str], tmp_path: Path) -> None:
         async with CloudServer() as cloud:
             run = cloud.add_run(status=10)
             url = await asyncio.to_thread(front, f"http://127.0.0.1:{cloud.port}")
-            async with CloudClient(url, ACCOUNT, SecretStr(CLOUD_TOKEN), QuickClock()) as client:
+            async with CloudClient(url, ACCOUNT, Secret(CLOUD_TOKEN), QuickClock()) as client:
                 assert (await client.get_run(run["id"])).id == run["id"]
 
     asyncio.run(body())

@@ -1,4 +1,4 @@
-"""The trigger is on the wire before anything is imported that only a later part of the step needs."""
+"""A request is on the wire before anything is imported that only a later part of the step needs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -15,8 +18,11 @@ HOST = """
 import json, os, runpy, sys, threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+asked = []
+
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
+        asked.append(sorted(sys.modules))
         body = json.dumps({"status": {"code": 200, "is_success": True}, "data": []}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -25,7 +31,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         with open(os.environ["TOLD"], "w") as file:
-            json.dump([self.path, sorted(sys.modules)], file)
+            json.dump([self.path, asked[0], sorted(sys.modules)], file)
         os._exit(0)
 
     def log_message(self, *_):
@@ -41,19 +47,32 @@ LATER = ("collect", "downloads", "publish", "report", "loop", "assets", "ledger"
 LATER_PACKAGES = ("msgspec", "github", "requests")
 
 
-def test_nothing_of_what_comes_after_it_is_imported_before_the_trigger(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The path of the trigger, and the modules that were imported at the first request and at the trigger."""
+    folder = tmp_path_factory.mktemp("start")
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("INPUT_", "GITHUB_", "COV"))}
     inputs = {"INPUT_API-TOKEN": "secret-token", "INPUT_ACCOUNT-ID": "1", "INPUT_JOB-ID": "1001"}
-    told = tmp_path / "told.json"
+    file = folder / "told.json"
     subprocess.run(  # noqa: S603
         [sys.executable, "-c", HOST],
         cwd=ROOT,
-        env={**environ, **inputs, "GITHUB_WORKSPACE": str(tmp_path), "TOLD": str(told)},
+        env={**environ, **inputs, "GITHUB_WORKSPACE": str(folder), "TOLD": str(file)},
         capture_output=True,
         text=True,
         timeout=60,
     )
-    path, modules = json.loads(told.read_text())
+    return json.loads(file.read_text())
+
+
+def test_what_reads_an_answer_is_not_imported_before_the_first_request(told: Any) -> None:
+    _, modules, _ = told
+    assert "dbt_cloud_run.cloud.client" in modules
+    assert not {name for name in modules if name.split(".")[0] in ("pydantic", "pydantic_core")}
+
+
+def test_nothing_of_what_comes_after_it_is_imported_before_the_trigger(told: Any) -> None:
+    path, _, modules = told
     assert path == "/api/v2/accounts/1/jobs/1001/run/"
     assert "dbt_cloud_run.start.once" in modules
     ours = {name.removeprefix("dbt_cloud_run.") for name in modules if name.startswith("dbt_cloud_run.")}

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import trustme
-from pydantic import SecretStr
 from standins.cloud_server import ACCOUNT, JOB, TOKEN, CloudServer, FakeClock, Fault, refusing
 from tests.support.notes import kept_notes
 from tests.support.tcp_server import tcp_server
@@ -29,6 +28,7 @@ from dbt_cloud_run.cloud.errors import (
 )
 from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.errors import Interrupted
+from dbt_cloud_run.redaction import Secret
 
 FOREVER = float("inf")
 FAULTS = ("reset", "silence", 408, 429, 500, 502, 503, 504, "html", "truncated", "empty", "null", "cut", "trickle")
@@ -125,7 +125,7 @@ def test_a_host_that_was_never_known_is_not_waited_for_long(
         if has_contact:
             await scene.read("list")
         monkeypatch.setattr(socket, "getaddrinfo", unknown)
-        async with CloudClient("https://cloud.misspelt.example", ACCOUNT, SecretStr(TOKEN), scene.clock) as client:
+        async with CloudClient("https://cloud.misspelt.example", ACCOUNT, Secret(TOKEN), scene.clock) as client:
             scene.client = client
             with pytest.raises(Unreachable, match="Check `host`"):
                 await scene.read("list", 180.0)
@@ -147,7 +147,7 @@ def test_a_host_that_is_not_verified_is_not_waited_for_long(scene: Play, answers
         tls = served if answers == "certificate" else None
         async with tcp_server(answer, tls) as port:
             address = f"https://127.0.0.1:{port}"
-            async with CloudClient(address, ACCOUNT, SecretStr(TOKEN), scene.clock) as client:
+            async with CloudClient(address, ACCOUNT, Secret(TOKEN), scene.clock) as client:
                 scene.client = client
                 with pytest.raises(Unreachable if waited else UntrustedCertificate, match="SSL"):
                     await scene.read("list")

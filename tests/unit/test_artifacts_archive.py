@@ -29,7 +29,7 @@ def test_a_big_file_is_streamed(tmp_path: Path) -> None:
     try:
         with (tmp_path / "zip").open("wb") as target:
             files = [ArtifactFile(source, "manifest.json")]
-            archive = write_archive(files, target, stop=threading.Event())
+            archive = write_archive(files, target.write, stop=threading.Event())
         assert tracemalloc.get_traced_memory()[1] < 12_000_000
     finally:
         tracemalloc.stop()
@@ -41,7 +41,7 @@ def test_a_big_file_is_streamed(tmp_path: Path) -> None:
 def test_a_file_over_four_gigabytes(tmp_path: Path) -> None:
     source = sparse(tmp_path / "big", 2**32 + 5)
     with (tmp_path / "zip").open("wb") as target:
-        write_archive([ArtifactFile(source, "big")], target, stop=threading.Event())
+        write_archive([ArtifactFile(source, "big")], target.write, stop=threading.Event())
     source.unlink()
     with zipfile.ZipFile(tmp_path / "zip") as archive, archive.open("big") as entry:
         assert archive.getinfo("big").file_size == 2**32 + 5
@@ -56,7 +56,7 @@ def test_the_same_files_make_the_same_archive(tmp_path: Path) -> None:
     for names in ("abc", "cab"):
         files = [ArtifactFile(tmp_path / name, name) for name in names]
         with (tmp_path / "zip").open("wb") as target:
-            digests.add(write_archive(files, target, stop=threading.Event()).sha256)
+            digests.add(write_archive(files, target.write, stop=threading.Event()).sha256)
     assert len(digests) == 1
 
 
@@ -64,14 +64,14 @@ def test_it_ends_when_the_result_is_not_needed(tmp_path: Path) -> None:
     stop = threading.Event()
     stop.set()
     with (tmp_path / "zip").open("wb") as target, pytest.raises(Stopped):
-        write_archive([ArtifactFile(sparse(tmp_path / "x", 10), "x")], target, stop=stop)
+        write_archive([ArtifactFile(sparse(tmp_path / "x", 10), "x")], target.write, stop=stop)
     assert (tmp_path / "zip").stat().st_size < 200
 
 
 def test_a_full_disk_is_an_error_of_the_target(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(os.urandom(3_000_000))
     with Path("/dev/full").open("wb", buffering=0) as target, pytest.raises(OSError, match="space"):
-        write_archive([ArtifactFile(tmp_path / "x", "x")], target, stop=threading.Event())
+        write_archive([ArtifactFile(tmp_path / "x", "x")], target.write, stop=threading.Event())
 
 
 def test_a_name_that_is_not_allowed_never_takes_the_place_of_one_that_is(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_name_that_is_not_allowed_never_takes_the_place_of_one_that_is(tmp_pat
         (tmp_path / str(number)).write_text(name)
     with kept_notes() as notes, (tmp_path / "zip").open("wb") as target:
         files = (ArtifactFile(tmp_path / str(number), name) for number, name in enumerate(names))
-        write_archive(files, target, stop=threading.Event())
+        write_archive(files, target.write, stop=threading.Event())
     with zipfile.ZipFile(tmp_path / "zip") as archive:
         held = {name: archive.read(name).decode() for name in archive.namelist()}
     assert held["a_b.sql"] == "a_b.sql"
@@ -94,7 +94,7 @@ def test_a_name_that_no_zip_file_can_hold_costs_that_file(tmp_path: Path) -> Non
     longest, too_long = "n" * MOST_NAME_BYTES, "\u00e4" * (MOST_NAME_BYTES // 2 + 1)
     with kept_notes() as notes, (tmp_path / "zip").open("wb") as target:
         files = [ArtifactFile(tmp_path / "f", name) for name in (longest, too_long)]
-        assert write_archive(files, target, stop=threading.Event()).files == 1
+        assert write_archive(files, target.write, stop=threading.Event()).files == 1
     with zipfile.ZipFile(tmp_path / "zip") as archive:
         assert archive.testzip() is None
         assert archive.namelist() == [longest]
@@ -107,7 +107,7 @@ def test_a_name_that_is_no_text_is_marked(tmp_path: Path, surrogate: int) -> Non
     """File systems hold bytes that are no UTF-8, such as in `artifacts-path`."""
     (tmp_path / "f").write_text("select 1")
     with (tmp_path / "zip").open("wb") as target:
-        write_archive([ArtifactFile(tmp_path / "f", f"a{chr(surrogate)}.sql")], target, stop=threading.Event())
+        write_archive([ArtifactFile(tmp_path / "f", f"a{chr(surrogate)}.sql")], target.write, stop=threading.Event())
     with zipfile.ZipFile(tmp_path / "zip") as archive:
         (held,) = archive.namelist()
         assert archive.read(held) == b"select 1"
@@ -120,7 +120,7 @@ def test_names_that_differ_by_case_or_by_unicode_s_form_alone_are_two_files(tmp_
         (tmp_path / str(number)).write_text(f"-- {number}")
     with (tmp_path / "zip").open("wb") as target:
         files = [ArtifactFile(tmp_path / str(number), name) for number, name in enumerate(names)]
-        assert write_archive(files, target, stop=threading.Event()).files == len(names)
+        assert write_archive(files, target.write, stop=threading.Event()).files == len(names)
     with zipfile.ZipFile(tmp_path / "zip") as archive:
         assert {name: archive.read(name) for name in archive.namelist()} == {
             name: f"-- {number}".encode() for number, name in enumerate(names)

@@ -12,7 +12,6 @@ from typing import Any
 import httpx
 import pytest
 import respx
-from pydantic import SecretStr
 from standins.cloud_server import FakeClock
 
 from dbt_cloud_run import __version__
@@ -29,6 +28,7 @@ from dbt_cloud_run.cloud.errors import (
     Unreadable,
 )
 from dbt_cloud_run.model import RunState
+from dbt_cloud_run.redaction import Secret
 
 HOST = "https://ab123.us1.dbt.example"
 TOKEN = "dbtc_0123456789"
@@ -49,7 +49,7 @@ def ask(call: Call) -> Any:
     """What a call returns, or what it raises."""
 
     async def body() -> Any:
-        async with CloudClient(f"{HOST}/", 77, SecretStr(TOKEN), FakeClock()) as client:
+        async with CloudClient(f"{HOST}/", 77, Secret(TOKEN), FakeClock()) as client:
             return await call(client)
 
     return asyncio.run(body())

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import ast
 import re
+import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ConfigDict, TypeAdapter
 from tests.support.contract import INPUTS, PublicInput
 
 import dbt_cloud_run.main
 import dbt_cloud_run.post
 from dbt_cloud_run.errors import InvalidInputsError
 from dbt_cloud_run.model import TriggerOverrides
+from dbt_cloud_run.redaction import Secret
 from dbt_cloud_run.settings.inputs import INPUTS as TABLE
 from dbt_cloud_run.settings.inputs import PLATFORM_INPUTS, Input
 from dbt_cloud_run.settings.settings import Settings
@@ -31,12 +34,9 @@ COMPUTED = {"cause": "Triggered from a GitHub workflow"}
 def read(inputs: Mapping[str, str], **variables: str) -> dict[str, Any]:
     """Every field of the settings, the overrides' own among them; secrets in clear."""
     settings = Settings.from_environ({f"INPUT_{name.upper()}": text for name, text in inputs.items()} | variables)
-    fields = {name: getattr(settings, name) for name in Settings.model_fields if name not in ("overrides", "given")}
+    fields = {name: getattr(settings, name) for name in Settings.__slots__ if name not in ("overrides", "given")}
     fields |= {name: getattr(settings.overrides, name) for name in TriggerOverrides.__slots__}
-    return {
-        name: value.get_secret_value() if hasattr(value, "get_secret_value") else value
-        for name, value in fields.items()
-    }
+    return {name: value.reveal() if isinstance(value, Secret) else value for name, value in fields.items()}
 
 
 def field_of(name: str) -> str:
@@ -78,6 +78,18 @@ def test_what_is_given_is_used_and_changes_nothing_else(entry: Input) -> None:
     assert {name for name in after if after[name] != before[name]} - {"warnings"} == {field}
 
 
+@pytest.mark.parametrize("entry", TABLE, ids=lambda entry: entry.name)
+def test_a_setting_has_the_type_that_is_declared_given_or_not(entry: Input) -> None:
+    holder = TriggerOverrides if field_of(entry.name) in TriggerOverrides.__slots__ else Settings
+    declared = typing.get_type_hints(holder)[field_of(entry.name)]
+    # Pydantic reads a declaration as it stands; a class of ours is looked at with `isinstance`.
+    adapter = TypeAdapter(declared, config=ConfigDict(arbitrary_types_allowed=True))
+    for inputs in (REQUIRED, companions(entry.name) | {entry.name: INPUTS[entry.name].other}):
+        settings = Settings.from_environ({f"INPUT_{name.upper()}": text for name, text in inputs.items()})
+        value = getattr(settings.overrides if holder is TriggerOverrides else settings, field_of(entry.name))
+        assert adapter.validate_python(value, strict=True) == value
+
+
 @pytest.mark.parametrize("public", [entry for entry in INPUTS.values() if entry.choices], ids=lambda entry: entry.name)
 def test_the_choices_of_the_contract_are_accepted_and_no_others(public: PublicInput) -> None:
     accepted = {read(REQUIRED | {public.name: word})[field_of(public.name)] for word in public.choices}
@@ -103,7 +115,7 @@ def test_the_variables_of_the_contract_are_read_where_the_input_is_not_given(pub
 def test_every_setting_is_looked_at_by_the_code() -> None:
     code = "\n".join(path.read_text() for path in SOURCES if path.parent.name != "settings")
     settled_there = {"on_missing_token"}  # the settings themselves make of it a token that is missing
-    fields = {field_of(entry.name) for entry in TABLE} & set(Settings.model_fields)
+    fields = {field_of(entry.name) for entry in TABLE} & set(Settings.__slots__)
     assert {name for name in fields if not re.search(rf"\.{name}\b", code)} == settled_there
 
 

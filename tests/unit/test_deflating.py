@@ -33,7 +33,7 @@ def grown(path: Path, content: bytes = CONTENT, *, piece: int = 300_000, is_whol
 
 def archived(files: list[ArtifactFile], target: Path) -> zipfile.ZipFile:
     with target.open("wb") as file:
-        archive = write_archive(files, file, stop=threading.Event())
+        archive = write_archive(files, file.write, stop=threading.Event())
     assert archive.sha256 == hashlib.sha256(target.read_bytes()).hexdigest()
     return zipfile.ZipFile(target)
 
@@ -131,5 +131,5 @@ def test_the_archive_waits_for_a_stream_no_longer_than_it_is_wanted(tmp_path: Pa
     stop.set()
     deflating = grown(tmp_path / "m", is_whole=False)
     with (tmp_path / "zip").open("wb") as target, pytest.raises(Stopped):
-        write_archive([ArtifactFile(tmp_path / "m", "m", deflating)], target, stop=stop)
+        write_archive([ArtifactFile(tmp_path / "m", "m", deflating)], target.write, stop=stop)
     deflating.abandon()

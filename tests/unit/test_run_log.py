@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import SecretStr
 from standins.cloud_server import FakeClock
 from tests.support.attempts import attempt, step
 
@@ -22,6 +21,7 @@ from dbt_cloud_run.github.console import Console
 from dbt_cloud_run.github.log import log_to
 from dbt_cloud_run.model import RunState
 from dbt_cloud_run.planned import PlannedNode, PlannedStep, Retryability, RetryPlan, StepAction
+from dbt_cloud_run.redaction import Secret
 from dbt_cloud_run.run_log import SIGN_OF_LIFE, RunLog
 
 
@@ -120,7 +120,7 @@ def test_debug_lines_are_there_when_the_runner_asks_for_them(asked: bool) -> Non
 
         transport = Transport(
             "https://x.example",
-            SecretStr("s3cret-token"),
+            Secret("s3cret-token"),
             FakeClock().utcnow,
             connect_timeout=1,
             read_timeout=1,

@@ -17,7 +17,7 @@ def test_a_secret_is_in_no_message_and_in_no_repr() -> None:
     settings = read({"github-token": TOKEN}, ACTIONS_RUNTIME_TOKEN=TOKEN)
     assert TOKEN not in f"{settings!r}{settings}{settings.github!r}"
     assert settings.api_token is not None
-    assert settings.api_token.get_secret_value() == TOKEN
+    assert settings.api_token.reveal() == TOKEN
 
 
 def test_a_missing_token_explains_itself() -> None:

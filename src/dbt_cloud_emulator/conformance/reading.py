@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import httpx
-from pydantic import SecretStr
 
 from dbt_cloud_emulator.conformance.outcome import Seen, check
 from dbt_cloud_emulator.conformance.scene import CANCELLED, ERROR, SUCCESS, NotCheckedError, Scene
@@ -16,6 +15,7 @@ from dbt_cloud_emulator.conformance.session import Exchange
 from dbt_cloud_run.clock import SystemClock
 from dbt_cloud_run.cloud.client import CloudClient
 from dbt_cloud_run.cloud.errors import CloudError
+from dbt_cloud_run.redaction import Secret
 
 Call = Callable[[CloudClient, "re.Match[str]"], Awaitable[Any]]
 
@@ -57,7 +57,7 @@ async def _problems(answers: Sequence[tuple[Exchange, tuple[Call, re.Match[str]]
     found = []
     transport = httpx.MockTransport(answer)
     async with CloudClient(
-        "https://recorded.invalid", 1, SecretStr("recorded"), SystemClock(), transport=transport
+        "https://recorded.invalid", 1, Secret("recorded"), SystemClock(), transport=transport
     ) as client:
         for exchange, (call, match) in answers:
             answering.append(exchange)

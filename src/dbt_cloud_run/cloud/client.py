@@ -14,21 +14,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 import httpx
-from pydantic import SecretStr, ValidationError
 
 from dbt_cloud_run.clock import Clock
 from dbt_cloud_run.cloud.body import Meter, write_body
 from dbt_cloud_run.cloud.errors import NotFound, Rejected, Unreadable
-from dbt_cloud_run.cloud.models import CloudModel, Job, Named, Run
 from dbt_cloud_run.cloud.transport import Transport, encoding_of
 from dbt_cloud_run.deflating import SMALLEST, Deflating
+from dbt_cloud_run.redaction import Secret
+
+if TYPE_CHECKING:
+    from dbt_cloud_run.cloud.models import Job, Named, Run
 
 PAGE = 100  # the most that the platform returns at once
-_Model = TypeVar("_Model", bound=CloudModel)
+WHOLE_RUN = ("run_steps", "trigger", "job", "environment", "audit")
+"""The related objects of a run that are asked for (`include_related`) where all of it is needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class CloudClient:
         self,
         base_url: str,
         account_id: int,
-        token: SecretStr,
+        token: Secret,
         clock: Clock,
         *,
         connect_timeout: float = 5.0,
@@ -94,7 +97,7 @@ class CloudClient:
         return run
 
     def _run(self, data: object, what: str) -> Run:
-        return self._with_address(_one(Run, data, what))
+        return self._with_address(_run().read(data, what))
 
     def _with_address(self, run: Run) -> Run:
         """The run with the address of its page, which is built where dbt Cloud does not name it."""
@@ -120,7 +123,7 @@ class CloudClient:
         if status_in is not None:
             params["status__in"] = "[" + ",".join(str(status) for status in status_in) + "]"
         data = await self._transport.call("GET", f"{self._account}/runs/", params=params)
-        return tuple(self._with_address(run) for run in _many(Run, data, "the list of runs"))
+        return tuple(self._with_address(run) for run in _run().read_all(data, "the list of runs"))
 
     async def trigger(self, job_id: int, body: Mapping[str, Any]) -> Run:
         """Start a run: a single request, never repeated here, since it may have taken effect whatever is answered."""
@@ -140,7 +143,7 @@ class CloudClient:
     async def get_job(self, job_id: int, include: Iterable[str] = ()) -> Job:
         """One job; `include` may name `environment`."""
         data = await self._transport.call("GET", f"{self._account}/jobs/{job_id}/", params=_params(include))
-        return _one(Job, data, f"job {job_id}")
+        return _job().read(data, f"job {job_id}")
 
     async def list_jobs(
         self, *, name_contains: str | None = None, offset: int = 0, include: Iterable[str] = ()
@@ -149,21 +152,20 @@ class CloudClient:
         params = {"order_by": "id", "limit": str(PAGE), "offset": str(offset), **_params(include)}
         if name_contains:
             params["name__icontains"] = name_contains
-        return _many(
-            Job, await self._transport.call("GET", f"{self._account}/jobs/", params=params), "the list of jobs"
-        )
+        data = await self._transport.call("GET", f"{self._account}/jobs/", params=params)
+        return _job().read_all(data, "the list of jobs")
 
     async def list_projects(self, *, offset: int = 0) -> tuple[Named, ...]:
         """One page of the account's projects (API v3). A token with the permission set Job Runner may not see them."""
         params = {"limit": str(PAGE), "offset": str(offset)}
         data = await self._transport.call("GET", f"{self._account_v3}/projects/", params=params)
-        return _many(Named, data, "the list of projects")
+        return _named().read_all(data, "the list of projects")
 
     async def list_environments(self, *, offset: int = 0) -> tuple[Named, ...]:
         """One page of the account's environments (API v3), with the same limit of permission."""
         params = {"limit": str(PAGE), "offset": str(offset)}
         data = await self._transport.call("GET", f"{self._account_v3}/environments/", params=params)
-        return _many(Named, data, "the list of environments")
+        return _named().read_all(data, "the list of environments")
 
     async def list_artifacts(self, run_id: int) -> tuple[str, ...]:
         """The paths of a run's artifacts, all steps together; none where the platform answers null."""
@@ -229,14 +231,22 @@ def _params(include: Iterable[str]) -> dict[str, str]:
     return {"include_related": related} if related else {}
 
 
-def _one(model: type[_Model], data: object, what: str) -> _Model:
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        raise Unreadable(f"dbt Cloud's answer is not readable as {what}.") from error
+# What reads an answer is imported with the first one: pydantic, and what it builds, would keep the request waiting.
 
 
-def _many(model: type[_Model], data: object, what: str) -> tuple[_Model, ...]:
-    if not isinstance(data, list):
-        raise Unreadable(f"dbt Cloud's answer is not readable as {what}.")
-    return tuple(_one(model, item, what) for item in data)
+def _run() -> type[Run]:
+    from dbt_cloud_run.cloud.models import Run
+
+    return Run
+
+
+def _job() -> type[Job]:
+    from dbt_cloud_run.cloud.models import Job
+
+    return Job
+
+
+def _named() -> type[Named]:
+    from dbt_cloud_run.cloud.models import Named
+
+    return Named

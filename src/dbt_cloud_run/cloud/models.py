@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WrapValidator
 
 from dbt_cloud_run.cancellation import Cancellation, CancelledBy
 from dbt_cloud_run.cloud.answers import when_possible
 from dbt_cloud_run.cloud.cancellation import cancellation_of
+from dbt_cloud_run.cloud.errors import Unreadable
 from dbt_cloud_run.model import RunState, TriggerOverrides
 
 _STATES = {
@@ -28,9 +29,6 @@ _STATES = {
 _WORDS = {state.value: state for state in RunState} | {"canceled": RunState.CANCELLED, "failed": RunState.ERROR}
 # Connections and schemas that such a name quotes are the user's, and no commands.
 _SET_UP = re.compile(r"\s{0,20}(?:clone git repository|create profile from connection)\b", re.IGNORECASE)
-WHOLE_RUN = ("run_steps", "trigger", "job", "environment", "audit")
-"""The related objects of a run that are asked for (`include_related`) where all of it is needed."""
-
 _DURATION = re.compile(r"(?:(\d{1,6}) days?,? )?(\d{1,7}):([0-5]?\d):([0-5]?\d(?:\.\d+)?)")
 
 
@@ -90,8 +88,23 @@ Ints = Annotated[tuple[int, ...] | None, BeforeValidator(_items), _Lenient]
 class CloudModel(BaseModel):
     """Base of all: immutable; unknown fields are ignored."""
 
-    # The first answer is soon enough to build what reads it: by then the first request is on its way.
+    # A kind of answer that never comes needs nothing that reads it.
     model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=(), defer_build=True)
+
+    @classmethod
+    def read(cls, data: object, what: str) -> Self:
+        """One of these in an answer; raises `Unreadable`, which calls it `what`."""
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise Unreadable(f"dbt Cloud's answer is not readable as {what}.") from error
+
+    @classmethod
+    def read_all(cls, data: object, what: str) -> tuple[Self, ...]:
+        """A list of these in an answer; raises `Unreadable`, which calls it `what`."""
+        if not isinstance(data, list):
+            raise Unreadable(f"dbt Cloud's answer is not readable as {what}.")
+        return tuple(cls.read(item, what) for item in data)
 
 
 class Trigger(CloudModel):

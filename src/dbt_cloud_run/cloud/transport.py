@@ -15,7 +15,6 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import httpx
-from pydantic import SecretStr
 
 from dbt_cloud_run import __version__
 from dbt_cloud_run.clock import announced
@@ -34,7 +33,7 @@ from dbt_cloud_run.cloud.inflating import Inflating
 from dbt_cloud_run.errors import ConfigError
 from dbt_cloud_run.network.certificates import tls_context
 from dbt_cloud_run.network.proxies import proxy_for, proxy_variable
-from dbt_cloud_run.redaction import forms, redact
+from dbt_cloud_run.redaction import Secret, forms, redact
 
 _logger = logging.getLogger(__name__)  # shown where the runner asks for debug lines; no header is logged
 
@@ -57,7 +56,7 @@ class Transport:
     def __init__(
         self,
         base_url: str,
-        token: SecretStr,
+        token: Secret,
         monotonic: Callable[[], float],
         *,
         connect_timeout: float,
@@ -69,7 +68,7 @@ class Transport:
         plain = parts.scheme == "http"
         if not self.host or parts.scheme not in ("http", "https") or (plain and self.host not in _LOOPBACK):
             raise ConfigError(f"{base_url} is not an https URL of a host.", "http is for loopback only.")
-        secret = token.get_secret_value()
+        secret = token.reveal()
         if not secret or not secret.isascii() or not secret.isprintable() or " " in secret:
             raise ConfigError(
                 "`api-token` has characters that no dbt Cloud token has.",

@@ -126,9 +126,7 @@ def _target(settings: Settings, number: int) -> CommentTarget | None:
     github, token = settings.github, settings.github_token
     if token is None:
         return None
-    return CommentTarget(
-        token=token.get_secret_value(), api_url=github.api_url, repository=github.repository, number=number
-    )
+    return CommentTarget(token=token.reveal(), api_url=github.api_url, repository=github.repository, number=number)
 
 
 def _about(settings: Settings, commit: str, *, is_good: bool) -> Marker:

@@ -69,14 +69,19 @@ async def upload(
     clock: Clock,
     files: Iterable[ArtifactFile],
     name: str,
+    *,
+    may_rename: bool = False,
     limits: UploadLimits = STEP_LIMITS,
 ) -> UploadedArtifact:
-    """Upload these files as the workflow artifact of this step. Raises `ArtifactUploadError` and `Interrupted`."""
+    """Upload these files as the workflow artifact of this step. Raises `ArtifactUploadError` and `Interrupted`.
+
+    `may_rename`: a name of the user's gets a number, too, where it is taken.
+    """
     github = settings.github
     return await upload_artifact(
         files,
         name=name,
-        may_rename=settings.artifact_name is None,
+        may_rename=may_rename or settings.artifact_name is None,
         retention_days=settings.artifact_retention_days,
         results_url=github.results_url,
         runtime_token=github.runtime_token,

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
-
-from pydantic import BaseModel, ConfigDict, InstanceOf, SecretStr
 
 from dbt_cloud_run.errors import InputProblem, InvalidInputsError
 from dbt_cloud_run.gates import Gate
 from dbt_cloud_run.github.context import GitHubContext
 from dbt_cloud_run.github.events import MergeGroup, PullRequest, Unreadable
 from dbt_cloud_run.model import TriggerOverrides
+from dbt_cloud_run.redaction import Secret
 from dbt_cloud_run.settings.commands import odd_commands
 from dbt_cloud_run.settings.entry import PREFIX
 from dbt_cloud_run.settings.inputs import DEFAULTS, INPUTS, PLATFORM_INPUTS, Input
@@ -27,12 +27,11 @@ COMMENT_INPUTS = frozenset(
 """The inputs that a comment on the pull request is found and written by."""
 
 
-class Settings(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
     """What the user asked for. `None` and `()` mean: not given, and nothing stands for it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    api_token: SecretStr | None  # None only with on_missing_token == "skip"; the ids may then be missing, too
+    api_token: Secret | None  # None only with on_missing_token == "skip"; the ids may then be missing, too
     on_missing_token: Literal["fail", "skip"]
     account_id: int  # 0 only where api_token is None
     base_url: str  # https://host[:port]
@@ -46,7 +45,7 @@ class Settings(BaseModel):
     reuse: Literal["never", "same-commit"]
     resume: Literal["unfinished", "all", "off"]
     cause: str
-    overrides: InstanceOf[TriggerOverrides]
+    overrides: TriggerOverrides
     pull_request: Literal["auto", "on", "off"]
     targeted_retries: int
     retry_on: Literal["transient", "any"]
@@ -69,11 +68,11 @@ class Settings(BaseModel):
     annotations: bool
     project_directory: str  # relative to the workspace
     pr_comment: Literal["false", "true", "on-failure"]
-    github_token: SecretStr | None
+    github_token: Secret | None
     emit: tuple[str, ...] | None  # the names of modules in `emit/`
     comment_key: str | None
     strategy_job_index: str | None
-    github: InstanceOf[GitHubContext]
+    github: GitHubContext
     given: frozenset[str] = frozenset()  # the names of the inputs whose value is not the default's
     warnings: tuple[str, ...] = ()  # what is unexpected, but stops nothing
 
@@ -174,7 +173,7 @@ class _Reader:
         """A secret that is also an id: every output and address that holds it would be blanked out by the runner."""
         for name in ("api-token", "github-token"):
             secret = values[name.replace("-", "_")]
-            text = secret.get_secret_value() if secret else ""
+            text = secret.reveal() if secret else ""
             hidden = [other for other in ("account-id", "job-id", "run-id") if text and text in self._text(other)]
             if hidden:
                 yield (
@@ -200,7 +199,7 @@ class _Reader:
             source = f" (in {entry.variable})" if entry.name in self._variables else ""
             self._problem(entry.name, f"{error}{what}{source}.")
         else:
-            return SecretStr(value) if entry.secret else value
+            return Secret(value) if entry.secret else value
         return None
 
     def _check_token(self, values: dict[str, Any]) -> None:

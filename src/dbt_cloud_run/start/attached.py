@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
+from typing import TYPE_CHECKING
 
-from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.errors import InputProblem, InvalidInputsError
 from dbt_cloud_run.model import TriggerOverrides
 from dbt_cloud_run.text import shortened
+
+if TYPE_CHECKING:
+    from dbt_cloud_run.cloud.models import Run
 
 _logger = logging.getLogger(__name__)
 

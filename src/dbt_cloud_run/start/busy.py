@@ -7,12 +7,15 @@ waited for, whatever else runs by then.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.errors import ConfigError
 from dbt_cloud_run.model import TriggerOverrides
 from dbt_cloud_run.start.chain import tag_of
 from dbt_cloud_run.start.overrides import pull_request_of
+
+if TYPE_CHECKING:
+    from dbt_cloud_run.cloud.models import Run
 
 
 def busy_with(runs: Sequence[Run], overrides: TriggerOverrides, *, is_ci: bool, step_key: str) -> Run | None:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.model import RunState
 from dbt_cloud_run.start.tag import RunKey, Tag, parse_tag
+
+if TYPE_CHECKING:
+    from dbt_cloud_run.cloud.models import Run
 
 
 @dataclass(frozen=True, slots=True)

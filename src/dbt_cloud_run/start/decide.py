@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from dbt_cloud_run.cloud.client import CloudClient
+from dbt_cloud_run.cloud.client import WHOLE_RUN, CloudClient
 from dbt_cloud_run.cloud.errors import CloudError, Forbidden, Unreachable
-from dbt_cloud_run.cloud.models import WHOLE_RUN, Job, Run
 from dbt_cloud_run.cloud.retrying import READ_BUDGET, Reader
 from dbt_cloud_run.errors import ConfigError
 from dbt_cloud_run.github.events import MergeGroup, Nothing, PullRequest, Subject, Unreadable
@@ -27,6 +27,9 @@ from dbt_cloud_run.start.overrides import CI, fill, needs_head, pull_request_of
 from dbt_cloud_run.start.resume import ResumeAction, decide_resume, find_reusable
 from dbt_cloud_run.start.tag import RunKey, Tag, cause_text, run_key
 from dbt_cloud_run.waiting.polling import usual_durations
+
+if TYPE_CHECKING:
+    from dbt_cloud_run.cloud.models import Job, Run
 
 _logger = logging.getLogger(__name__)
 

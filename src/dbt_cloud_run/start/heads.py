@@ -19,7 +19,7 @@ async def head_of(subject: Subject, settings: Settings, clock: Clock) -> Subject
     token, github = settings.github_token, settings.github
     return await look_up_head(
         subject,
-        token=token.get_secret_value() if token else None,
+        token=token.reveal() if token else None,
         api_url=github.api_url,
         repository=github.repository,
         clock=clock,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from dbt_cloud_run.cloud.client import PAGE, CloudClient
 from dbt_cloud_run.cloud.errors import Forbidden, NotFound, Rejected
-from dbt_cloud_run.cloud.models import Job, Named
 from dbt_cloud_run.cloud.retrying import READ_BUDGET, Reader
 from dbt_cloud_run.errors import ConfigError
+
+if TYPE_CHECKING:
+    from dbt_cloud_run.cloud.models import Job, Named
 
 _MOST_PAGES = 50
 _MOST_LISTED = 20

@@ -11,7 +11,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dbt_cloud_run.cloud.client import PAGE, CloudClient
 from dbt_cloud_run.cloud.errors import (
@@ -27,9 +27,11 @@ from dbt_cloud_run.cloud.errors import (
     Unconfirmed,
     Unreadable,
 )
-from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import COOLDOWN, Reader, backoff, cooldown
 from dbt_cloud_run.start.tag import Tag, parse_tag
+
+if TYPE_CHECKING:
+    from dbt_cloud_run.cloud.models import Run
 
 _logger = logging.getLogger(__name__)
 

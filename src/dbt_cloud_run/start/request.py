@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dbt_cloud_run.cloud.models import Job
 from dbt_cloud_run.model import TriggerOverrides
 from dbt_cloud_run.settings.settings import Settings
 from dbt_cloud_run.start.decide import Decision
@@ -18,6 +17,7 @@ from dbt_cloud_run.start.once import NewRun, StartRequest
 from dbt_cloud_run.text import shortened
 
 if TYPE_CHECKING:
+    from dbt_cloud_run.cloud.models import Job
     from dbt_cloud_run.planned import RetryPlan
 
 _SHOWN_APART = frozenset({"git_sha", "git_branch", "steps_override"})

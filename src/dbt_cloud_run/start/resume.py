@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from dbt_cloud_run.cancellation import CancelledBy
-from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.model import RunState, TriggerOverrides
 from dbt_cloud_run.start.chain import AmbiguousChainError, Chain, find_chain, tag_of
 from dbt_cloud_run.start.overrides import pull_request_of
 from dbt_cloud_run.start.tag import RunKey
+
+if TYPE_CHECKING:
+    from dbt_cloud_run.cloud.models import Run
 
 
 class ResumeAction(StrEnum):

@@ -10,9 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.model import RunState, TriggerOverrides
+
+if TYPE_CHECKING:
+    from dbt_cloud_run.cloud.models import Run
 
 FIRST_INTERVAL = 4.5  # seconds, as long as the run is young
 SHORTEST_INTERVAL = 2.0  # seconds, where the end is expected

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from dbt_cloud_run.cloud.client import CloudClient
+from dbt_cloud_run.cloud.client import WHOLE_RUN, CloudClient
 from dbt_cloud_run.cloud.errors import CloudError, Unreadable
-from dbt_cloud_run.cloud.models import WHOLE_RUN, Run
+from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import NEW_RUN_GRACE, Reader
 from dbt_cloud_run.waiting.listed import final_steps, late_steps, missing_steps
 from dbt_cloud_run.waiting.wait import with_known

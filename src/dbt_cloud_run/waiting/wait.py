@@ -6,9 +6,9 @@ import logging
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
-from dbt_cloud_run.cloud.client import CloudClient
+from dbt_cloud_run.cloud.client import WHOLE_RUN, CloudClient
 from dbt_cloud_run.cloud.errors import CloudError, NotFound, Redirected, Rejected, Unreachable
-from dbt_cloud_run.cloud.models import WHOLE_RUN, Run
+from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import NEW_RUN_GRACE, Reader
 from dbt_cloud_run.errors import ActionError
 from dbt_cloud_run.model import Limit, RunState

@@ -11,7 +11,7 @@ import stat
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, cast
@@ -50,16 +50,16 @@ class Archive:
     files: int
 
 
-def write_archive(files: Iterable[ArtifactFile], target: BinaryIO, *, stop: threading.Event) -> Archive:
-    """Write a zip file; entries of a list in the order of their names, of an iterator as it yields them. Blocks.
+def write_archive(files: Iterable[ArtifactFile], write: Callable[[bytes], object], *, stop: threading.Event) -> Archive:
+    """Write a zip file through `write`. Blocks. Entries of a list in the order of their names, of an iterator as they come.
 
     A file that is missing or not a regular one is left out, with a line in the log; symbolic links are not followed.
 
     Raises:
-        OSError: `target` cannot be written.
+        OSError: `write` raised it.
         Stopped: `stop` was set.
     """
-    sink = _HashingSink(target)
+    sink = _HashingSink(write)
     names: set[str] = set()
     archive = ZipWriter(sink.write)
     for file in sorted(files, key=_by_name) if isinstance(files, Sequence) else files:
@@ -167,13 +167,13 @@ def _zip_time(seconds: float) -> Moment:
 class _HashingSink:
     """A stream that is hashed as it is written."""
 
-    def __init__(self, target: BinaryIO) -> None:
-        self._target = target
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self._write = write
         self.digest = hashlib.sha256()
         self.size = 0
 
     def write(self, data: bytes) -> int:
-        self._target.write(data)
+        self._write(data)
         self.digest.update(data)
         self.size += len(data)
         return len(data)

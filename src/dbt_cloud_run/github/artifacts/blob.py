@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from collections.abc import AsyncIterator
-from typing import BinaryIO, Final
+from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 from uuid import uuid4
 
@@ -23,7 +22,6 @@ from dbt_cloud_run.github.artifacts.shared import (
     unreached,
 )
 
-BLOCK_SIZE: Final = 8 * 1024 * 1024
 _PIECE: Final = 64 * 1024  # bytes that are handed to the connection at once
 _API_VERSION: Final = "2020-10-02"
 _TIMEOUT: Final = httpx.Timeout(300.0, connect=15.0)
@@ -47,15 +45,15 @@ class BlobClient:
         self._clock = clock
         self._http = http
 
-    async def upload(self, source: BinaryIO, content_type: str) -> None:
-        """Upload a file from where it stands to its end, in blocks of `BLOCK_SIZE`.
+    async def upload(self, blocks: AsyncIterator[bytes], content_type: str) -> None:
+        """Upload these blocks as one blob, each as soon as it is there.
 
         Raises:
             ArtifactUploadError: a block was refused, or failed five times.
         """
         prefix = str(uuid4())
         ids: list[str] = []
-        while block := await asyncio.to_thread(source.read, BLOCK_SIZE):
+        while block := await self._flow.idle(anext(blocks, b"")):
             ids.append(base64.b64encode(f"{prefix}{len(ids):012d}".encode()).decode())  # Azure wants equal lengths
             query = f"comp=block&blockid={quote(ids[-1], safe='')}"
             await self._put(query, block, {"Content-Type": "application/octet-stream"})

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from dbt_cloud_run.github.artifacts.shared import UPLOAD_ELSEWHERE, ArtifactUploadError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,18 @@ class Flow:
         self._bytes += size
         self._finished = asyncio.get_running_loop().time()
         self._set()
+
+    async def idle(self, wait: Awaitable[T]) -> T:
+        """Wait for something to send: that time is not the network's, and does not count."""
+        began = asyncio.get_running_loop().time()
+        self._timeout.reschedule(None)
+        try:
+            return await wait
+        finally:
+            waited = asyncio.get_running_loop().time() - began
+            self._began += waited
+            self._finished += waited
+            self._set()
 
     def _set(self) -> None:
         now, limits = asyncio.get_running_loop().time(), self._limits

@@ -8,7 +8,6 @@ import logging
 import os
 import re
 import tempfile
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,8 +17,9 @@ from urllib.parse import urlsplit
 
 from dbt_cloud_run.clock import Clock
 from dbt_cloud_run.errors import ConfigError
-from dbt_cloud_run.github.artifacts.archive import Archive, ArtifactFile, write_archive
+from dbt_cloud_run.github.artifacts.archive import ArtifactFile
 from dbt_cloud_run.github.artifacts.blob import BlobClient
+from dbt_cloud_run.github.artifacts.growing import GrowingZip
 from dbt_cloud_run.github.artifacts.limits import STEP_LIMITS, Flow, UploadLimits
 from dbt_cloud_run.github.artifacts.results import Backend, ResultsClient
 from dbt_cloud_run.github.artifacts.shared import (
@@ -98,15 +98,19 @@ async def upload_artifact(
     if (safe_name := safe_artifact_name(name)) != name:
         _logger.info("The artifact is named '%s': GitHub does not accept '%s'.", safe_name, name)
     expires_at = _expires_at(retention_days, max_retention, clock)
-    with _temporary_file(temp_dir) as zip_file, _network_errors():
-        archive = await _zip(files, zip_file)
-        # The session has no headers of its own: the token is for the service alone.
-        async with await asyncio.to_thread(open_session, os.environ) as http, Flow(limits) as flow:
-            results = ResultsClient(http, backend, clock=clock, mask=mask, flow=flow)
-            names = _names(safe_name) if may_rename else [safe_name]
-            safe_name, signed_url = await _create(results, names, expires_at)
-            await BlobClient(http, signed_url, clock=clock, flow=flow).upload(zip_file, "application/zip")
-            number = await results.finalize(safe_name, size=archive.size, sha256=archive.sha256)
+    with _temporary_file(temp_dir) as file, _network_errors():
+        async with GrowingZip(files, file) as zip_file:
+            # Until there is something to send, the artifact is not announced: its name would be taken for nothing.
+            await zip_file.has_block()
+            # The session has no headers of its own: the token is for the service alone.
+            async with await asyncio.to_thread(open_session, os.environ) as http, Flow(limits) as flow:
+                results = ResultsClient(http, backend, clock=clock, mask=mask, flow=flow)
+                names = _names(safe_name) if may_rename else [safe_name]
+                safe_name, signed_url = await _create(results, names, expires_at)
+                storage = BlobClient(http, signed_url, clock=clock, flow=flow)
+                await storage.upload(zip_file.blocks(), "application/zip")
+                archive = await zip_file.whole()
+                number = await results.finalize(safe_name, size=archive.size, sha256=archive.sha256)
     url = f"{server_url.rstrip('/')}/{repository}/actions/runs/{run_id}/artifacts/{number}"
     return UploadedArtifact(number, url, safe_name, f"sha256:{archive.sha256}", archive.size)
 
@@ -158,18 +162,3 @@ def _temporary_file(folder: Path | None) -> BinaryIO:
     except OSError as error:
         message = f"There is no room for the zip file of the artifact: {error.strerror}."
         raise ArtifactUploadError(message, UPLOAD_ELSEWHERE) from error
-
-
-async def _zip(files: Iterable[ArtifactFile], target: BinaryIO) -> Archive:
-    stop = threading.Event()
-    try:
-        archive = await asyncio.to_thread(write_archive, files, target, stop=stop)
-        await asyncio.to_thread(target.seek, 0)
-    except OSError as error:
-        message = f"The zip file of the artifact could not be written: {error.strerror}."
-        raise ArtifactUploadError(message, "Free space in the runner's temporary folder.") from error
-    finally:
-        stop.set()  # after a cancellation, nothing reads what the thread writes
-    if not archive.files:
-        raise ArtifactUploadError("There is no file to upload as an artifact.")
-    return archive
