@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import io
 import os
@@ -75,6 +76,60 @@ def test_the_whole_upload_on_the_wire(service: ResultsService, upload: Upload) -
     }
     assert [len(request.body) for request in service.of_kind("block")][:2] == [8 * 1024 * 1024] * 2
     assert service.of_kind("blocklist")[0].headers["x-ms-blob-content-type"] == "application/zip"
+
+
+def growing(files: list[ArtifactFile], may_go_on: Callable[[], bool]) -> Iterator[ArtifactFile]:
+    """The files but the last, and the last one when it may come, or after a while."""
+    yield from files[:-1]
+    until = time.monotonic() + 20
+    while not may_go_on() and time.monotonic() < until:
+        time.sleep(0.01)
+    yield files[-1]
+
+
+def test_the_first_block_leaves_while_the_zip_file_grows(service: ResultsService, upload: Upload) -> None:
+    upload.files[0].path.write_bytes(os.urandom(17_000_000))
+    blocks_at_the_last_file: list[int] = []
+
+    def two_blocks_arrived() -> bool:
+        blocks_at_the_last_file[:] = [service.kinds().count("block")]
+        return blocks_at_the_last_file == [2]
+
+    files, upload.files = upload.files, growing(upload.files, two_blocks_arrived)  # type: ignore[assignment]
+    upload()
+    assert blocks_at_the_last_file == [2]
+    assert service.kinds() == ["CreateArtifact", "block", "block", "block", "blocklist", "FinalizeArtifact"]
+    blob = service.artifacts["dbt-cloud-run-1-2"].blob
+    assert entries(blob) == {file.arcname: file.path.read_bytes() for file in files}
+
+
+def test_a_small_artifact_is_not_announced_before_it_is_whole(service: ResultsService, upload: Upload) -> None:
+    """Its name would be taken, also where nothing follows."""
+    asked_at_the_last_file: list[int] = []
+
+    def a_while_has_passed() -> bool:
+        time.sleep(0.2)
+        asked_at_the_last_file[:] = [len(service.requests)]
+        return True
+
+    upload.files = growing(upload.files, a_while_has_passed)  # type: ignore[assignment]
+    upload()
+    assert asked_at_the_last_file == [0]
+
+
+def test_a_disk_that_is_full_while_blocks_are_sent_ends_the_upload(service: ResultsService, upload: Upload) -> None:
+    upload.files[0].path.write_bytes(os.urandom(17_000_000))
+
+    def full() -> bool:
+        if service.kinds().count("block") < 2:
+            return False
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    upload.files = growing(upload.files, full)  # type: ignore[assignment]
+    with pytest.raises(ArtifactUploadError, match=r"could not be written: No space left on device\.") as caught:
+        upload()
+    assert "Free space" in caught.value.advice
+    assert "FinalizeArtifact" not in service.kinds()
 
 
 def test_the_signed_query_is_sent_as_it_was_given_without_the_runners_token(

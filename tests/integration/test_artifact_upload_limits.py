@@ -7,6 +7,7 @@ import contextlib
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tests.support.artifact_uploads import QuickClock, Upload, two_files
 
 from dbt_cloud_run.github.artifacts.limits import UploadLimits
 from dbt_cloud_run.github.artifacts.upload import (
+    ArtifactFile,
     ArtifactUploadError,
     upload_artifact,
 )
@@ -92,6 +94,20 @@ def test_bytes_that_flow_may_take_longer_than_the_limit(service: ResultsService,
     upload.files[0].path.write_bytes(os.urandom(17_000_000))
     uploaded = upload(limits=UploadLimits(stall=30, total=0))
     assert set(service.artifacts) == {uploaded.name}
+
+
+def test_time_in_which_there_is_nothing_to_send_does_not_count(service: ResultsService, upload: Upload) -> None:
+    """The zip file of a large project grows for longer than the network may stand still."""
+    upload.files[0].path.write_bytes(os.urandom(17_000_000))
+    first, last = upload.files
+
+    def slow() -> Iterator[ArtifactFile]:
+        yield first
+        time.sleep(2.5)
+        yield last
+
+    upload.files = slow()  # type: ignore[assignment]
+    assert upload(limits=UploadLimits(stall=1.5, total=2.0)).size > 17_000_000
 
 
 def test_a_cancellation_is_none_of_the_limits(service: ResultsService, upload: Upload) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 from standins.cloud_server import ACCOUNT, JOB, TOKEN, CloudServer, FakeClock, Fault, enveloped
-from standins.results_service import ResultsService
+from standins.results_service import ResultsService, StoredArtifact
 from tests.support.action import ActionJob
 
 from dbt_cloud_run import post
@@ -369,6 +369,13 @@ def test_the_artifact_is_uploaded_once(job: Job, server: CloudServer) -> None:
         job.post(files=files, ended="verdict", inputs={"upload-artifact": "false"})
         assert len(job.results.requests) == before
     assert server.requests == []
+
+
+def test_a_name_that_the_ended_step_had_announced_gets_a_number(job: Job) -> None:
+    with ResultsService() as job.results:
+        job.results.artifacts["results"] = StoredArtifact(1, "results", {})
+        job.post(files=files_of(job, "assets.json"), ended="verdict", inputs={"artifact-name": "results"})
+        assert job.results.artifacts["results-2"].is_final
 
 
 def test_the_run_of_a_step_that_ended_by_itself_is_left_alone_when_its_files_are_uploaded(

@@ -51,9 +51,10 @@ class Archive:
 
 
 def write_archive(files: Iterable[ArtifactFile], write: Callable[[bytes], object], *, stop: threading.Event) -> Archive:
-    """Write a zip file through `write`. Blocks. Entries of a list in the order of their names, of an iterator as they come.
+    """Write a zip file through `write`, which blocks.
 
-    A file that is missing or not a regular one is left out, with a line in the log; symbolic links are not followed.
+    Entries of a list are in the order of their names, those of an iterator as it yields them. A file that is missing or
+    not a regular one is left out, with a line in the log; symbolic links are not followed.
 
     Raises:
         OSError: `write` raised it.
