@@ -74,7 +74,7 @@ async def attempts_of(story: Story, decision: Decision, means: Means) -> AsyncGe
         # A person had the workflow run again: every failure is retried this once.
         async for newer in _retried(story, decision, means, ended=means.reader.clock.monotonic(), take_all=True):
             yield (story := newer)
-    # Without waiting, a run that has ended is read all the same, and nothing is retried.
+    # Without waiting, a run that has ended is read all the same, and is not retried.
     while story.current is not None and (means.settings.wait or story.current.state.is_terminal):
         is_whole, seen = False, float("-inf")
         async with aclosing(_waited(story, decision, means)) as waits:
@@ -250,12 +250,14 @@ async def _retried(
     if lacked_capacity(last) and not goes_back:
         story, plan = await _plan_once_more(story, decision, means)
     else:
-        plan = await _plan(story, means, goes_back=goes_back, take_all=take_all or goes_back, ended=ended)
-    story = _with_plan(story, plan)
-    yield story
+        plan = await _plan(story, means, goes_back=goes_back, take_all=take_all or goes_back)
+    delay = delay_left(means.settings.retry_delay, story.retries, ended, means.reader.clock.monotonic())
+    if plan.commands and _is_time_over(means, delay):
+        plan = _stopped(plan)
+    yield (story := _with_plan(story, plan))
     if not plan.commands:
         return
-    if delay := delay_left(means.settings.retry_delay, story.retries, ended, means.reader.clock.monotonic()):
+    if delay:
         _logger.info("Waiting %.0f s before the retry.", delay)
         await means.reader.clock.sleep(delay)
     if means.settings.retry_strategy == "native" and not lacked_capacity(last):
@@ -274,7 +276,7 @@ async def _retried(
     yield _started(story, run, is_partial=is_partial)
 
 
-async def _plan(story: Story, means: Means, *, goes_back: bool, take_all: bool, ended: float) -> RetryPlan:
+async def _plan(story: Story, means: Means, *, goes_back: bool, take_all: bool) -> RetryPlan:
     """The plan after the last attempt; with `goes_back`, after the last one that was asked for everything."""
     attempts, last = story.attempts, len(story.attempts) - 1
     whole = [number for number, attempt in enumerate(attempts) if not attempt.is_partial]
@@ -300,8 +302,7 @@ async def _plan(story: Story, means: Means, *, goes_back: bool, take_all: bool, 
     if not whole:
         # The chain is longer than the list of the newest runs: what was left out is not known.
         plan = replace(plan, is_partial=True)
-    delay = delay_left(means.settings.retry_delay, story.retries, ended, means.reader.clock.monotonic())
-    return _stopped(plan) if plan.commands and _is_time_over(means, delay) else plan
+    return plan
 
 
 def _is_time_over(means: Means, seconds: float = 0.0) -> bool:

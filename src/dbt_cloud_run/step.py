@@ -47,7 +47,7 @@ _logger = logging.getLogger(__name__)
 
 EXIT_FAILURE = 1
 LAST_WORD = 2.0
-"""Seconds for one request after a signal; the runner grants 7.5 s before it sends the next one."""
+"""Seconds for one request after a signal. There are three at most; the runner grants 7.5 s until the next signal."""
 
 _GREEN = (Ending.SUCCESS, Ending.QUEUED, Ending.SKIPPED)
 
@@ -117,7 +117,7 @@ async def run_step(
         client = make_client(settings.base_url, settings.account_id, settings.api_token, clock)
     except ActionError as error:
         step.error = step_error(error, settings)
-        return await _publish(step)
+        return await _conclude(step)
     async with client:
         # A signal ends every wait of the work with `Interrupted`; what is not a wait is cancelled in `_interrupted`.
         work = asyncio.create_task(_work(step, client))
@@ -150,12 +150,12 @@ async def _work(step: Step, client: CloudClient) -> int:
             _logger.info("wait is false: the run continues in dbt Cloud.")
     except ActionError as error:
         step.error = step_error(error, settings)
-        # Whether a run was started is not known. Where the time is over, it would have been cancelled: the post step
-        # searches for it once more. In any other case a person decides, as the error says.
-        is_unsettled = isinstance(error, Unconfirmed) and deadline is not None and step.clock.monotonic() >= deadline
-        return await _conclude(step, is_unsettled=is_unsettled)
+        # Whether a run was started is not known. Where the time is over, or a signal has come, it would have been
+        # cancelled: the post step searches for it once more. In any other case a person decides, as the error says.
+        is_over = step.clock.signum != 0 or (deadline is not None and step.clock.monotonic() >= deadline)
+        return await _conclude(step, is_unsettled=isinstance(error, Unconfirmed) and is_over)
     except Interrupted:
-        # The step has not ended by its own decision: its run is cancelled.
+        # `_interrupted` goes on from here.
         raise
     except Exception as error:
         # A fault of this program is reported as one, and is no reason to cancel anything.
@@ -328,13 +328,14 @@ def _status(step: Step, publication: Publication) -> int:
 async def _interrupted(step: Step, client: CloudClient, work: asyncio.Task[int]) -> int:
     """A signal came: cancel the run with one request, publish what is known, and end. The post step does the rest.
 
-    Where the step has ended by its own decision, its verdict stands: nothing is cancelled, and the rest is published.
+    Where the step has ended by its own decision, nothing is cancelled, and the rest of its verdict is published. The
+    exit status is the signal's all the same.
     """
     from dbt_cloud_run.report.progress import result_lines
     from dbt_cloud_run.report.reasons import interruption_words
 
     if step.story.request is not None and step.publication is None:
-        # The request is on its way, and its answer says which run to cancel.
+        # The request is on its way. Its answer says which run to cancel, or ends the step by its own decision.
         await asyncio.wait({work}, timeout=LAST_WORD)
     work.cancel()
     with contextlib.suppress(asyncio.CancelledError, Exception):
@@ -342,7 +343,7 @@ async def _interrupted(step: Step, client: CloudClient, work: asyncio.Task[int])
     step.log.close()
     interruption = Interruption(signum=step.clock.signum, continued_by=step.console.continued_by)
     if step.publication is None:
-        interruption = replace(interruption, fate=await _fate(step, client))
+        interruption = replace(interruption, fate=await _cancel_own_run(step, client))
         outcome = step.outcome(interruption)
         step.publication = _publication(step, outcome)
     publication = step.publication
@@ -357,7 +358,7 @@ async def _interrupted(step: Step, client: CloudClient, work: asyncio.Task[int])
     return 128 + interruption.signum
 
 
-async def _fate(step: Step, client: CloudClient) -> Fate | None:
+async def _cancel_own_run(step: Step, client: CloudClient) -> Fate | None:
     """Cancel the run of this step with one request; returns what becomes of it. None: no run is known to go on."""
     run, request = step.story.current, step.story.request
     if (run is None and request is None) or (run is not None and run.state.is_terminal):

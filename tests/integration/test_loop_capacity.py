@@ -68,6 +68,17 @@ def test_the_delay_is_waited_before_it_too(tmp_path: Path) -> None:
     in_told_scene(tmp_path, [lacking(), GREEN], play)
 
 
+def test_nothing_is_sent_once_more_where_the_time_would_be_over(tmp_path: Path) -> None:
+    async def play(scene: ToldScene) -> None:
+        step = await scene.play(retry_delay="120", timeout_minutes="2")
+        assert len(scene.server.runs) == 1
+        assert max(step.clock.slept, default=0.0) < 60
+        assert "timeout-minutes leaves no time for a retry" in step.log
+        assert step.outputs["status"] == "cancelled"
+
+    in_told_scene(tmp_path, [lacking(), GREEN], play)
+
+
 def test_a_second_time_it_is_left_at_that(tmp_path: Path) -> None:
     async def play(scene: ToldScene) -> None:
         step = await scene.play(retry_delay="0")

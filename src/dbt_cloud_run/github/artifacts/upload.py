@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from dbt_cloud_run.clock import Clock
 from dbt_cloud_run.errors import ConfigError
-from dbt_cloud_run.github.artifacts.archive import ArtifactFile
+from dbt_cloud_run.github.artifacts.archive import Archive, ArtifactFile
 from dbt_cloud_run.github.artifacts.blob import BlobClient
 from dbt_cloud_run.github.artifacts.growing import GrowingZip
 from dbt_cloud_run.github.artifacts.limits import STEP_LIMITS, Flow, UploadLimits
@@ -98,6 +98,7 @@ async def upload_artifact(
     if (safe_name := safe_artifact_name(name)) != name:
         _logger.info("The artifact is named '%s': GitHub does not accept '%s'.", safe_name, name)
     expires_at = _expires_at(retention_days, max_retention, clock)
+    names = _names(safe_name) if may_rename else [safe_name]
     with _temporary_file(temp_dir) as file, _network_errors():
         async with GrowingZip(files, file) as zip_file:
             # Until there is something to send, the artifact is not announced: its name would be taken for nothing.
@@ -105,14 +106,18 @@ async def upload_artifact(
             # The session has no headers of its own: the token is for the service alone.
             async with await asyncio.to_thread(open_session, os.environ) as http, Flow(limits) as flow:
                 results = ResultsClient(http, backend, clock=clock, mask=mask, flow=flow)
-                names = _names(safe_name) if may_rename else [safe_name]
-                safe_name, signed_url = await _create(results, names, expires_at)
+                kept_name, signed_url = await _create(results, names, expires_at)
                 storage = BlobClient(http, signed_url, clock=clock, flow=flow)
-                await storage.upload(zip_file.blocks(), "application/zip")
-                archive = await zip_file.whole()
-                number = await results.finalize(safe_name, size=archive.size, sha256=archive.sha256)
+                archive, number = await _send(zip_file, storage, results, kept_name)
     url = f"{server_url.rstrip('/')}/{repository}/actions/runs/{run_id}/artifacts/{number}"
-    return UploadedArtifact(number, url, safe_name, f"sha256:{archive.sha256}", archive.size)
+    return UploadedArtifact(number, url, kept_name, f"sha256:{archive.sha256}", archive.size)
+
+
+async def _send(zip_file: GrowingZip, storage: BlobClient, results: ResultsClient, name: str) -> tuple[Archive, int]:
+    """Upload the zip file as it grows, and finish the artifact; returns its id, too."""
+    await storage.upload(zip_file.blocks(), "application/zip")
+    archive = await zip_file.whole()
+    return archive, await results.finalize(name, size=archive.size, sha256=archive.sha256)
 
 
 @contextlib.contextmanager
