@@ -9,6 +9,8 @@ import pytest
 from tests.support.attempts import NOON, attempt, step
 
 from dbt_cloud_run.endings import Ending, FailureKind
+from dbt_cloud_run.gates import Gate
+from dbt_cloud_run.invariants import Invariant
 from dbt_cloud_run.ledger.outcome import build_outcome
 from dbt_cloud_run.model import (
     Attempt,
@@ -148,3 +150,51 @@ def test_notes_and_the_time_in_the_queue_are_those_of_all_attempts() -> None:
     found = build_outcome([RED, replace(second, queued_seconds=2.5), second], notes=["first", "second"])
     assert found.notes == ("first", "second")
     assert found.queued_seconds == 6.5
+
+
+# -- the time in the queue
+
+
+QUEUED = replace(attempt(2, ending=Ending.QUEUED), state=RunState.QUEUED, triggered_at=NOON)
+LATER = NOON + timedelta(seconds=90)
+
+
+@pytest.mark.parametrize(
+    ("made", "seconds"),
+    [
+        (QUEUED, 90.0),
+        (replace(QUEUED, queued_seconds=7.5), 7.5),
+        (replace(QUEUED, queued_seconds=0.0), 0.0),
+        (replace(QUEUED, triggered_at=None), 0.0),
+        (replace(QUEUED, triggered_at=LATER + timedelta(seconds=5)), 0.0),
+        (replace(QUEUED, state=RunState.RUNNING), 0.0),
+    ],
+)
+def test_a_run_that_has_not_left_the_queue_has_been_there_until_now(made: Attempt, seconds: float) -> None:
+    earlier = replace(GREEN, queued_seconds=1.0)
+    assert build_outcome([earlier, made], now=LATER).queued_seconds == 1.0 + seconds
+
+
+def test_without_the_time_of_day_nothing_is_said_of_the_queue() -> None:
+    assert build_outcome([QUEUED]).queued_seconds == 0.0
+
+
+# -- conditions of fail-on
+
+
+def test_conditions_are_judged_with_what_they_are_about() -> None:
+    warned = replace(attempt(1, step(4, "dbt build", {"test.p.t": "warn"})), git_sha="b" * 40)
+    found = build_outcome([warned], fail_on=(Gate.WARNINGS, Gate.OTHER_COMMIT), commits=("a" * 40,))
+    assert (found.ending, found.failure_kind) == (Ending.ERROR, FailureKind.WARNINGS)
+    assert [(one.gate, one.nodes, one.commits) for one in found.gates.failed] == [
+        (Gate.WARNINGS, ("test.p.t",), None),
+        (Gate.OTHER_COMMIT, (), ("a" * 40, "b" * 40)),
+    ]
+    (contradiction,) = found.contradictions
+    assert contradiction.invariant is Invariant.NO_GATE_FAILED
+    assert contradiction.gates == found.gates.failed
+
+
+def test_conditions_that_were_not_asked_for_fail_nothing() -> None:
+    warned = attempt(1, step(4, "dbt build", {"test.p.t": "warn"}))
+    assert build_outcome([warned], commits=("a" * 40,)).ending is Ending.SUCCESS

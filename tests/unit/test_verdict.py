@@ -11,7 +11,7 @@ from tests.support.attempts import attempt, step
 from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.invariants import Contradiction, Invariant
 from dbt_cloud_run.ledger.ledger import build_ledger
-from dbt_cloud_run.ledger.verdict import Verdict, failure_kind, is_same_commit, unknown_runs
+from dbt_cloud_run.ledger.verdict import Verdict, failure_kind, is_hash, is_same_commit, unknown_runs
 from dbt_cloud_run.ledger.verdict import verdict as judged_with_ledger
 from dbt_cloud_run.model import Attempt, RunState, Step, TriggerOverrides
 from dbt_cloud_run.planned import NOT_STARTED, PlannedNode, PlannedStep, RetryPlan, StepAction
@@ -326,3 +326,20 @@ def test_another_commit_names_its_run() -> None:
     first, second = replace(GREEN, git_sha=SHA), replace(GREEN, number=2, run_id=102, git_sha=OTHER)
     (found,) = verdict([first, second]).contradictions
     assert (found.runs, found.commits) == ((102,), (SHA, OTHER))
+
+
+def test_where_the_failed_step_is_not_known_failed_nodes_say_what_failed() -> None:
+    unread = replace(
+        attempt(1, step(4, "dbt build", {"model.p.a": "error"}, state=RunState.RUNNING)), ending=Ending.ERROR
+    )
+    assert failure_kind(replace(unread, unknown=(STEPS_UNREAD,))) is FailureKind.NODES
+    fine = attempt(1, step(4, "dbt build", {"model.p.a": "success"}), ending=Ending.ERROR)
+    assert failure_kind(replace(fine, unknown=(STEPS_UNREAD,))) is FailureKind.API
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [(SHA, True), (SHA[:7], True), ("A1B2C3D", True), (SHA[:6], False), ("main", False), ("v1.2.3-4567890", False)],
+)
+def test_seven_hexadecimal_digits_are_the_hash_of_a_commit(name: str, expected: bool) -> None:
+    assert is_hash(name) is expected
