@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import pytest
@@ -13,8 +13,15 @@ from tests.support.waiting_scene import Play, Scene, in_scene
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.errors import Interrupted
 from dbt_cloud_run.model import Limit, RunState
-from dbt_cloud_run.waiting.polling import FIRST_INTERVAL, PollSchedule
-from dbt_cloud_run.waiting.wait import STEPS_EVERY, STEPS_FROM, LostSightError, with_known
+from dbt_cloud_run.waiting.polling import FIRST_INTERVAL, LONGEST_QUEUED_INTERVAL, PollSchedule
+from dbt_cloud_run.waiting.wait import (
+    STEPS_COST,
+    STEPS_EVERY,
+    STEPS_FROM,
+    STEPS_SHARE,
+    LostSightError,
+    with_known,
+)
 
 RUN = r"/runs/\d+/$"
 FOREVER = float("inf")
@@ -62,7 +69,7 @@ def test_the_limit_of_the_queue_counts_from_the_begin_until_the_run_has_left_it(
     async def body(scene: Scene) -> None:
         found = await scene.wait(queue=100)
         assert found[-1].limit is Limit.QUEUE
-        assert scene.elapsed == pytest.approx(100, abs=0.1)
+        assert scene.elapsed == pytest.approx(100, abs=0.01)
 
     scene(body)
 
@@ -97,7 +104,7 @@ def test_the_steps_are_asked_for_now_and_then_and_only_while_it_runs(scene: Play
         assert heavy[0] * 2.0 >= 28
         assert all(second - first >= STEPS_EVERY / 2.0 for first, second in pairwise(heavy))
         assert len(heavy) >= 4
-        assert sum(look.is_whole for look in found) == len(heavy)
+        assert [look.is_whole for look in found] == scene.heavy, "each look is one request"
         # What a light look leaves out stays known.
         assert all(look.run.steps for look in found)
 
@@ -110,6 +117,65 @@ def test_the_steps_are_not_asked_for_at_the_very_begin(scene: Play) -> None:
         scene.at(STEPS_FROM - 1, status=10)
         await scene.wait(PollSchedule(fixed_interval=1.0))
         assert not any(scene.heavy)
+
+    scene(body)
+
+
+def times_of_steps(scene: Scene) -> list[float]:
+    """When the steps were asked for, in seconds from the begin, if each look is one request."""
+    times = accumulate(scene.clock.sleeps, initial=0.0)
+    return [time for time, is_heavy in zip(times, scene.heavy, strict=True) if is_heavy]
+
+
+def test_the_steps_are_asked_for_after_ten_seconds_every_twelve_and_then_ever_less_often(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        scene.at(0, status=3)
+        scene.at(1000, status=10)
+        await scene.wait(PollSchedule(fixed_interval=2.0))
+        times = times_of_steps(scene)
+        assert times[:5] == [10, 22, 34, 46, 58]
+        assert all(second - first >= STEPS_SHARE * second for first, second in pairwise(times))
+        assert times[-1] - times[-2] <= STEPS_SHARE * 1000 + 2
+
+    scene(body)
+
+
+def test_steps_that_take_long_to_read_are_asked_for_less_often(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        original, times = scene.server._handle, []
+
+        def handle(request: Any) -> Any:
+            if "include_related" in request.query:
+                times.append(scene.elapsed)
+                scene.clock.now += 5.0
+            return original(request)
+
+        scene.server._handle = handle  # type: ignore[method-assign]
+        scene.at(0, status=3)
+        scene.at(190, status=10)
+        await scene.wait(PollSchedule(fixed_interval=2.0))
+        assert len(times) >= 3
+        assert all(5.0 * STEPS_COST <= second - first <= 5.0 * STEPS_COST + 7 for first, second in pairwise(times))
+
+    scene(body)
+
+
+def test_each_look_at_the_steps_brings_the_newest_ones_and_the_end_of_the_run_too(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        running, ended = ({"index": 4, "name": "Invoke dbt with `dbt build`", "status": status} for status in (3, 10))
+        scene.run["run_steps"] = [running]
+        scene.at(0, status=3)
+        scene.at(21, run_steps=[running, {**running, "index": 5}])
+        scene.at(33, status=10, run_steps=[ended, {**ended, "index": 5}])
+        found = await scene.wait(PollSchedule(fixed_interval=2.0))
+        whole = [look for look in found if look.is_whole]
+        assert [[step.state for step in look.run.steps] for look in whole] == [
+            [RunState.RUNNING],
+            [RunState.RUNNING] * 2,
+            [RunState.SUCCESS] * 2,
+        ]
+        assert whole[-1] is found[-1], "nothing of it has to be read again"
+        assert found[-1].run.state is RunState.SUCCESS
 
     scene(body)
 
@@ -165,6 +231,65 @@ def test_where_the_end_is_expected_the_looks_are_close(scene: Play) -> None:
         await scene.wait(PollSchedule(history=(600.0,) * 5))
         close = max(scene.clock.sleeps[1:])
         assert close < FIRST_INTERVAL
+
+    scene(body)
+
+
+def expected(schedule: PollSchedule, scene: Scene, **known: bool) -> list[float]:
+    """The waits of a run that left the queue at the first look, where there is nothing else to go by."""
+    times = list(accumulate(scene.clock.sleeps, initial=0.0))[:-1]
+    return [schedule.next_interval(time, running_seconds=time, **known) for time in times]
+
+
+@pytest.mark.parametrize("begun", [None, 0.4, 5.0])
+def test_a_run_counts_from_the_look_that_sees_it_run_where_dbt_cloud_names_no_earlier_time(
+    scene: Play, begun: float | None
+) -> None:
+    """A time that is yet to come is none: the `Date` of an answer has no fractions of a second."""
+
+    async def body(scene: Scene) -> None:
+        dequeued_at = begun and (scene.clock.utcnow() + timedelta(seconds=begun)).isoformat()
+        scene.at(0, status=3, dequeued_at=dequeued_at, job=None)
+        scene.at(640, status=10)
+        schedule = PollSchedule(history=(600.0, 620.0, 610.0))
+        await scene.wait(schedule)
+        assert scene.clock.sleeps == pytest.approx(expected(schedule, scene))
+
+    scene(body)
+
+
+@pytest.mark.parametrize("commands", [["dbt build"], ["dbt build", "dbt test"]])
+def test_the_looks_are_closer_in_the_last_step(scene: Play, commands: list[str]) -> None:
+    async def body(scene: Scene) -> None:
+        scene.run["job"]["execute_steps"] = commands
+        scene.run["run_steps"] = [{"index": 4, "name": "Invoke dbt with `dbt build`", "status": 3}]
+        scene.at(0, status=3)
+        scene.at(640, status=10)
+        schedule = PollSchedule(history=(600.0, 620.0, 610.0))
+        await scene.wait(schedule)
+        is_last = len(commands) == 1
+        assert scene.clock.sleeps == pytest.approx(expected(schedule, scene, in_last_step=is_last))
+
+    scene(body)
+
+
+def test_a_run_in_the_queue_is_looked_at_ever_less_often_whatever_its_history(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        scene.at(1200, status=10)
+        await scene.wait(PollSchedule(history=(600.0,) * 5))
+        sleeps = scene.clock.sleeps
+        assert sleeps == sorted(sleeps)
+        assert (sleeps[0], sleeps[-1]) == (FIRST_INTERVAL, LONGEST_QUEUED_INTERVAL)
+
+    scene(body)
+
+
+def test_the_user_s_own_interval_begins_after_the_first_look(scene: Play) -> None:
+    async def body(scene: Scene) -> None:
+        scene.at(0, status=3)
+        scene.at(60, status=10)
+        await scene.wait(PollSchedule(fixed_interval=30.0))
+        assert scene.clock.sleeps == [FIRST_INTERVAL, 30.0, 30.0]
 
     scene(body)
 

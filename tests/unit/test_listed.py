@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from dbt_cloud_run.cloud.models import Run
-from dbt_cloud_run.waiting.listed import late_steps, missing_steps
+from dbt_cloud_run.waiting.listed import final_steps, late_steps, missing_steps
 
 BEGAN = "2024-05-27 10:42:16.179903+00:00"
-BUILD, TEST = "dbt build", "dbt test"
+SEED, BUILD, TEST = "dbt seed", "dbt build", "dbt test"
 
 
 def step(command: str, status: int | None, **fields: Any) -> dict[str, Any]:
@@ -18,11 +18,12 @@ def step(command: str, status: int | None, **fields: Any) -> dict[str, Any]:
 
 
 CHECK = step("dbt source freshness", 20)
+CLONE = {"name": "Clone git repository", "status": 10}
 
 
-def checking(status: int, *steps: dict[str, Any]) -> Run:
+def checking(status: int, *steps: dict[str, Any], check: tuple[dict[str, Any], ...] = (CHECK,)) -> Run:
     """A run of a job that has dbt Cloud check its sources first, which failed."""
-    found = run(status, CHECK, *steps, started_at=BEGAN)
+    found = run(status, *check, *steps, started_at=BEGAN)
     assert found.job is not None
     return found.model_copy(update={"job": found.job.model_copy(update={"run_generate_sources": True})})
 
@@ -42,6 +43,8 @@ def run(status: int, *steps: dict[str, Any], asked: tuple[str, ...] = (BUILD, TE
         # The job was edited after the run: as many commands execute nodes as it now has.
         run(10, step("dbt deps", 10), step(BUILD, 10), asked=("dbt deps", "dbt run")),
         run(10, step("dbt retry", 10), retrying_run_id=9),
+        # dbt Cloud's own retry runs what is left: the last one of the two commands of a kind.
+        run(10, step(TEST, 10), asked=(TEST, BUILD, TEST), retrying_run_id=9),
         run(20, step(BUILD, 20)),
         run(20, step(BUILD, 30, started_at=BEGAN)),
         run(20, step(BUILD, 77, logs="it began"), step(TEST, 30)),
@@ -53,13 +56,15 @@ def run(status: int, *steps: dict[str, Any], asked: tuple[str, ...] = (BUILD, TE
         run(20, CHECK),
         # A number that is left out shows nothing by itself, nor does a command that the job has got since.
         run(10, {**step(BUILD, 10), "index": 3}, {**step(TEST, 10), "index": 5}),
-        run(10, step(TEST, 10), asked=("dbt seed", TEST)),
+        run(10, step(TEST, 10), asked=(SEED, TEST)),
         run(20, {**step(BUILD, 20), "index": 3}, {**step("dbt docs generate", 20), "index": 5}),
         checking(20, step(BUILD, 20)),
         checking(20, step(BUILD, 10), step(TEST, 10)),
         checking(20, step(BUILD, None, status_humanized="Skipped"), step(TEST, None, status_humanized="Skipped")),
         checking(10, step(BUILD, 10), step(TEST, 10)),
         checking(30, step(BUILD, 3)),
+        # The check is not listed; what ended the run is.
+        checking(20, step(BUILD, 20), check=()),
     ],
     ids=lambda whole: f"{whole.state} {[one.state for one in whole.steps]}",
 )
@@ -85,6 +90,17 @@ def test_all_that_began_is_listed(whole: Run) -> None:
         (run(30, started_at=BEGAN), "lists no steps"),
         (run(10, step("dbt deps", 10), {**step(TEST, 10), "index": 3}), "a step of it before others"),
         (run(20, step("dbt deps", 10), {**step(TEST, 20), "index": 3}), "a step of it before others"),
+        (run(20, CLONE, {**step(TEST, 20), "index": 3}), "a step of it before others"),
+        (
+            run(
+                20,
+                step("dbt deps", 10),
+                step(BUILD, 10),
+                {**step(TEST, 20), "index": 4},
+                asked=("dbt seed", BUILD, TEST),
+            ),
+            "a step of it before others",
+        ),
         # What dbt Cloud's own check of the sources finds stops nothing.
         (checking(20), "no failed step"),
         (checking(20, step(BUILD, 10)), "no failed step"),
@@ -103,3 +119,10 @@ def test_a_step_that_began_is_not_listed(cut_short: Run, why: str) -> None:
 def test_a_log_may_be_late_where_every_step_is_listed() -> None:
     assert late_steps(run(20, step(BUILD, 20))) == "the log of its failed step is not there yet"
     assert late_steps(run(20, step(BUILD, 20, logs="Database Error"))) is None
+
+
+def test_the_steps_that_stand_are_those_that_ended_as_they_will_stay() -> None:
+    listed = run(
+        20, step("dbt deps", 10), step(BUILD, 20), step(TEST, 3), step(TEST, 30), step(TEST, 1), step(TEST, 77)
+    )
+    assert [one.index for one in final_steps(listed)] == [1, 2]

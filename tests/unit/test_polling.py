@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from random import Random
+from statistics import NormalDist, geometric_mean, median_high, stdev
 
 import pytest
 from benchmarks.noticing import fixed, ours, ours_unknowing, short, simulate, usual
@@ -91,8 +93,49 @@ def test_the_last_step_the_limit_and_the_user_s_own_interval() -> None:
     assert schedule.next_interval(1200, in_last_step=True) < schedule.next_interval(1200)
     assert schedule.next_interval(1800, minimum=30.0) == 30.0
     own = PollSchedule(history=(1800.0,), fixed_interval=10.0)
-    assert [own.next_interval(elapsed) for elapsed in (0.0, 0.1, 4.6, 5000.0)] == [4.5, 4.5, 10.0, 10.0]
+    assert [own.next_interval(elapsed) for elapsed in (0.0, 0.1, 4.5, 5000.0)] == [4.5, 4.5, 10.0, 10.0]
     assert PollSchedule(fixed_interval=0.5).next_interval(0.0) == 0.5
+
+
+def test_the_last_step_is_news_in_the_second_half_of_the_usual_time_alone() -> None:
+    schedule = PollSchedule(history=(600.0,))
+    assert schedule.next_interval(300, in_last_step=True) == schedule.next_interval(300)
+    assert schedule.next_interval(301, in_last_step=True) < schedule.next_interval(301)
+
+
+def lasting(history: Sequence[float], seconds: float) -> float:
+    """The share of runs that last longer: a log-normal around each recent one, and 2 % that end otherwise."""
+    logs = [math.log(duration) for duration in history]
+    # Silverman's rule of thumb for the width, within bounds.
+    width = 0.15 if len(logs) == 1 else min(max(1.06 * stdev(logs) / len(logs) ** 0.2, 0.06), 0.5)
+    near = [1 - NormalDist(log, width).cdf(math.log(seconds)) for log in logs]
+    usual_length = geometric_mean(history)
+    return 0.98 * sum(near) / len(near) + 0.02 * usual_length / (usual_length + seconds)
+
+
+@pytest.mark.parametrize(
+    ("history", "times"),
+    [
+        ((1800.0,), (1500, 1700, 1800, 1900, 2100)),
+        ((1800.0, 1500.0, 2200.0), (1200, 1500, 1800, 2000, 2500, 3000)),
+        ((600.0, 610.0, 605.0), (520, 560, 600, 640, 700)),
+        ((400.0, 4000.0, 40000.0), (300, 400, 1000, 4000, 6000)),
+    ],
+)
+def test_the_intervals_follow_the_chance_that_the_run_ends_now(
+    history: tuple[float, ...], times: tuple[float, ...]
+) -> None:
+    """They are proportional to 1/√hazard, which is by how much fewer runs last a moment longer."""
+    schedule = PollSchedule(history=history)
+    scale = 0.315 * (1800 / median_high(history)) ** 0.3
+    for seconds in times:
+        ended = (lasting(history, seconds - 0.01) - lasting(history, seconds + 0.01)) / 0.02
+        expected = scale * math.sqrt(lasting(history, seconds) / ended)
+        assert schedule.next_interval(seconds) == pytest.approx(min(max(expected, 2.0), 45.0), rel=1e-4)
+
+
+def test_a_retry_goes_by_no_history_and_keeps_the_user_s_own_interval() -> None:
+    assert PollSchedule((600.0,), fixed_interval=9.0).without_history() == PollSchedule((), fixed_interval=9.0)
 
 
 def test_the_history_is_about_the_time_after_the_queue() -> None:
@@ -113,6 +156,26 @@ def test_only_comparable_runs_are_history() -> None:
         run(5, run_duration=None, started_at="2026-01-01 00:00:00+00:00", finished_at="2026-01-01 00:05:00+00:00"),
         run(4, run_duration=None),
         run(3, trigger={"git_sha": "another commit", "schema_override": "pr"}),
+        run(2, run_duration="00:00:30", trigger={"generate_docs_override": True}),
+        run(1, run_duration="00:00:40", trigger={"target_name_override": "ci"}),
     ]
     assert usual_durations(runs, TriggerOverrides(git_sha="x")) == (540.0, 300.0, 600.0)
+    assert usual_durations(runs, TriggerOverrides(generate_docs_override=True)) == (30.0,)
+    assert usual_durations(runs, TriggerOverrides(target_name_override="ci")) == (40.0,)
     assert len(usual_durations([run(number) for number in range(1, 90)], TriggerOverrides())) == 20
+
+
+def test_the_time_that_a_run_took_is_known_by_both_its_times_or_by_its_whole_duration() -> None:
+    def run(**fields: object) -> Run:
+        return Run.model_validate({"id": 1, "status": 10} | fields)
+
+    began, later = "2026-01-01 00:00:00+00:00", "2026-01-01 00:05:00+00:00"
+    runs = [
+        run(started_at=began, finished_at=later, duration="00:09:00"),
+        run(started_at=began, duration="00:07:00"),
+        run(finished_at=later, duration="00:08:00"),
+        # These cannot be: nothing runs for no time.
+        run(started_at=began, finished_at=began),
+        run(started_at=later, finished_at=began),
+    ]
+    assert usual_durations(runs, TriggerOverrides()) == (300.0, 420.0, 480.0)
