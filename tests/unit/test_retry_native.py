@@ -91,3 +91,15 @@ def test_other_attempts_are_planned_by_themselves() -> None:
     run = attempt(ASKED[1:], step(4, "dbt run", CANCELLED, row(ORDERS)), ending=Ending.TIMED_OUT)
     assert {uid(STG), uid(OTHER)} < again(plan(run, FIRST))
     assert {uid(STG), uid(OTHER)} < again(plan(replace(run, retried_natively=True)))
+
+
+def test_a_retry_that_was_asked_for_another_command_is_planned_by_itself() -> None:
+    asked = ("dbt run -s stg other", "dbt test")
+    cut = attempt(asked, step(4, asked[0], CANCELLED, row(STG)), ending=Ending.TIMED_OUT)
+    assert again(plan(replace(cut, retried_natively=True), FIRST)) == {uid(OTHER)}
+
+
+def test_a_run_without_results_adds_nothing_to_those_of_its_retry() -> None:
+    unread = attempt(ASKED[1:], step(5, "dbt run", FAILED, log=RESET))
+    cut = native(step(4, "dbt run", CANCELLED, row(ORDERS)), ending=Ending.TIMED_OUT)
+    assert again(plan(cut, unread)) == again(plan(replace(cut, retried_natively=False)))

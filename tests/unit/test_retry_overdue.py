@@ -11,7 +11,7 @@ from tests.support.dbt_graphs import generic_test, manifest_of, node, ours
 from tests.support.retry_attempts import RESET, attempt, row, step
 
 from dbt_cloud_run.endings import Ending
-from dbt_cloud_run.model import Attempt, RunState
+from dbt_cloud_run.model import Attempt, NodeResult, RunState
 from dbt_cloud_run.planned import RetryPlan, StepAction
 from dbt_cloud_run.retry.plan import plan_retry
 
@@ -199,3 +199,95 @@ def test_a_step_that_was_skipped_has_filled_nothing_although_it_has_a_time(versi
     skipped = replace(step(5, command, RunState.SKIPPED), started_at=ENDED, finished_at=ENDED)
     made = plan(replace(run, steps=(*run.steps, skipped)), retry_on="any", version=version)
     assert f"dbt run {HOURS} --select hourly,fqn:shop.hourly" in made.commands
+
+
+UNDECIDED = "dbt run -s state:modified+"
+
+
+def cut_off(*rows: NodeResult, state: RunState = CANCELLED, log: str = "", **more: Any) -> Attempt:
+    """A step whose rest the manifest does not name; `more` is of its results."""
+    one = replace(step(4, UNDECIDED, state, *rows, log=log), started_at=ENDED, finished_at=ENDED)
+    assert one.results is not None
+    ending = Ending.TIMED_OUT if state is CANCELLED else Ending.ERROR
+    return attempt((UNDECIDED,), replace(one, results=replace(one.results, **more)), ending=ending)
+
+
+def test_what_was_due_in_a_step_ends_with_the_step_and_not_with_the_run() -> None:
+    run = replace(cut_off(row(EVENTS)), finished_at=ENDED + timedelta(hours=3))
+    assert f"dbt run {HOURS} --select {UNDECIDED.split()[-1]},fqn:shop.hourly --exclude fqn:shop.events" in (
+        plan(run, nodes=(EVENTS, HOURLY, CHILD)).commands
+    )
+
+
+def test_a_step_that_never_started_is_judged_by_the_end_of_the_run_and_by_no_results() -> None:
+    """Neither its time nor what was served as its results is that of a step that ran."""
+    command = "dbt run -s hourly"
+    run = stopped_before(command)
+    other_day = ENDED + timedelta(days=2)
+    skipped = replace(step(5, command, RunState.SKIPPED, row(HOURLY)), started_at=other_day, finished_at=other_day)
+    assert skipped.results is not None
+    skipped = replace(skipped, results=replace(skipped.results, full_refresh=True))
+    made = plan(replace(run, steps=(*run.steps, skipped)))
+    assert f"dbt run {HOURS} --select hourly,fqn:shop.hourly" in made.commands
+
+
+def test_a_step_that_the_environment_refreshes_fills_everything_by_itself() -> None:
+    made = plan(cut_off(row(EVENTS), full_refresh=True))
+    assert made.commands == ("dbt run --select state:modified+ --exclude fqn:shop.events",)
+
+
+def test_dbt_that_received_a_signal_lists_no_rest() -> None:
+    made = plan(
+        cut_off(row(EVENTS), row(CHILD, "error", RESET), state=FAILED, log="Exited because of keyboard interrupt"),
+        nodes=(EVENTS, HOURLY, CHILD),
+    )
+    assert f"dbt run {HOURS} --select state:modified+,fqn:shop.hourly fqn:shop.child,fqn:shop.hourly" in "".join(
+        made.commands
+    )
+
+
+def test_of_a_step_that_lists_everything_what_was_skipped_is_filled_and_what_ran_is_not() -> None:
+    """It runs by its own selection, since nothing that is re-run uses the ephemeral model that failed."""
+    broken = node("model", "shop", [], "broken", materialized="ephemeral")
+    rows = (row(broken, "error", RESET), row(EVENTS), row(DAILY), row(HOURLY, "skipped"))
+    made = plan(cut_off(*rows, state=FAILED), nodes=(broken, EVENTS, HOURLY, DAILY, SUMS))
+    filled = [line for line in made.commands if "--event-time-start" in line]
+    assert [line.split(" --select ")[1].split(" --exclude ")[0] for line in filled] == [
+        "state:modified+,fqn:shop.hourly fqn:shop.hourly,fqn:shop.hourly"
+    ]
+
+
+def test_favor_state_of_the_run_before_a_native_retry_counts_for_what_it_had_still_to_do() -> None:
+    first = cut_off(row(EVENTS), favor_state=True)
+    second = attempt((UNDECIDED,), step(4, UNDECIDED, RunState.SKIPPED))
+    second = replace(second, number=2, retried_natively=True)
+    made = plan(second, earlier=(first,), nodes=(EVENTS, HOURLY, CHILD))
+    assert made.commands == (UNDECIDED,)
+    assert made.steps[0].reason.endswith(
+        "with `--favor-state` its parts would read from production what this run built"
+    )
+
+
+def test_what_is_not_filled_in_the_rest_of_a_step_is_left_out_of_it() -> None:
+    command = "dbt --warn-error run -s events hourly"
+    one = replace(step(4, command, CANCELLED, row(EVENTS), row(DAILY)), started_at=ENDED, finished_at=ENDED)
+    assert one.results is not None
+    one = replace(one, results=replace(one.results, which="run"))
+    made = plan(attempt((command,), one, ending=Ending.TIMED_OUT))
+    assert made.commands == ("dbt --warn-error run --select events hourly --exclude fqn:shop.daily fqn:shop.events",)
+    assert [(each.unique_id, each.status, each.reason) for each in made.steps[0].left_out] == [
+        (
+            HOURLY["unique_id"],
+            "not started",
+            "what was due then is not filled: 2026-01-10 10:00 to 2026-01-10 12:00",
+        )
+    ]
+    assert made.steps[0].reason.endswith(
+        "its microbatch models fill the batches of the retry's own time alone: "
+        "with `--warn-error` a part of it that selects nothing would fail"
+    )
+
+
+def test_several_models_that_are_filled_are_counted() -> None:
+    reason = plan(stopped_before("dbt run")).steps[1].reason
+    assert "; model.shop.daily and 2 more also fill what was due then: " in reason

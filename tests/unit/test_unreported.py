@@ -28,6 +28,7 @@ from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.model import Attempt, RunState
 from dbt_cloud_run.planned import PlannedStep, StepAction
 from dbt_cloud_run.retry.plan import plan_retry
+from dbt_cloud_run.retry.unreported import is_listed_in_full
 
 FAILED, CANCELLED = RunState.ERROR, RunState.CANCELLED
 DAILY = "dbt run -s tag:daily"
@@ -145,3 +146,40 @@ def test_a_unit_test_is_about_the_first_node_it_depends_on() -> None:
     manifest = of_version("2.0.0")
     manifest.unit_tests[uid(UNIT)].depends_on.nodes = [uid(ORDERS), uid(STG), uid(OTHER), uid(REPORT)]
     assert model_of(Selector(manifest), uid(UNIT)) == uid(ORDERS)
+
+
+@pytest.mark.parametrize(
+    ("state", "log", "lost_rows", "version", "is_full"),
+    [
+        (FAILED, "", 0, (1, 11), True),
+        (RunState.SUCCESS, "", 0, (1, 11), True),
+        (CANCELLED, "", 0, (1, 11), False),
+        (FAILED, "Exited because of keyboard interrupt", 0, (1, 11), False),
+        (FAILED, "", 1, (1, 11), False),
+        (FAILED, "", 0, None, False),
+        (FAILED, "", 0, (1, 5), False),
+        (FAILED, "", 0, (1, 6), True),
+        (FAILED, "", 0, (2, 0), False),
+    ],
+)
+def test_a_step_that_came_to_its_end_lists_all_nodes_in_some_versions(
+    state: RunState, log: str, lost_rows: int, version: tuple[int, int] | None, is_full: bool
+) -> None:
+    made = step(4, DAILY, state, row(OTHER), log=log)
+    assert made.results is not None
+    made = replace(made, results=replace(made.results, lost_rows=lost_rows))
+    assert is_listed_in_full(made, version) is is_full
+    assert not is_listed_in_full(replace(made, results=None), version)
+    assert not is_listed_in_full(None, version)
+
+
+def test_a_step_of_the_new_engine_that_failed_without_a_failed_node_runs_whole() -> None:
+    found = planned(attempt((DAILY,), step(4, DAILY, FAILED, row(OTHER))), "2.0.0")
+    assert (found.action, found.new_command) == (StepAction.WHOLE, DAILY)
+
+
+def test_a_command_whose_nodes_are_not_run_one_by_one_misses_none() -> None:
+    command = "dbt compile -s orders report"
+    found = planned(attempt((command,), step(4, command, FAILED, row(ORDERS, "error", RESET))), "2.0.0")
+    assert (found.action, found.new_command) == (StepAction.WHOLE, command)
+    assert found.reason == "the nodes of `dbt compile` are not run one by one"

@@ -37,11 +37,12 @@ def rewrite(
     wanted: frozenset[str],
     *,
     version: tuple[int, int] | None = None,
-    may_divide: bool,
+    may_divide: bool = False,
     windows: Mapping[str, tuple[Window, ...]] | None = None,
     due: Mapping[str, Window] | None = None,
 ) -> Rewritten:
-    """`may_divide`: several commands are better than the whole step, because part of it must not be run again.
+    """`may_divide`: several commands are better than the whole step, because part of it must not be run again. So they
+    are wherever there are windows.
 
     `windows`: the models of which only these windows of time are run, each by a command of its own, before what
     depends on it. `due`: the models that run as they are, and then over this window, too.

@@ -37,7 +37,7 @@ def _joined(ours: AskedStep, past: AskedStep) -> AskedStep:
     rows = {row.unique_id: row for row in past.step.results.nodes if not is_hook(row.unique_id)}
     rows |= {row.unique_id: row for row in latest}
     results = replace(past.step.results, nodes=tuple(rows.values()))
-    return replace(ours, step=replace(ours.step, results=results, distrusted=None))
+    return replace(ours, step=replace(ours.step, results=results))
 
 
 def _tells_more(step: Step) -> bool:

@@ -338,7 +338,7 @@ class _Results:
         return Needs(case=case, retried=kept, left_out=(*left_out, *lost))
 
 
-def failed_ephemeral(step: Step, situation: Situation) -> list[NodeResult]:
+def failed_ephemeral(step: Step | None, situation: Situation) -> list[NodeResult]:
     """The rows of ephemeral models that failed: dbt lists those that it could not compile."""
     rows = node_rows(step).values()
     return [row for row in rows if is_failure(row.status) and situation.is_compiled(row.unique_id)]

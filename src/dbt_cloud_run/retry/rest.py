@@ -17,7 +17,7 @@ from dbt_cloud_run.dbt.repeating import may_repeat
 from dbt_cloud_run.dbt.selection import Selector, executed_types
 from dbt_cloud_run.dbt.selectors import default_selector, selection_of
 from dbt_cloud_run.dbt.versions import KNOWS_EMPTY
-from dbt_cloud_run.model import NodeResult, StepResults
+from dbt_cloud_run.model import StepResults
 from dbt_cloud_run.retry.commands import Rewritten, fits, too_long
 from dbt_cloud_run.retry.deferral import favors_state, may_favor_state
 
@@ -30,7 +30,7 @@ class Rest:
     """What a step had done, and what it still needs as far as that is known."""
 
     wanted: frozenset[str]
-    done: Mapping[str, NodeResult]  # rows of the nodes that succeeded
+    done: Mapping[str, float]  # the nodes that succeeded, with the seconds that each took in the step
     results: StepResults | None
     full_refresh: bool
     version: tuple[int, int] | None
@@ -129,8 +129,7 @@ class _Exclusions:
 
     def optional(self) -> Iterable[str]:
         """Terms for the nodes that need not run again, those first that took longest."""
-        seconds = self._rest.done
-        longest = sorted(self._optional, key=lambda one: (-seconds[one].execution_seconds, one))
+        longest = sorted(self._optional, key=lambda one: (-self._rest.done[one], one))
         terms = (self._term(one) for one in longest[:_MOST_TRIED])
         return dict.fromkeys(term for term in terms if term is not None)
 

@@ -49,7 +49,8 @@ class Situation:
 
     def is_done(self, unique_id: str, step: Step) -> bool:
         """Whether the node succeeded after this step: a microbatch model, with all of its batches."""
-        if self.done.get(unique_id, -1) <= step.index:
+        last = self.done.get(unique_id)
+        if last is None or last <= step.index:
             return False
         row = node_rows(step).get(unique_id)
         filled = self.filled_after(step).get(unique_id)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from dbt_cloud_run.dbt.batches import spans
 from dbt_cloud_run.dbt.commands import DbtCommand, parse_command, why_not_understood
 from dbt_cloud_run.dbt.costs import cost_of
+from dbt_cloud_run.dbt.selection import Selector
 from dbt_cloud_run.dbt.verbs import verb_of
 from dbt_cloud_run.model import NodeResult
 from dbt_cloud_run.planned import NOT_STARTED, PlannedNode, PlannedStep, SavedNode, StepAction
@@ -135,26 +136,25 @@ class _Rerun:
 
     def _overdue(self) -> Overdue:
         """The microbatch models that this step may hold, and that have not run in it."""
-        step, situation = self._asked.step, self._situation
-        is_new = step is None or self._needs.case is Case.NEVER_STARTED
-        results = step.results if step is not None and not is_new else None
-        rows = {} if is_new else node_rows(step)
+        situation = self._situation
+        started = None if self._needs.case is Case.NEVER_STARTED else self._asked.step
+        rows = node_rows(started)
         ran = (
             {one for one, row in rows.items() if is_over(row.status)}
             | situation.done.keys()
             | self._fills.windows.keys()
         )
-        if results is not None and is_listed_in_full(step, situation.version) and situation.selector is not None:
+        if situation.selector is not None and is_listed_in_full(started, situation.version):
             ran |= situation.selector.nodes.keys() - rows.keys()
         return overdue_of(
             situation.selector,
             self._command,
-            results,
             ran=ran,
-            span=situation.stopped if is_new or step is None else span_of(step),
+            span=situation.stopped if started is None else span_of(started),
             now=situation.now,
-            full_refresh=refreshes_fully(self._command, None if is_new else step),
-            favors_state=situation.favors_state or favors_state(self._command, results) is True,
+            full_refresh=refreshes_fully(self._command, started),
+            favors_state=situation.favors_state
+            or favors_state(self._command, started.results if started else None) is True,
         )
 
     def _nodes(self, reason: str) -> PlannedStep:
@@ -196,7 +196,7 @@ class _Rerun:
             return Rewritten(obstacle=f"the nodes of `dbt {command.verb}` are not run one by one"), none
         if selector is None:
             return Rewritten(obstacle="there is no manifest to name its nodes by"), none
-        if self._has_unused_ephemeral(wanted):
+        if self._has_unused_ephemeral(selector, wanted):
             return Rewritten(obstacle="an ephemeral model of it failed, which nothing that is re-run uses"), none
         step = self._asked.step
         reading = reading_of(
@@ -234,7 +234,7 @@ class _Rerun:
         rows = node_rows(step)
         if repeats_of(self._asked, command, self._situation) - rows.keys():
             # Whether these ran is lost: without them rows may be missing, with them rows may be there twice.
-            return self._whole(reason, left_out)
+            return self._whole(reason)
         retried = self._needs.wanted
         done = {one: row for one, row in rows.items() if is_over(row.status) and one not in retried}
         wanted = retried | {node.unique_id for node in left_out}
@@ -244,7 +244,7 @@ class _Rerun:
             command,
             Rest(
                 wanted & selector.nodes.keys(),
-                {one: NodeResult(unique_id=one, status="success") for one in since} | done,
+                dict.fromkeys(since, 0.0) | {one: row.execution_seconds for one, row in done.items()},
                 step.results,
                 refreshes_fully(command, step),
                 self._situation.version,
@@ -254,7 +254,7 @@ class _Rerun:
             return self._whole(f"{reason}, and {rest.obstacle}", left_out)
         before = self._filled_first()
         if before.obstacle:
-            return self._whole(reason, left_out)
+            return self._whole(reason)
         parts, why, unfilled = self._in_turn(rest.commands[0])
         planned = _planned(
             self._asked,
@@ -267,10 +267,7 @@ class _Rerun:
         )
         return replace(planned, is_open=True)
 
-    def _has_unused_ephemeral(self, wanted: frozenset[str]) -> bool:
-        selector = self._situation.selector
-        if self._asked.step is None or selector is None:
-            return False
+    def _has_unused_ephemeral(self, selector: Selector, wanted: frozenset[str]) -> bool:
         gone = {node.unique_id for node in self._needs.left_out}
         broken = failed_ephemeral(self._asked.step, self._situation)
         return any(not selector.reach([row.unique_id]) & wanted and row.unique_id not in gone for row in broken)
@@ -300,7 +297,6 @@ class _Rerun:
             selector,
             command,
             frozenset(self._fills.windows),
-            may_divide=True,
             windows=self._fills.windows,
         )
 

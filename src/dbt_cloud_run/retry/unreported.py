@@ -55,9 +55,7 @@ def not_reported(
 
 def is_listed_in_full(step: Step | None, version: tuple[int, int] | None) -> bool:
     """Whether the step came to its end, and its dbt lists every node that it had selected."""
-    if step is None or step.state is not RunState.ERROR or was_cut_off(step):
-        return False
-    if step.results is None or step.results.lost_rows:
+    if step is None or was_cut_off(step) or step.results is None or step.results.lost_rows:
         return False
     return version is not None and _LISTS_UNSTARTED <= version < NEW_ENGINE
 
