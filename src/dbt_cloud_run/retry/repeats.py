@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
+from itertools import dropwhile
 
 from dbt_cloud_run.dbt.artifacts import ManifestNode
 from dbt_cloud_run.dbt.commands import DbtCommand
@@ -11,8 +12,8 @@ from dbt_cloud_run.dbt.console_log import relation_in_log, without_colours
 from dbt_cloud_run.dbt.criteria import UndecidableError
 from dbt_cloud_run.dbt.repeating import may_repeat
 from dbt_cloud_run.dbt.selection import Selector, executed
-from dbt_cloud_run.dbt.verbs import building_commands
-from dbt_cloud_run.model import LONGEST_LOG, RunState, Step
+from dbt_cloud_run.dbt.verbs import verb_named, verbs_of
+from dbt_cloud_run.model import LONGEST_LOG, RunState, Step, StepResults
 from dbt_cloud_run.retry.alignment import AskedStep
 from dbt_cloud_run.retry.nodes import executed_rows, is_over
 from dbt_cloud_run.retry.situation import Situation
@@ -47,13 +48,12 @@ def repeats_of(asked: AskedStep, command: DbtCommand | None, situation: Situatio
     known = frozenset(one for one in appending if one in rows and is_over(rows[one].status))
     if step.results is not None and step.results.lost_rows:
         return known | _selected(appending.keys() - rows.keys(), selector, command)
-    if rows and _ran_before(asked.command, step):
-        return known | _by_log(step, appending.values(), selector, command)
-    if rows:
-        return known | under_way(step, appending.values())
-    if step.results is not None or step.state is RunState.SUCCESS:
-        return frozenset()
-    return _by_log(step, appending.values(), selector, command) | under_way(step, appending.values())
+    known |= under_way(step, appending.values())
+    if step.results is None:
+        is_shown = step.state is RunState.SUCCESS
+    else:
+        is_shown = not _ran_before(asked.command, step.results)
+    return known if is_shown else known | _by_log(step, appending.values(), selector, command)
 
 
 def under_way(step: Step, nodes: Iterable[ManifestNode]) -> frozenset[str]:
@@ -69,17 +69,18 @@ def under_way(step: Step, nodes: Iterable[ManifestNode]) -> frozenset[str]:
     return frozenset(node.unique_id for node in open_ones if any(_is_named(node, name) for name in begun))
 
 
-def _ran_before(line: str, step: Step) -> bool:
+def _ran_before(line: str, results: StepResults) -> bool:
     """Whether another command of the line may have built nodes before the one that the results are of."""
-    names = building_commands(line)
-    which = step.results.which if step.results is not None else None
-    return len(names) > 1 and (names[0] != which or names.count(names[0]) > 1)
+    names = [verb.name for verb in dropwhile(lambda verb: not verb.builds, verbs_of(line))]
+    later = names[1:]
+    # The results of `dbt retry` are named after the command that it continues, and hold only what it ran itself.
+    return bool(later) and (verb_named(results.which).name != names[0] or names[0] in later or "retry" in later)
 
 
 def _by_log(
     step: Step, appending: Collection[ManifestNode], selector: Selector, command: DbtCommand | None
 ) -> frozenset[str]:
-    """Of a step without results: those that its log shows as built; all that it selects, where the log lacks lines."""
+    """Those of the nodes that the log shows as built; all that the command selects, where the log lacks lines."""
     log = without_colours(step.log)
     if log.strip() and not _lacks_lines(log, command):
         built = {found["name"] or found["other"] for found in _RAN.finditer(log)}
