@@ -366,3 +366,10 @@ def test_a_step_that_failed_because_dbt_received_a_signal_is_one_that_was_cut_of
     (line,) = planned("dbt run -s state:modified", *rows, log=log)[0].commands
     assert line == "dbt run --select state:modified fqn:shop.keyed --exclude fqn:shop.orders"
     assert planned(command, *rows[:1], log=log)[0].commands == ("dbt run --select fqn:shop.keyed fqn:shop.slow",)
+
+
+def test_with_favor_state_of_the_environment_what_appends_is_not_excluded_from_what_may_read_it() -> None:
+    made, found = in_force("dbt run -s state:modified", row(JOURNAL), favor_state=True)
+    assert (made.commands, found.action) == ((), StepAction.DROP)
+    why = "with `--favor-state`, without model.shop.journal its nodes would read that from production"
+    assert f", and {why}; " in found.reason

@@ -21,7 +21,6 @@ from dbt_cloud_run.dbt.naming import shortest_terms
 from dbt_cloud_run.dbt.repeating import is_full_refresh
 from dbt_cloud_run.dbt.selection import Selector, executed, executed_types
 from dbt_cloud_run.dbt.verbs import verb_named
-from dbt_cloud_run.model import StepResults
 from dbt_cloud_run.planned import Window
 from dbt_cloud_run.retry.commands import Rewritten, fits, too_long
 from dbt_cloud_run.retry.rest import written_out
@@ -44,7 +43,6 @@ class Overdue:
 def overdue_of(
     selector: Selector | None,
     command: DbtCommand | None,
-    results: StepResults | None,
     *,
     ran: Collection[str],
     span: tuple[datetime, datetime] | None,
@@ -63,13 +61,14 @@ def overdue_of(
     windows = {
         unique_id: due
         for unique_id, node in selector.nodes.items()
-        if is_microbatch(node) and unique_id not in ran and not is_full_refresh(node, full_refresh=full_refresh)
+        if is_microbatch(node) and unique_id not in ran and not is_full_refresh(node, full_refresh=False)
         if (due := due_window(node, *span, now)) is not None
     }
     if not windows:
         return Overdue()
     try:
-        selection = written_out(selector, command, results)
+        # The mode of indirect selection, which results may show, says nothing of models.
+        selection = written_out(selector, command, None)
     except UndecidableError as error:
         return Overdue(windows, obstacle=str(error))
     obstacle = _obstacle(command, favors_state=favors_state)

@@ -13,7 +13,7 @@ from dbt_cloud_run.dbt.criteria import UndecidableError
 from dbt_cloud_run.dbt.repeating import may_repeat
 from dbt_cloud_run.dbt.selection import Selector, executed
 from dbt_cloud_run.dbt.verbs import verb_named, verbs_of
-from dbt_cloud_run.model import LONGEST_LOG, RunState, Step, StepResults
+from dbt_cloud_run.model import LONGEST_LOG, RunState, Step
 from dbt_cloud_run.retry.alignment import AskedStep
 from dbt_cloud_run.retry.nodes import executed_rows, is_over
 from dbt_cloud_run.retry.situation import Situation
@@ -49,11 +49,7 @@ def repeats_of(asked: AskedStep, command: DbtCommand | None, situation: Situatio
     if step.results is not None and step.results.lost_rows:
         return known | _selected(appending.keys() - rows.keys(), selector, command)
     known |= under_way(step, appending.values())
-    if step.results is None:
-        is_shown = step.state is RunState.SUCCESS
-    else:
-        is_shown = not _ran_before(asked.command, step.results)
-    return known if is_shown else known | _by_log(step, appending.values(), selector, command)
+    return known if _shows_all(asked.command, step) else known | _by_log(step, appending.values(), selector, command)
 
 
 def under_way(step: Step, nodes: Iterable[ManifestNode]) -> frozenset[str]:
@@ -69,12 +65,14 @@ def under_way(step: Step, nodes: Iterable[ManifestNode]) -> frozenset[str]:
     return frozenset(node.unique_id for node in open_ones if any(_is_named(node, name) for name in begun))
 
 
-def _ran_before(line: str, results: StepResults) -> bool:
-    """Whether another command of the line may have built nodes before the one that the results are of."""
+def _shows_all(line: str, step: Step) -> bool:
+    """Whether the step's results list all that it has built, and no earlier command of its line built more."""
+    if step.results is None:
+        return step.state is RunState.SUCCESS
     names = [verb.name for verb in dropwhile(lambda verb: not verb.builds, verbs_of(line))]
-    later = names[1:]
+    later, which = names[1:], verb_named(step.results.which).name
     # The results of `dbt retry` are named after the command that it continues, and hold only what it ran itself.
-    return bool(later) and (verb_named(results.which).name != names[0] or names[0] in later or "retry" in later)
+    return not later or (which == names[0] and names[0] not in later and "retry" not in later)
 
 
 def _by_log(

@@ -149,7 +149,6 @@ class _Rerun:
         return overdue_of(
             situation.selector,
             self._command,
-            results,
             ran=ran,
             span=situation.stopped if is_new or step is None else span_of(step),
             now=situation.now,
