@@ -9,7 +9,8 @@ import pytest
 from tests.support.retry_attempts import ORDERS, attempt, row, step
 
 from dbt_cloud_run.model import Attempt, RunState, Step
-from dbt_cloud_run.retry.alignment import align, has_started, is_lint
+from dbt_cloud_run.retry.alignment import align, has_started, hides_failure, is_lint
+from dbt_cloud_run.unknown import Unknown, UnknownKind
 
 BUILD, TEST, DOCS, FRESHNESS, DEPS = "dbt build", "dbt test", "dbt docs generate", "dbt source freshness", "dbt deps"
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -167,3 +168,27 @@ def test_a_step_has_started_by_its_state_or_by_what_it_left(state: RunState) -> 
 )
 def test_a_lint_step_is_known_by_its_words(made: Step, is_it: bool) -> None:
     assert is_lint(made) is is_it
+
+
+@pytest.mark.parametrize(
+    ("failed", "checks_freshness", "is_hidden"),
+    [
+        (FRESHNESS, True, True),  # a run goes on after the platform's own check
+        (FRESHNESS, False, False),
+        (BUILD, True, False),
+        (BUILD, False, False),
+        (None, False, True),
+    ],
+)
+def test_a_failure_is_hidden_unless_a_command_that_is_listed_shows_it(
+    failed: str | None, checks_freshness: bool, is_hidden: bool
+) -> None:
+    unread = Unknown(kind=UnknownKind.STEPS, why="The steps could not be read.")
+    steps = [step(4 + number, each, _state(each == failed)) for number, each in enumerate((FRESHNESS, BUILD))]
+    made = attempt((BUILD, TEST), *steps, checks_freshness=checks_freshness, unknown=(unread,))
+    assert hides_failure(made) is is_hidden
+    assert not hides_failure(replace(made, unknown=()))
+
+
+def _state(has_failed: bool) -> RunState:
+    return RunState.ERROR if has_failed else RunState.SUCCESS

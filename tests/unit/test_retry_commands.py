@@ -10,6 +10,7 @@ from tests.support.retry_attempts import (
     DIM2,
     EPHEMERAL,
     LIB_ORDERS,
+    NO_COLUMN,
     NOT_NULL,
     ORDERS,
     OTHER,
@@ -181,6 +182,13 @@ def test_of_a_newer_dbt_it_is_not_said_that_it_adds_tests(version: str | None) -
     assert planned.reason == "its nodes cannot be named exactly, and nothing that it has done can be excluded"
 
 
+def test_a_selection_that_is_known_is_not_united_with_what_is_already_in_it() -> None:
+    command = "dbt run -s tag:daily"
+    made, planned = one(command, row(ORDERS, "error", RESET), row("model.shop.gone", "error", RESET))
+    assert (made.commands, planned.action) == ((command,), StepAction.WHOLE)
+    assert "and nothing that it has done can be excluded" in planned.reason
+
+
 def test_to_exclude_a_model_that_succeeded_does_not_exclude_its_test_that_failed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -193,3 +201,38 @@ def test_to_exclude_a_model_that_succeeded_does_not_exclude_its_test_that_failed
     assert plan_retry(made, ours(manifest_of((*models, done, test)))).commands == (
         "dbt build --exclude fqn:shop.done --indirect-selection empty",
     )
+
+
+@pytest.mark.parametrize(("version", "mode"), [("1.4.9", "cautious"), ("1.5.0", "empty")])
+def test_what_is_done_is_excluded_in_a_mode_that_the_dbt_knows(
+    version: str, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = [node("model", "shop", [], f"m{number}") for number in range(9)]
+    done = node("model", "shop", [], "done")
+    rows = [row(done), *(row(body, "error", RESET) for body in models)]
+    manifest = ours(manifest_of((*models, done)))
+    manifest.metadata.dbt_version = version
+    monkeypatch.setattr(commands, "MAX_COMMAND_LENGTH", 100)
+    made = plan_retry(attempt(("dbt build",), step(4, "dbt build", RunState.ERROR, *rows)), manifest)
+    assert made.commands == (f"dbt build --exclude fqn:shop.done --indirect-selection {mode}",)
+
+
+def test_a_step_in_which_nothing_succeeded_runs_whole_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = [node("model", "shop", [], f"m{number}") for number in range(9)]
+    rows = [row(body, "error", RESET) for body in models]
+    monkeypatch.setattr(commands, "MAX_COMMAND_LENGTH", 60)
+    made = plan_retry(attempt(("dbt run",), step(4, "dbt run", RunState.ERROR, *rows)), ours(manifest_of(models)))
+    assert (made.commands, made.is_whole) == (("dbt run",), True)
+    assert made.steps[0].reason == "none of its nodes succeeded, and nothing that it has done can be excluded"
+
+
+def test_a_command_may_have_room_for_one_node_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    long = [node("model", "shop", [], name * 40) for name in "abc"]
+    done = [node("model", "shop", [], f"done_before_{number}") for number in range(9)]
+    rows = [*(row(body, "error", RESET) for body in long), *map(row, done), row(OTHER, "error", NO_COLUMN)]
+    lines = tuple(f"dbt run --select fqn:shop.{name * 40}" for name in "abc")
+    monkeypatch.setattr(commands, "MAX_COMMAND_LENGTH", len(lines[0]))
+    manifest = ours(manifest_of((*long, *done, OTHER)))
+    made = plan_retry(attempt(("dbt run",), step(4, "dbt run", RunState.ERROR, *rows)), manifest)
+    assert (made.commands, made.is_partial) == (lines, True)
+    assert "so there are 3" in made.steps[0].reason

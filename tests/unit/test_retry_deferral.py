@@ -60,6 +60,13 @@ def test_what_appends_is_not_built_along_unless_everything_is_taken() -> None:
     assert reading(*arguments, takes_all=True) == Reading(along=frozenset({uid(APPENDS)}))
 
 
+def test_what_appends_is_built_along_where_its_table_is_rebuilt() -> None:
+    rows = (row(APPENDS), row(READER, "error", RESET))
+    made, _ = planned("dbt run --favor-state --full-refresh", *rows)
+    assert made.commands == ("dbt run --favor-state --full-refresh --select fqn:shop.appends fqn:shop.reader",)
+    assert planned("dbt run --favor-state", *rows)[0].commands == ()
+
+
 def test_what_is_built_along_takes_along_what_the_run_built_for_it() -> None:
     found = reading("dbt run --favor-state", {uid(UPPER)}, {uid(TOP), uid(BASE)})
     assert found == Reading(along=frozenset({uid(TOP), uid(BASE)}))

@@ -163,6 +163,17 @@ def test_the_rest_of_a_step_says_why_it_runs_with_what_would_fail_again() -> Non
     assert reasons.keys() == {uid(bad), uid(other)}
 
 
+def test_a_hook_runs_again_with_a_view_before_a_table_and_with_what_is_quick_before_what_is_slow() -> None:
+    slow, quick = (node("model", "shop", [], name, materialized="table") for name in ("a_slow", "quick"))
+    view = node("model", "shop", [], "view")
+    rows = [replace(row(body), execution_seconds=seconds) for body, seconds in ((slow, 9.0), (quick, 1.0), (view, 5.0))]
+    hook = row("operation.shop.shop-on-run-end-0", "error", RESET)
+    made, _ = planned("dbt run", *rows[:2], hook, nodes=(slow, quick, view), retry_on="any")
+    assert made.commands == ("dbt run --select fqn:shop.quick",)
+    made, _ = planned("dbt run", *rows, hook, nodes=(slow, quick, view), retry_on="any")
+    assert made.commands == ("dbt run --select fqn:shop.view",)
+
+
 # -- what is retried at all
 
 
@@ -204,6 +215,22 @@ def test_a_whole_step_that_selects_by_earlier_results_has_a_note(command: str, i
     done = plan_retry(attempt((command, "dbt test"), step(4, command), step(5, "dbt test", FAILED)), None)
     assert done.commands == ("dbt test",)
     assert done.notes == ()
+
+
+@pytest.mark.parametrize("command", ["dbt build -Z", "dbt docs generate", "bash x.sh"])
+def test_a_step_that_selects_nothing_has_no_note(command: str) -> None:
+    made = plan_retry(attempt((command,), step(4, command, FAILED)), None)
+    assert (made.commands, made.notes) == ((command,), ())
+
+
+@pytest.mark.parametrize(("options", "is_noted"), [("", True), (" -s base", False), (" --exclude base", False)])
+def test_the_default_selector_is_looked_at_only_where_nothing_is_selected(options: str, is_noted: bool) -> None:
+    definition = {"union": [{"method": "result", "value": "error", "children": True}]}
+    manifest = ours(manifest_of((BASE,)))
+    manifest.selectors = {"failed": {"name": "failed", "default": True, "definition": definition}}
+    command = f"dbt run{options}"
+    made = plan_retry(attempt((command,), step(4, command, RunState.SKIPPED)), manifest)
+    assert (made.commands, bool(made.notes)) == ((command,), is_noted)
 
 
 def test_a_step_without_a_manifest_says_why_it_runs_whole() -> None:

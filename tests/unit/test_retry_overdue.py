@@ -13,6 +13,7 @@ from tests.support.retry_attempts import RESET, attempt, row, step
 from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.model import Attempt, NodeResult, RunState
 from dbt_cloud_run.planned import RetryPlan, StepAction
+from dbt_cloud_run.retry import commands
 from dbt_cloud_run.retry.plan import plan_retry
 
 FAILED, CANCELLED = RunState.ERROR, RunState.CANCELLED
@@ -142,7 +143,9 @@ def test_without_a_time_nothing_is_due() -> None:
     assert plan(stopped_before("dbt run", ended=None)).commands[1:] == ("dbt run",)
 
 
-@pytest.mark.parametrize("options", ["--favor-state --defer --state s", "--warn-error"])
+@pytest.mark.parametrize(
+    "options", ["--favor-state --defer --state s", "--warn-error", "--warn-error-options '{error: all}'"]
+)
 def test_a_step_of_which_a_part_would_do_other_than_the_whole_is_not_divided(options: str) -> None:
     made = plan(stopped_before(f"dbt run -s hourly+ {options}"))
     assert made.commands[1:] == (f"dbt run -s hourly+ {options}",)
@@ -157,6 +160,66 @@ def test_what_may_not_be_in_the_step_is_not_called_left_out(options: str) -> Non
     assert made.commands[1:] == (f"dbt run -s state:modified --state s {options}",)
     assert not made.is_partial
     assert "fill the batches of the retry's own time alone" in made.steps[1].reason
+
+
+def whole_because(command: str, **options: Any) -> str:
+    """Why a step that never started is not divided, although what was due then is not filled so."""
+    made = plan(stopped_before(command), **options)
+    assert made.commands[1:] == (command,)
+    before, _, why = made.steps[1].reason.partition(" fill the batches of the retry's own time alone: ")
+    assert before == "it never started; its microbatch models"
+    return why
+
+
+def test_a_selection_that_cannot_be_written_out_is_not_divided() -> None:
+    assert whole_because('dbt run -s "$MODELS"') == "its selection is filled in by a shell"
+    nested = {"nested": {"definition": {"union": [{"union": [{"method": "fqn", "value": "a"}]}]}}}
+    why = "the selector `nested` of selectors.yml cannot be written as `--select`"
+    assert whole_because("dbt run --selector nested", selectors=nested) == why
+
+
+def test_a_model_that_shares_its_path_with_a_test_cannot_be_run_with_what_depends_on_it() -> None:
+    """A graph operator belongs to one term: of an intersection, it would be that of the last part."""
+    test = node("test", "shop", [], "hourly", parents=[EVENTS["unique_id"]])
+    why = "model.shop.hourly cannot be named by itself"
+    assert whole_because("dbt build -s hourly", nodes=(EVENTS, HOURLY, test)) == why
+
+
+def test_a_step_whose_parts_would_be_too_long_is_not_divided(monkeypatch: pytest.MonkeyPatch) -> None:
+    longest = max(map(len, later("dbt run -s hourly")))
+    monkeypatch.setattr(commands, "MAX_COMMAND_LENGTH", longest)
+    assert len(later("dbt run -s hourly")) == 4
+    monkeypatch.setattr(commands, "MAX_COMMAND_LENGTH", longest - 1)
+    why = f"the names of its nodes would be longer than {longest - 1} characters"
+    assert whole_because("dbt run -s hourly") == why
+
+
+AN_HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("times", "start", "end"),
+    [
+        ({"started_at": ENDED - AN_HOUR, "finished_at": ENDED}, "09", "12"),
+        ({"started_at": ENDED - AN_HOUR}, "09", "11"),
+        ({"finished_at": ENDED - AN_HOUR}, "09", "11"),
+    ],
+)
+def test_where_no_step_has_a_time_what_was_due_is_that_of_the_run(
+    times: dict[str, datetime], start: str, end: str
+) -> None:
+    command = "dbt run -s hourly"
+    made = plan(attempt((command,), **times))
+    window = f"--event-time-start 2026-01-10T{start}:00:00 --event-time-end 2026-01-10T{end}:00:00"
+    assert made.commands[2] == f"dbt run {window} --select hourly,fqn:shop.hourly"
+
+
+def test_what_never_started_was_due_from_the_beginning_of_the_last_step_on() -> None:
+    run = stopped_before("dbt run -s hourly")
+    *before, last = run.steps
+    run = replace(run, steps=(*before, replace(last, started_at=ENDED - 2 * AN_HOUR)))
+    window = "--event-time-start 2026-01-10T08:00:00 --event-time-end 2026-01-10T12:00:00"
+    assert f"dbt run {window} --select hourly,fqn:shop.hourly" in plan(run).commands
 
 
 def test_favor_state_of_the_environment_shows_in_the_steps_that_ran() -> None:

@@ -12,6 +12,7 @@ from tests.support.retry_attempts import FAILED, RESET, attempt, results, row, s
 from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.model import LONGEST_LOG, NodeResult, RunState
 from dbt_cloud_run.planned import PlannedStep, RetryPlan
+from dbt_cloud_run.retry import commands
 from dbt_cloud_run.retry.plan import plan_retry
 
 TABLE = node("model", "shop", [], "orders", materialized="table")
@@ -114,6 +115,53 @@ def test_what_an_earlier_command_of_the_same_line_has_appended_is_not_repeated()
     assert planned("dbt deps && dbt test", failed)[0].commands == ("dbt deps && dbt test",)
 
 
+@pytest.mark.parametrize(
+    ("line", "which"),
+    [
+        ("dbt run -s journal && dbt run -s report", "run"),
+        ("dbt run || dbt retry", "run"),  # the results of a retry are named after the command that it continues
+        ("dbt deps && dbt build && dbt docs generate", "generate"),
+        ("dbt run && dbt clone --state prod", "clone"),
+    ],
+)
+def test_the_results_of_a_later_command_do_not_show_what_an_earlier_one_has_appended(line: str, which: str) -> None:
+    begins = _node_line(1, "START sql incremental model main.journal", 1)
+    built = begins + "12:00:00  1 of 1 OK created sql incremental model main.journal ..... [OK in 0.2s]\n"
+
+    def commands_after(log: str, state: RunState = FAILED, ending: Ending = Ending.ERROR) -> tuple[str, ...]:
+        made = replace(step(4, line, state, log=log), results=results(which, row(REPORT, "error", RESET)))
+        return plan_retry(attempt((line,), made, ending=ending), ours(manifest_of(ALL))).commands
+
+    assert commands_after(built) == ()
+    assert commands_after("") == ()
+    assert commands_after(begins) == (line,), "it was not built"
+    assert commands_after(begins, RunState.CANCELLED, Ending.TIMED_OUT) == (), "the warehouse may have finished it"
+
+
+@pytest.mark.parametrize(
+    ("line", "which"),
+    [
+        ("dbt deps && dbt -Z build", "run"),
+        ("dbt run -Z", "build"),
+        ("dbt build && dbt docs generate", "build"),
+        ("dbt compile && dbt run", "compile"),
+    ],
+)
+def test_the_results_of_the_first_command_that_builds_show_all_that_was_built(line: str, which: str) -> None:
+    made = replace(step(4, line, FAILED), results=results(which, row(REPORT, "error", RESET)))
+    assert plan_retry(attempt((line,), made), ours(manifest_of(ALL))).commands == (line,)
+
+
+def test_rows_that_are_lost_are_none_of_what_the_command_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = "dbt run -s orders keyed"
+    made = step(4, command, FAILED, row(KEYED, "error", RESET))
+    assert made.results is not None
+    made = replace(made, results=replace(made.results, lost_rows=1))
+    monkeypatch.setattr(commands, "MAX_COMMAND_LENGTH", 20)
+    found = plan_retry(attempt((command,), made), ours(manifest_of((TABLE, JOURNAL, KEYED))))
+    assert (found.commands, found.is_partial) == ((command,), False)
+
+
 BEGUN = "".join(
     _node_line(n, f"START sql model main.{name}", 3) for n, name in enumerate(("orders", "journal", "keyed"), 1)
 )
@@ -148,3 +196,15 @@ def test_what_had_not_begun_when_its_step_was_cut_off_is_run() -> None:
     made = cut_off("dbt run", row(TABLE), log=_node_line(1, "START sql model main.orders", 3))
     assert "fqn:shop.journal" in made.commands[0]
     assert not made.is_partial
+
+
+def test_what_had_failed_before_its_step_was_cut_off_was_not_under_way() -> None:
+    made = cut_off("dbt run -Z", row(TABLE), row(JOURNAL, "error", RESET))
+    assert (made.commands, made.is_partial) == (("dbt run -Z",), False)
+
+
+def test_results_of_a_step_that_was_cut_off_show_less_than_its_log() -> None:
+    cut = replace(step(4, "dbt run -Z", RunState.CANCELLED, log=BEGUN), results=results("run"))
+    made = plan_retry(attempt(("dbt run -Z",), cut, ending=Ending.TIMED_OUT), ours(manifest_of(ALL)))
+    assert (made.commands, made.is_partial) == ((), True)
+    assert "it would repeat model.shop.journal" in made.steps[0].reason

@@ -220,6 +220,24 @@ def test_the_default_selector_counts_only_where_nothing_is_selected() -> None:
     assert made.commands == ("dbt run --select state:new --exclude fqn:shop.orders",)
 
 
+@pytest.mark.parametrize(("option", "is_excluded"), [(" --indirect-selection empty", True), ("", False)])
+def test_whether_tests_go_with_their_model_is_as_it_was_in_force_for_a_selector_too(
+    option: str, is_excluded: bool
+) -> None:
+    made, _ = cut_off(f"dbt build{option} --selector nightly", row(TABLE), row(SLOW), selectors=SELECTORS)
+    assert ("fqn:shop.orders" in made.commands[0].split()) is is_excluded
+    assert "fqn:shop.slow" in made.commands[0].split()
+
+
+@pytest.mark.parametrize(("version", "is_named"), [("1.4.9", False), ("1.5.0", True)])
+def test_a_name_with_a_blank_is_united_where_dbt_knows_patterns(version: str, is_named: bool) -> None:
+    odd = node("model", "shop", [], "two words")
+    rows, nodes = (row(TABLE), row(odd, "error", RESET)), (*ALL, odd)
+    made, _ = cut_off("dbt run -s state:modified", *rows, nodes=nodes, version=version)
+    united = "dbt run --select state:modified 'fqn:shop.two?words' --exclude fqn:shop.orders"
+    assert made.commands == (united if is_named else "dbt run -s state:modified",)
+
+
 def test_what_cannot_be_excluded_is_named() -> None:
     _, found = cut_off("dbt build -s state:modified", row(TABLE), row(JOURNAL))
     assert "and model.shop.journal cannot be excluded by itself" in found.reason
@@ -366,3 +384,10 @@ def test_a_step_that_failed_because_dbt_received_a_signal_is_one_that_was_cut_of
     (line,) = planned("dbt run -s state:modified", *rows, log=log)[0].commands
     assert line == "dbt run --select state:modified fqn:shop.keyed --exclude fqn:shop.orders"
     assert planned(command, *rows[:1], log=log)[0].commands == ("dbt run --select fqn:shop.keyed fqn:shop.slow",)
+
+
+def test_with_favor_state_of_the_environment_what_appends_is_not_excluded_from_what_may_read_it() -> None:
+    made, found = in_force("dbt run -s state:modified", row(JOURNAL), favor_state=True)
+    assert (made.commands, found.action) == ((), StepAction.DROP)
+    why = "with `--favor-state`, without model.shop.journal its nodes would read that from production"
+    assert f", and {why}; " in found.reason

@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from tests.support.retry_attempts import ORDERS, OTHER, RAW, REPORT, RESET, attempt, project, row, step, uid
+from tests.support.dbt_graphs import manifest_of, node, ours
+from tests.support.retry_attempts import (
+    ALL,
+    NO_COLUMN,
+    ORDERS,
+    OTHER,
+    RAW,
+    REPORT,
+    RESET,
+    STAGING,
+    attempt,
+    project,
+    results,
+    row,
+    step,
+    uid,
+)
 
+from dbt_cloud_run.dbt.artifacts import Manifest
+from dbt_cloud_run.dbt.selection import Selector
 from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.model import Attempt, FreshnessResult, RunState
 from dbt_cloud_run.planned import RetryPlan
@@ -242,3 +261,65 @@ def test_what_a_partial_retry_has_run_since_is_not_run_again_after_a_step_that_w
     made = plan(first, take_all=True, later=(replace(second, number=2),))
     assert names(made.steps[0].nodes) == still_to_run
     assert actions(made) == ["re-run these nodes" if still_to_run else "skip"]
+
+
+def test_a_plan_that_sends_commands_has_no_reason_to_stop() -> None:
+    made = plan(attempt(("dbt build",), step(4, "dbt build", FAILED, row(ORDERS, "error", RESET))))
+    assert made.commands
+    assert made.stop_reason is None
+
+
+def test_nothing_runs_after_a_step_that_keeps_a_failure() -> None:
+    """Neither what failed there, nor the parts of a step that is divided, nor what never started."""
+    asked = ("dbt run -s staging", "dbt run", "dbt run -s hourly", "dbt compile", "dbt build", "dbt test")
+    at = datetime(2026, 1, 10, 11, 30, tzinfo=UTC)
+    steps = [
+        step(4, asked[0], FAILED, row(STAGING, "error", NO_COLUMN)),
+        step(5, asked[1], FAILED, row(OTHER), row(ORDERS, "error", RESET)),
+        step(6, asked[2], SKIPPED),
+        step(7, asked[3], OK),
+    ]
+    hourly = node("model", "shop", [], "hourly", materialized="incremental")
+    hourly["config"] |= {"incremental_strategy": "microbatch", "batch_size": "hour", "begin": "2026-01-01"}
+    run = attempt(asked, *steps, started_at=at, finished_at=at)
+    manifest = ours(manifest_of((*ALL, hourly)))
+    made = plan_retry(replace(run, steps=run.steps[:3] + tuple(steps[1:])), manifest)
+    assert len(made.steps[2].more_commands) == 3, "without the failure, it is divided"
+    assert made.steps[1].saved
+    assert made.steps[4].is_open
+
+    made = plan_retry(run, manifest)
+    assert actions(made) == ["left out", "left out", "left out", "skip", "left out", "left out"]
+    assert (made.commands, made.again, made.is_open, made.is_partial) == ((), frozenset(), False, True)
+    for dropped in (*made.steps[1:3], *made.steps[4:]):
+        assert dropped.reason == f"`{asked[0]}` before it keeps a failure that is not retried"
+        assert (dropped.new_command, dropped.more_commands, dropped.is_open) == (None, (), False)
+        assert (dropped.nodes, dropped.saved) == ((), ())
+    assert names(made.steps[1].left_out) == {uid(ORDERS)}
+
+
+def test_freshness_that_is_read_again_is_a_step_that_runs_whole() -> None:
+    asked = ("dbt source freshness", "dbt build -s source_status:fresher+")
+    first = replace(step(4, asked[0]), results=replace(results("x", row(RAW)), which=None))
+    assert plan(attempt(asked[:1], first, ending=Ending.ERROR)).steps[0].saved
+    made = plan(attempt(asked, first, step(5, asked[1], FAILED)))
+    assert made.commands == asked
+    read = made.steps[0]
+    assert (read.action.value, read.reason, read.saved) == ("re-run whole", "a later step needs its results", ())
+    assert made.is_whole
+
+
+def test_a_project_is_indexed_once_however_many_steps_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    indexed: list[Manifest] = []
+
+    class Counted(Selector):
+        def __init__(self, manifest: Manifest) -> None:
+            indexed.append(manifest)
+            super().__init__(manifest)
+
+    monkeypatch.setattr("dbt_cloud_run.retry.plan.Selector", Counted)
+    asked = ("dbt seed", "dbt run", "dbt test")
+    run = attempt(asked, step(4, "dbt seed"), step(5, "dbt run", FAILED, row(ORDERS, "error", RESET)))
+    newest, own = project(), project()
+    assert plan_retry(run, newest, manifests={4: own}).commands[0] == "dbt run --select fqn:shop.marts.orders"
+    assert [id(one) for one in indexed] == [id(own), id(newest)]

@@ -107,9 +107,9 @@ def runs_operation(line: str) -> bool:
     return any(verb.is_operation for verb in _verbs(line))
 
 
-def building_commands(line: str) -> tuple[str, ...]:
-    """The names of those commands of a line that build or test nodes, in order."""
-    return tuple(verb.name for verb in _verbs(line) if verb.builds)
+def verbs_of(line: str) -> tuple[Verb, ...]:
+    """The verbs of all dbt commands of a line, which a shell may run one after another, in order."""
+    return tuple(_verbs(line))
 
 
 def _verbs(line: str | None) -> Iterator[Verb]:

@@ -61,7 +61,7 @@ def overdue_of(
     windows = {
         unique_id: due
         for unique_id, node in selector.nodes.items()
-        if is_microbatch(node) and unique_id not in ran and not is_full_refresh(node, full_refresh=full_refresh)
+        if is_microbatch(node) and unique_id not in ran and not is_full_refresh(node, full_refresh=False)
         if (due := due_window(node, *span, now)) is not None
     }
     if not windows:

@@ -127,7 +127,7 @@ class _Projects:
     def of(self, step: Step | None, situation: Situation) -> Situation:
         manifest = self._by_step.get(step.index, self._newest) if step is not None else self._newest
         if manifest is None:
-            return replace(situation, version=version_of(self._attempt.dbt_version))
+            return situation
         if id(manifest) not in self._selectors:
             self._selectors[id(manifest)] = Selector(manifest)
         return replace(
@@ -288,8 +288,7 @@ def _notes(steps: Iterable[PlannedStep], selectors: Mapping[str, Any]) -> Iterab
 
 def _selects_by(method: str, step: PlannedStep, selectors: Mapping[str, Any]) -> bool:
     """Whether some command that replaces the step selects by this method, be it in a selector of the project."""
-    lines = [line for line in (step.new_command, *step.more_commands) if line] if step.action in _RUNS else []
-    return any(_has_method(method, line, selectors) for line in lines)
+    return any(_has_method(method, line, selectors) for line in (step.new_command, *step.more_commands) if line)
 
 
 def _has_method(method: str, line: str, selectors: Mapping[str, Any]) -> bool:

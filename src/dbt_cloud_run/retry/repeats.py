@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
+from itertools import dropwhile
 
 from dbt_cloud_run.dbt.artifacts import ManifestNode
 from dbt_cloud_run.dbt.commands import DbtCommand
@@ -11,7 +12,7 @@ from dbt_cloud_run.dbt.console_log import relation_in_log, without_colours
 from dbt_cloud_run.dbt.criteria import UndecidableError
 from dbt_cloud_run.dbt.repeating import may_repeat
 from dbt_cloud_run.dbt.selection import Selector, executed
-from dbt_cloud_run.dbt.verbs import building_commands
+from dbt_cloud_run.dbt.verbs import verb_named, verbs_of
 from dbt_cloud_run.model import LONGEST_LOG, RunState, Step
 from dbt_cloud_run.retry.alignment import AskedStep
 from dbt_cloud_run.retry.nodes import executed_rows, is_over
@@ -47,13 +48,8 @@ def repeats_of(asked: AskedStep, command: DbtCommand | None, situation: Situatio
     known = frozenset(one for one in appending if one in rows and is_over(rows[one].status))
     if step.results is not None and step.results.lost_rows:
         return known | _selected(appending.keys() - rows.keys(), selector, command)
-    if rows and _ran_before(asked.command, step):
-        return known | _by_log(step, appending.values(), selector, command)
-    if rows:
-        return known | under_way(step, appending.values())
-    if step.results is not None or step.state is RunState.SUCCESS:
-        return frozenset()
-    return _by_log(step, appending.values(), selector, command) | under_way(step, appending.values())
+    known |= under_way(step, appending.values())
+    return known if _shows_all(asked.command, step) else known | _by_log(step, appending.values(), selector, command)
 
 
 def under_way(step: Step, nodes: Iterable[ManifestNode]) -> frozenset[str]:
@@ -69,17 +65,20 @@ def under_way(step: Step, nodes: Iterable[ManifestNode]) -> frozenset[str]:
     return frozenset(node.unique_id for node in open_ones if any(_is_named(node, name) for name in begun))
 
 
-def _ran_before(line: str, step: Step) -> bool:
-    """Whether another command of the line may have built nodes before the one that the results are of."""
-    names = building_commands(line)
-    which = step.results.which if step.results is not None else None
-    return len(names) > 1 and (names[0] != which or names.count(names[0]) > 1)
+def _shows_all(line: str, step: Step) -> bool:
+    """Whether the step's results list all that it has built, and no earlier command of its line built more."""
+    if step.results is None:
+        return step.state is RunState.SUCCESS
+    names = [verb.name for verb in dropwhile(lambda verb: not verb.builds, verbs_of(line))]
+    later, which = names[1:], verb_named(step.results.which).name
+    # The results of `dbt retry` are named after the command that it continues, and hold only what it ran itself.
+    return not later or (which == names[0] and names[0] not in later and "retry" not in later)
 
 
 def _by_log(
     step: Step, appending: Collection[ManifestNode], selector: Selector, command: DbtCommand | None
 ) -> frozenset[str]:
-    """Of a step without results: those that its log shows as built; all that it selects, where the log lacks lines."""
+    """Those of the nodes that the log shows as built; all that the command selects, where the log lacks lines."""
     log = without_colours(step.log)
     if log.strip() and not _lacks_lines(log, command):
         built = {found["name"] or found["other"] for found in _RAN.finditer(log)}
