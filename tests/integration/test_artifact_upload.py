@@ -7,6 +7,7 @@ import errno
 import hashlib
 import io
 import os
+import resource
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -130,6 +131,21 @@ def test_a_disk_that_is_full_while_blocks_are_sent_ends_the_upload(service: Resu
         upload()
     assert "Free space" in caught.value.advice
     assert "FinalizeArtifact" not in service.kinds()
+
+
+def test_a_disk_that_takes_no_more_of_many_small_files_is_named(upload: Upload, tmp_path: Path) -> None:
+    """What a buffer still holds is written when the file is closed, and fails once more there."""
+    for number in range(300):
+        path = tmp_path / f"{number}.sql"
+        path.write_bytes(os.urandom(700))
+        upload.files.append(ArtifactFile(path, f"compiled/{number}.sql"))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(ArtifactUploadError, match=r"zip file of the artifact could not be written"):
+            upload()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_the_signed_query_is_sent_as_it_was_given_without_the_runners_token(
