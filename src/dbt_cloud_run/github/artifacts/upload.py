@@ -159,7 +159,7 @@ def _temporary_file(folder: Path | None) -> Iterator[BinaryIO]:
     # It has no name in the file system, so that nothing is left over however we end.
     usable = folder if folder is not None and folder.is_dir() else None
     try:
-        file = cast("BinaryIO", tempfile.TemporaryFile(dir=usable))
+        file = cast("BinaryIO", tempfile.TemporaryFile(dir=usable))  # noqa: SIM115 - closed below
     except OSError as error:
         message = f"There is no room for the zip file of the artifact: {error.strerror}."
         raise ArtifactUploadError(message, UPLOAD_ELSEWHERE) from error
