@@ -246,6 +246,21 @@ def test_what_may_pass_is_tried_again(service: ResultsService, upload: Upload, k
 
 
 @pytest.mark.parametrize("kind", ["CreateArtifact", "block", "blocklist", "FinalizeArtifact"])
+def test_an_answer_is_not_read_beyond_its_limit(service: ResultsService, upload: Upload, kind: str) -> None:
+    upload.files = upload.files[1:]
+    service.faults[kind].extend([Fault(201, b" " * 2**21 + b"{}")] * 5)
+    with pytest.raises(ArtifactUploadError, match="the answer is longer than 1,048,576 bytes"):
+        upload()
+
+
+def test_a_list_of_artifacts_with_an_odd_row_is_read(service: ResultsService, upload: Upload) -> None:
+    service.faults["FinalizeArtifact"].extend([Fault(after=True), Fault(400, b"{}")])
+    service.faults["ListArtifacts"].append(Fault(200, b'{"artifacts": [null, 7]}'))
+    with pytest.raises(ArtifactUploadError, match="refused FinalizeArtifact"):
+        upload()
+
+
+@pytest.mark.parametrize("kind", ["CreateArtifact", "block", "blocklist", "FinalizeArtifact"])
 @pytest.mark.parametrize("fault", [Fault(503), Fault()], ids=["503", "reset"])
 def test_five_failures_end_it(service: ResultsService, upload: Upload, kind: str, fault: Fault) -> None:
     upload.files = upload.files[1:]
@@ -371,7 +386,7 @@ def test_files_that_cannot_be_read_are_left_out_with_a_note(upload: Upload, serv
         odd("b.json", '/a"b:c.json'),
     ]
     uploaded = upload()
-    assert set(entries(service.artifacts[uploaded.name].blob)) == {"same", "a_b_c-e57f3958.json"}
+    assert set(entries(service.artifacts[uploaded.name].blob)) == {"same", "a_b_c-8c79f332.json"}
     assert len(upload.notes) == 5
 
 
