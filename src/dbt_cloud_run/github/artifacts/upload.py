@@ -107,8 +107,7 @@ async def upload_artifact(
                 results = ResultsClient(http, backend, clock=clock, mask=mask, flow=flow)
                 names = _names(safe_name) if may_rename else [safe_name]
                 safe_name, signed_url = await _create(results, names, expires_at)
-                storage = BlobClient(http, signed_url, clock=clock, flow=flow)
-                await storage.upload(zip_file.blocks(), "application/zip")
+                await BlobClient(http, signed_url, clock=clock, flow=flow).upload(zip_file.blocks(), "application/zip")
                 archive = await zip_file.whole()
                 number = await results.finalize(safe_name, size=archive.size, sha256=archive.sha256)
     url = f"{server_url.rstrip('/')}/{repository}/actions/runs/{run_id}/artifacts/{number}"
