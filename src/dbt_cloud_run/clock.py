@@ -16,6 +16,11 @@ LONGEST_SILENCE = 10.0
 """Seconds without a line in the log."""
 
 
+def unknown_time() -> datetime | None:
+    """The time of a server that has not named it."""
+    return None
+
+
 class Clock(Protocol):
     """What the loop needs of time; tests hold one of their own."""
 

@@ -27,6 +27,7 @@ from dbt_cloud_run.settings.settings import Settings
 from dbt_cloud_run.start.heads import head_of
 from dbt_cloud_run.start.once import StartRequest, find_started
 from dbt_cloud_run.state import SavedFiles, SavedState
+from dbt_cloud_run.threads import in_thread
 from dbt_cloud_run.waiting.cancel import cancel
 
 _logger = logging.getLogger(__name__)
@@ -138,10 +139,9 @@ async def _mark_stale(settings: Settings, clock: SystemClock, saved: SavedState)
 
     why = "the step was ended before it had a result"
     subject = await head_of(settings.github.subject, settings, clock)
-    marking = asyncio.to_thread(mark_stale_comment, settings, subject, saved.job_id, why)
     try:
         async with asyncio.timeout(COMMENT_BUDGET):
-            warnings = await marking
+            warnings = await in_thread(lambda: mark_stale_comment(settings, subject, saved.job_id, why), "comment")
     except TimeoutError:
         warnings = ["The comment on the pull request could not be marked as that of an earlier commit in time."]
     for warning in warnings:

@@ -6,11 +6,13 @@ group with a line on its progress at sensible intervals. The modules that read d
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from dbt_cloud_run.clock import Clock
+from dbt_cloud_run.clock import Clock, unknown_time
 from dbt_cloud_run.console import BaseConsole
 from dbt_cloud_run.model import LONGEST_LOG, Attempt, RunState, Step
 from dbt_cloud_run.text import shortened
@@ -32,6 +34,8 @@ class RunLog:
 
     console: BaseConsole
     clock: Clock
+    # dbt Cloud's own time, where it says: the times that it names are compared with no other clock.
+    server_now: Callable[[], datetime | None] = unknown_time
     _state: RunState | None = None
     _steps: dict[int, RunState] = field(default_factory=dict)
     _shown: dict[int, tuple[Progress | None, float]] = field(default_factory=dict)  # of each step: what, and when
@@ -82,7 +86,8 @@ class RunLog:
         self._lengths[step.index] = max(len(step.log), self._lengths.get(step.index, 0))
         if step.state is RunState.RUNNING:
             progress = read_progress(step.log[-LOG_TAIL:])
-            taken = (self.clock.utcnow() - step.started_at).total_seconds() if step.started_at else elapsed
+            now = self.server_now()
+            taken = (now - step.started_at).total_seconds() if now and step.started_at else elapsed
             if self.console.shows_live:
                 self.console.live(progress_line(step.index, _name(step), None, progress), max(taken, 0.0))
                 return

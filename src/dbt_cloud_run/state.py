@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,12 @@ RUN, PROOF, PENDING, ENDED = "run_id", "proof", "pending", "ended"
 FILES, PUBLISHED, TARGET = "files", "published", "target"
 JOB, ADDRESS, CANCEL = "job", "address", "cancel"
 _RETRY_OF = "retry of "
+LONGEST_FILES = 96 * 1024
+"""Bytes of the names that are saved. The post step gets each value as a variable, and Linux takes none over 128 KiB:
+with a longer one it does not start, and cancels nothing."""
+_LONGEST_ADDRESS = 2_000
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,7 @@ class State:
         proof = step_key if run.retrying_run_id is None else f"{_RETRY_OF}{run.retrying_run_id}"
         self.console.save_state(RUN, str(run.id) if is_to_cancel else "")
         self.console.save_state(PROOF, proof)
-        self.console.save_state(ADDRESS, run.href or "")
+        self.console.save_state(ADDRESS, run.href if run.href and len(run.href) <= _LONGEST_ADDRESS else "")
         self.console.save_state(PENDING, "")
 
     def ended(self, why: str) -> None:
@@ -59,9 +66,21 @@ class State:
 
     def files(self, name: str, folder: Path | None, files: Iterable[Path]) -> None:
         """What the post step uploads, and as which artifact, because the main step had no time to."""
-        written = sorted(str(path) for path in files if folder is not None and path.is_relative_to(folder))
-        if written:
-            self.console.save_state(FILES, json.dumps({"name": name, "folder": str(folder), "files": written}))
+        if folder is None:
+            return
+        inside = [path.relative_to(folder).as_posix() for path in files if path.is_relative_to(folder)]
+        # What is of the step as a whole lies at the top.
+        inside.sort(key=lambda path: (path.count("/"), path))
+        kept = _that_fit(inside)
+        if len(kept) < len(inside):
+            _logger.warning(
+                "The post step uploads %d of %d files: the runner has no room for the names of the others. They are in "
+                "the workspace.",
+                len(kept),
+                len(inside),
+            )
+        if kept:
+            self.console.save_state(FILES, json.dumps({"name": name, "folder": str(folder), "files": kept}))
 
     def published(self) -> None:
         """Everything is published; nothing is left to upload."""
@@ -142,9 +161,22 @@ def _number(text: str) -> int | None:
     return int(text) if re.fullmatch(r"[1-9][0-9]{0,18}", text) else None
 
 
+def _that_fit(paths: Sequence[str]) -> list[str]:
+    """The first of these paths, as many as there is room for in the state."""
+    kept, size = [], 0
+    for path in paths:
+        size += len(json.dumps(path)) + len(", ")
+        if size > LONGEST_FILES:
+            break
+        kept.append(path)
+    return kept
+
+
 def _files(text: str) -> SavedFiles | None:
     try:
         content = json.loads(text)
-        return SavedFiles(content["name"], Path(content["folder"]), tuple(Path(path) for path in content["files"]))
+        folder = Path(content["folder"])
+        # Earlier releases saved absolute paths.
+        return SavedFiles(content["name"], folder, tuple(folder / path for path in content["files"]))
     except (ValueError, TypeError, KeyError):
         return None

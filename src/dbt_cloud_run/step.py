@@ -81,7 +81,7 @@ class Step:
         """What is known now, as the value that the report is made of."""
         return outcome_of(
             self.story,
-            now=self.clock.utcnow(),
+            now=self.log.server_now() or self.clock.utcnow(),
             error=self.error,
             interruption=interruption,
             fail_on=self.settings.fail_on,
@@ -118,6 +118,7 @@ async def run_step(
     except ActionError as error:
         step.error = step_error(error, settings)
         return await _conclude(step)
+    step.log.server_now = client.server_now
     async with client:
         # A signal ends every wait of the work with `Interrupted`; what is not a wait is cancelled in `_interrupted`.
         work = asyncio.create_task(_work(step, client))

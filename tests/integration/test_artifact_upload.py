@@ -7,6 +7,7 @@ import errno
 import hashlib
 import io
 import os
+import resource
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -132,6 +133,21 @@ def test_a_disk_that_is_full_while_blocks_are_sent_ends_the_upload(service: Resu
     assert "FinalizeArtifact" not in service.kinds()
 
 
+def test_a_disk_that_takes_no_more_of_many_small_files_is_named(upload: Upload, tmp_path: Path) -> None:
+    """What a buffer still holds is written when the file is closed, and fails once more there."""
+    for number in range(300):
+        path = tmp_path / f"{number}.sql"
+        path.write_bytes(os.urandom(700))
+        upload.files.append(ArtifactFile(path, f"compiled/{number}.sql"))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(ArtifactUploadError, match=r"zip file of the artifact could not be written"):
+            upload()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 def test_the_signed_query_is_sent_as_it_was_given_without_the_runners_token(
     service: ResultsService, upload: Upload
 ) -> None:
@@ -227,6 +243,21 @@ def test_what_may_pass_is_tried_again(service: ResultsService, upload: Upload, k
     assert upload.clock.waits[0] == 3.0
     for wait, shortest in zip(upload.clock.waits[1:], (4.5, 6.75, 10.125), strict=True):
         assert shortest <= wait <= shortest * 1.5
+
+
+@pytest.mark.parametrize("kind", ["CreateArtifact", "block", "blocklist", "FinalizeArtifact"])
+def test_an_answer_is_not_read_beyond_its_limit(service: ResultsService, upload: Upload, kind: str) -> None:
+    upload.files = upload.files[1:]
+    service.faults[kind].extend([Fault(201, b" " * 2**21 + b"{}")] * 5)
+    with pytest.raises(ArtifactUploadError, match="the answer is longer than 1,048,576 bytes"):
+        upload()
+
+
+def test_a_list_of_artifacts_with_an_odd_row_is_read(service: ResultsService, upload: Upload) -> None:
+    service.faults["FinalizeArtifact"].extend([Fault(after=True), Fault(400, b"{}")])
+    service.faults["ListArtifacts"].append(Fault(200, b'{"artifacts": [null, 7]}'))
+    with pytest.raises(ArtifactUploadError, match="refused FinalizeArtifact"):
+        upload()
 
 
 @pytest.mark.parametrize("kind", ["CreateArtifact", "block", "blocklist", "FinalizeArtifact"])
@@ -355,7 +386,7 @@ def test_files_that_cannot_be_read_are_left_out_with_a_note(upload: Upload, serv
         odd("b.json", '/a"b:c.json'),
     ]
     uploaded = upload()
-    assert set(entries(service.artifacts[uploaded.name].blob)) == {"same", "a_b_c-e57f3958.json"}
+    assert set(entries(service.artifacts[uploaded.name].blob)) == {"same", "a_b_c-8c79f332.json"}
     assert len(upload.notes) == 5
 
 

@@ -12,6 +12,7 @@ from tests.support.artifact_uploads import QuickClock
 from tests.support.comments_service import TOKEN, CommentsService
 
 from dbt_cloud_run.errors import Interrupted
+from dbt_cloud_run.github import heads
 from dbt_cloud_run.github.events import Head, PullRequest
 from dbt_cloud_run.github.heads import look_up_head
 
@@ -99,6 +100,13 @@ def test_a_signal_ends_the_waiting(service: CommentsService) -> None:
 def test_an_answer_of_another_form(service: CommentsService, answer: Any) -> None:
     service.pull_request = copy.deepcopy(answer)
     assert why(service).startswith("GitHub's answer ")
+
+
+def test_an_answer_that_trickles_is_cut(service: CommentsService, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heads, "_LONGEST", 0.3)
+    service.trickles = True
+    assert "did not finish its answer" in why(service)
+    assert len(service.requests) == 3
 
 
 def test_a_server_that_is_not_there() -> None:

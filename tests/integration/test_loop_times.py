@@ -79,15 +79,36 @@ def test_artifacts_that_are_late_are_waited_for_whatever_the_date_says(hours: in
     in_told_scene(tmp_path, [{**FAILED, "status": 3, "finished_at": None}, GREEN], play)
 
 
+def set_clock(hours: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine's clock is so many hours ahead, or behind."""
+    here = SystemClock.utcnow
+    for clock in ("SystemClock", "tests.support.scaled_clock.ScaledClock"):
+        target = f"dbt_cloud_run.clock.{clock}" if "." not in clock else clock
+        monkeypatch.setattr(f"{target}.utcnow", lambda self: here(self) + timedelta(hours=hours))
+
+
+@pytest.mark.parametrize("hours", [-24, 0, 24])
+def test_how_long_a_step_has_taken_is_by_dbt_clouds_own_clock(
+    hours: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    set_clock(hours, monkeypatch)
+
+    async def play(scene: ToldScene) -> None:
+        run = scene.server.add_run()
+        run["created_at"] = moment(minutes=20)
+        step = await scene.play(run_id=str(run["id"]), queue_timeout_minutes="1", cancel_run="false")
+        assert step.outputs["status"] == "timed-out"
+        assert 1200 <= float(step.outputs["duration-seconds"]) < 1800
+
+    in_told_scene(tmp_path, [told(1)], play)
+
+
 @pytest.mark.parametrize("hours", [-1, 0, 1])
 def test_after_a_run_that_ended_long_ago_nothing_is_waited(
     hours: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """By dbt Cloud's own clock: the one of this machine is an hour ahead or behind."""
-    here = SystemClock.utcnow
-    for clock in ("SystemClock", "tests.support.scaled_clock.ScaledClock"):
-        target = f"dbt_cloud_run.clock.{clock}" if "." not in clock else clock
-        monkeypatch.setattr(f"{target}.utcnow", lambda self: here(self) + timedelta(hours=hours))
+    set_clock(hours, monkeypatch)
 
     async def play(scene: ToldScene) -> None:
         run = scene.server.add_run()

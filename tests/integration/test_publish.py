@@ -14,6 +14,8 @@ from tests.support.told_cloud import ToldCloud, job_at, play, told
 from tests.support.told_scene import A, ToldScene, built, in_told_scene
 
 from dbt_cloud_run.publish import sinks
+from dbt_cloud_run.publish.publish import Publication
+from dbt_cloud_run.publish.upload import Uploading
 from dbt_cloud_run.report.report import Report
 
 GREEN = built(10, {A: "success"})
@@ -146,6 +148,40 @@ def test_what_is_uploaded_is_what_lies_in_the_folder_and_the_result_file_names_i
     result = json.loads((step.workspace / "dbt-cloud/7/result.json").read_text())
     assert result["artifact-id"] == step.outputs["artifact-id"]
     assert step.outputs["artifact-name"].endswith(step.outputs["run-id"])
+
+
+def test_a_file_that_cannot_be_looked_at_costs_that_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a stale handle of a network's file system, or a folder whose permissions have changed since, does."""
+    begin = Publication._begin_upload
+
+    def with_a_name_that_no_file_system_takes(publication: Publication) -> Uploading | None:
+        assert publication.folder is not None
+        publication.files[publication.folder.path / ("x" * 300)] = None
+        return begin(publication)
+
+    monkeypatch.setattr(Publication, "_begin_upload", with_a_name_that_no_file_system_takes)
+    with ResultsService() as results:
+        step = play(tmp_path, [GREEN], results=results)
+        (artifact,) = results.artifacts.values()
+        assert artifact.is_final
+    assert (step.status, step.outputs["status"]) == (0, "success")
+    assert "xxx is not in the artifact" in step.log
+
+
+def test_files_that_cannot_be_given_to_the_upload_cost_the_artifact_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that zips does not wait for files for ever, nor the process for the thread."""
+
+    def fails(*_: object) -> None:
+        raise OSError("the folder is gone")
+
+    monkeypatch.setattr(Uploading, "give", fails)
+    with ResultsService() as results:
+        step = play(tmp_path, [GREEN], results=results)
+        assert not results.artifacts
+    assert (step.status, step.outputs["status"], step.outputs["artifact-id"]) == (0, "success", "")
+    assert "The artifact was not uploaded: OSError: the folder is gone" in step.log
 
 
 def test_a_step_that_does_not_wait_leaves_the_name_of_the_artifact_free(tmp_path: Path) -> None:

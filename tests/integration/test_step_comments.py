@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 from tests.support.comments_service import TOKEN, CommentsService
-from tests.support.told_cloud import ToldCloud, build, job_at, node, row, told
+from tests.support.told_cloud import ToldCloud, build, job_at, node, play, row, told
+
+from dbt_cloud_run.publish import publish
 
 A = "model.shop.a"
 HEADS = ("a1" * 20, "b2" * 20)
@@ -78,3 +80,18 @@ def test_commands_that_differ_in_another_commit_are_of_two_steps(service: Commen
     push(tmp_path, service, "dbt build --vars '{{since: 0123456}}'", "dbt build --vars '{{since: 6543210}}'")
     keys = {match[1] for comment in service.comments if (match := re.search(r"key=(\w+)", comment.body))}
     assert len(keys) == len(service.comments) == 2
+
+
+def test_answers_of_github_that_trickle_cost_the_comment_and_not_the_step(
+    service: CommentsService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No answer is ever silent for long, and none ends. Neither the step nor its process waits for them."""
+    monkeypatch.setattr(publish, "COMMENT_BUDGET", 0.5)
+    service.trickles = True
+    variables = {"GITHUB_API_URL": service.url, "GITHUB_REPOSITORY": "org/repo", "GITHUB_SHA": MERGES[0]}
+    run = told(10, build([row(A)], [node(A)]), git_sha=HEADS[0])
+    inputs = {"pr_comment": "true", "github_token": TOKEN}
+    step = play(tmp_path, [run], job={"job_type": "ci"}, variables=variables, event=event(0), **inputs)
+    assert (step.status, step.outputs["status"]) == (0, "success")
+    assert step.log.count("The comment on the pull request was not written within") == 1
+    assert service.requests

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import time
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -33,6 +35,7 @@ class CommentsService(LocalServer):
         self.statuses: dict[str, list[int]] = {}  # by method: what is answered instead, one after another
         self.said = "planned"  # what GitHub says then
         self.headers: dict[str, str] = {}  # and sends besides
+        self.trickles = False  # whether every answer comes byte by byte, and never to its end
         self.is_gitea = False  # its comments have no `url`, and its accounts no `type`
         self.pull_request: Any = {
             "number": 5,
@@ -98,6 +101,9 @@ class _Handler(LocalHandler):
     def answer(self) -> None:
         body = self.body()
         self.service.requests.append(f"{self.command} {self.path}")
+        if self.service.trickles:
+            self._trickle()
+            return
         planned = self.service.statuses.get(self.command)
         if self.headers.get("Authorization") not in (f"token {TOKEN}", f"Bearer {TOKEN}"):
             status, answer, headers = 401, {"message": "Bad credentials"}, {}
@@ -106,3 +112,14 @@ class _Handler(LocalHandler):
         else:
             status, answer, headers = self.service.answer(self.command, self.path, json.loads(body or b"{}"))
         self.reply(status, json.dumps(answer).encode(), headers)
+
+    def _trickle(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", "1000000")
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            while self.service.trickles:
+                self.wfile.write(b" ")
+                time.sleep(0.05)
+        self.close_connection = True

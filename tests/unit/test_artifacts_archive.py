@@ -89,6 +89,29 @@ def test_a_name_that_is_not_allowed_never_takes_the_place_of_one_that_is(tmp_pat
     assert notes == []
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(["a_b", "a:b/c.sql"], id="a folder beside a file of the name that it would get"),
+        pytest.param(["a:b/c.sql", "a?b/c.sql", "a_b/c.sql"], id="folders that differ in such a character alone"),
+        pytest.param(["n" * 250 + ":.sql"], id="as long as a name can be"),
+        pytest.param(["\u00e4" * 125 + "?" + ".sql"], id="as long as a name can be, in bytes"),
+        pytest.param(["a." + "s" * 252 + "?"], id="with an end that is as long"),
+        pytest.param(["f/" + "n" * 251 + ":/" + "n" * 251 + ":"], id="folder and file as long as names can be"),
+    ],
+)
+def test_files_whose_names_are_not_allowed_can_be_unpacked(names: list[str], tmp_path: Path) -> None:
+    for number, name in enumerate(names):
+        (tmp_path / str(number)).write_text(name)
+    with (tmp_path / "zip").open("wb") as target:
+        files = [ArtifactFile(tmp_path / str(number), name) for number, name in enumerate(names)]
+        assert write_archive(files, target.write, stop=threading.Event()).files == len(names)
+    with zipfile.ZipFile(tmp_path / "zip") as archive:
+        archive.extractall(tmp_path / "unpacked")
+    unpacked = [path for path in (tmp_path / "unpacked").rglob("*") if path.is_file()]
+    assert sorted(path.read_text() for path in unpacked) == sorted(names)
+
+
 def test_a_name_that_no_zip_file_can_hold_costs_that_file(tmp_path: Path) -> None:
     (tmp_path / "f").write_text("select 1")
     longest, too_long = "n" * MOST_NAME_BYTES, "\u00e4" * (MOST_NAME_BYTES // 2 + 1)

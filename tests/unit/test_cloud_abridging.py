@@ -50,6 +50,23 @@ def test_a_long_string_is_cut_to_whole_characters_of_its_end(text: str, size: in
     assert _LEAST - 12 <= len(json.dumps(kept["logs"], ensure_ascii=is_ascii).encode("utf-8", "replace")) <= _LEAST + 16
 
 
+@pytest.mark.parametrize("unit", [b'"",', b'"a":1,', b'"\\n\\"",', b'{"a":"' + b"x" * 4000 + b'"},'])
+def test_short_strings_take_no_step_each(unit: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer of many of them would otherwise keep the event loop busy, and deaf to a signal, for minutes."""
+    steps = 0
+    outside = Abridging._outside
+
+    def counted(abridging: Abridging, data: bytes, position: int) -> int:
+        nonlocal steps
+        steps += 1
+        return outside(abridging, data, position)
+
+    monkeypatch.setattr(Abridging, "_outside", counted)
+    data = unit * (2**20 // len(unit))
+    assert abridged(data, 2**17) == data
+    assert steps <= 8 * 3
+
+
 def test_several_logs_share_the_room() -> None:
     room = 1024**2
     steps = [

@@ -101,3 +101,17 @@ def test_the_envelope_s_own_code_counts() -> None:
         unwrap(200, {}, b'{"data": "no", "status": {"code": 400}}', **HERE)
     with pytest.raises(Ambiguous):
         unwrap(200, {}, b'{"data": "no", "status": {"code": 500}}', **HERE)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"data": "half \\ud83d end"}',
+        b'{"data": "half \\uDC00 end"}',
+        b'{"data": "half \xed\xa0\x80 end"}',
+        '{"data": "half \\ud83d end"}'.encode("utf-16"),
+        '{"data": "half \\ud83d end"}'.encode("utf-16-be"),
+    ],
+)
+def test_half_a_surrogate_pair_is_replaced_however_it_is_written(body: bytes) -> None:
+    assert unwrap(200, {}, body, request="GET /x", host="h") == "half \ufffd end"

@@ -13,7 +13,7 @@ ORDER = (
     # What travels.
     *("cancellation", "cost", "endings", "gates", "invariants", "unknown", "planned", "model"),
     *("errors", "clock", "redaction", "text", "console"),
-    "deflating",  # files that are compressed as they grow
+    *("threads", "deflating"),  # blocking work; files that are compressed as they grow
     "network",  # how any host is reached
     *("github", "dbt", "cloud"),  # the worlds outside, which do not know each other
     # the sentence
@@ -24,7 +24,7 @@ ORDER = (
 WORLDS = {"github", "dbt", "cloud"}
 VALUES = {"cancellation", "cost", "endings", "gates", "invariants", "unknown", "planned", "model"}
 VALUES |= {"errors", "clock", "redaction", "text", "console"}
-SHARED = VALUES | {"deflating", "network"}
+SHARED = VALUES | {"threads", "deflating", "network"}
 
 
 def imports() -> Iterator[tuple[str, str, str]]:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 import re
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -45,6 +46,18 @@ def test_progress_is_told_when_there_is_some_and_once_a_minute() -> None:
     assert "0 of 9 nodes done, running a" in lines[0]
     assert "1 of 9 nodes done" in lines[2]
     assert SIGN_OF_LIFE == 60
+
+
+@pytest.mark.parametrize("hours", [-24, -1, 0, 1, 24])
+def test_how_long_a_step_has_run_is_by_dbt_clouds_own_clock(hours: int) -> None:
+    stream, clock = io.StringIO(), FakeClock()
+    here, there = clock.utcnow(), clock.utcnow() + timedelta(hours=hours)
+    log = RunLog(Console(stream, {}), clock, lambda: there)
+    log.started(running(""), 1)
+    begun = {"index": 4, "name": "a", "status": 3, "started_at": str(there - timedelta(seconds=80))}
+    log.seen(Run.model_validate({"id": 7, "status": 3, "run_steps": [begun]}))
+    assert "running (1m 20s)" in stream.getvalue()
+    assert clock.utcnow() == here
 
 
 def test_the_next_attempt_is_told_anew() -> None:

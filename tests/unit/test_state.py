@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from standins.runner_log import read_environment_file
+from tests.support.notes import kept_notes
 
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.github.console import Console
@@ -134,6 +137,34 @@ def test_a_request_that_was_loaded_is_never_sent() -> None:
     assert isinstance(loaded, NewRun)
     with pytest.raises(ValueError, match="never sent"):
         asyncio.run(loaded.send(None))  # type: ignore[arg-type]
+
+
+def test_what_is_saved_lets_the_post_step_start_however_many_files_there_are(
+    state: State, file: Path, tmp_path: Path
+) -> None:
+    """The runner hands each value over as a variable of the environment."""
+    folder = tmp_path / "out"
+    report, models = folder / "result.json", folder / "compiled/models" / ("\u00e4" * 60)
+    many = [models / f"{number}.sql" for number in range(5_000)]
+    run = Run(id=100, href="https://cloud.getdbt.com/" + "x" * 200_000)
+    with kept_notes() as notes:
+        state.run(run, is_to_cancel=True, step_key="0123456789")
+        state.files("name", folder, [*many, report])
+    variables = {f"STATE_{name}": value for name, value in read_environment_file(file).items()}
+    subprocess.run([sys.executable, "-c", ""], env=variables, check=True)
+    found = saved(file).files
+    assert found is not None
+    assert found.files[0] == report
+    assert set(found.files) < {report, *many}
+    assert f"{len(found.files)} of 5001 files" in notes[0]
+    assert saved(file).run_id == 100
+
+
+def test_files_of_an_earlier_release_are_read(tmp_path: Path) -> None:
+    text = json.dumps({"name": "n", "folder": str(tmp_path), "files": [str(tmp_path / "a" / "b.sql")]})
+    found = SavedState.from_environ({"STATE_files": text}).files
+    assert found is not None
+    assert found.files == (tmp_path / "a" / "b.sql",)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,16 @@ Of a step's log only the last part is of use. What is not kept never is in memor
 
 from __future__ import annotations
 
+import re
+
 _SHARE = 64  # a string keeps this part of the room that is left …
 _LEAST = 4096  # bytes of a string that are kept in any case
-_BACKSLASH = 0x5C
+_BACKSLASH, _QUOTE = 0x5C, 0x22
+# Step by step, an answer of short strings, or of escapes, would keep the event loop busy, and deaf to a signal, for
+# minutes. Nothing here is tried twice. What lies in a string up to its end, to that of the data, or to half an escape:
+_CONTENT = re.compile(rb"(?:[^\"\\]++|\\.)*+", re.DOTALL)
+# Strings that are kept whole in any case, being no longer than `_LEAST`, and what lies between them:
+_SHORT_STRINGS = re.compile(rb'(?:[^"]*+"(?:[^"\\]{1,6}+|\\.){0,682}+")*+', re.DOTALL)
 _LONGEST_ESCAPE = 6  # \\uXXXX
 
 
@@ -44,7 +51,8 @@ class Abridging:
         return bytes(self._kept)
 
     def _outside(self, data: bytes, position: int) -> int:
-        quote = data.find(b'"', position)
+        found = _SHORT_STRINGS.match(data, position)
+        quote = data.find(b'"', found.end() if found else position)
         if quote < 0:
             self._kept += data[position:]
             return len(data)
@@ -54,37 +62,24 @@ class Abridging:
 
     def _inside(self, data: bytes, position: int) -> int:
         assert self._string is not None  # noqa: S101 - by the caller
-        end = _closing_quote(data, position)
+        found = _CONTENT.match(data, position)
+        end = found.end() if found else position
         share = max((self._room - len(self._kept)) // _SHARE, _LEAST)
-        if end is not None:
+        if end < len(data) and data[end] == _QUOTE:
             self._string += memoryview(data)[position:end]
             self._kept += _end_of(self._string, share) + b'"'
             self._string = None
             return end + 1
-        if _backslashes_before(data, len(data), position) % 2:
-            self._rest = data[-1:]
-        self._string += memoryview(data)[position : len(data) - len(self._rest)]
+        self._rest = data[end:]
+        self._string += memoryview(data)[position:end]
         if len(self._string) > 2 * share:
             self._string = _end_of(self._string, share)
         return len(data)
 
 
-def _closing_quote(data: bytes, position: int) -> int | None:
-    """Where the string ends that goes on at `position`, which is not within an escape."""
-    quote = data.find(b'"', position)
-    while quote >= 0:
-        if _backslashes_before(data, quote, position) % 2 == 0:
-            return quote
-        position = quote + 1
-        quote = data.find(b'"', position)
-    return None
-
-
-def _backslashes_before(data: bytes | bytearray, end: int, begin: int) -> int:
-    at = end
-    while at > begin and data[at - 1] == _BACKSLASH:
-        at -= 1
-    return end - at
+def _ends_escaped(text: bytearray, end: int) -> bool:
+    """Whether the backslash before `end` is not itself the second one of an escape."""
+    return (end - len(text[:end].rstrip(b"\\"))) % 2 == 1
 
 
 def _end_of(text: bytearray, share: int) -> bytearray:
@@ -94,7 +89,7 @@ def _end_of(text: bytearray, share: int) -> bytearray:
     cut = len(text) - share
     for begin in range(cut - 1, max(cut - _LONGEST_ESCAPE, -1), -1):
         if text[begin] == _BACKSLASH:
-            if _backslashes_before(text, begin + 1, 0) % 2:
+            if _ends_escaped(text, begin + 1):
                 cut = max(cut, begin + (_LONGEST_ESCAPE if text[begin + 1 : begin + 2] == b"u" else 2))
             break
     while cut < len(text) and text[cut] & 0xC0 == 0x80:

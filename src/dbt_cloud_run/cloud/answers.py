@@ -27,6 +27,7 @@ from dbt_cloud_run.text import shortened
 MAX_WORDS = 500  # characters of the server's own words in a message
 _MAX_RETRY_AFTER = 24 * 3600.0
 _RETRY_AFTER_HEADERS = ("retry-after", "x-rate-limit-retry-after-seconds")
+_HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")  # of surrogates, escaped or as bytes
 _TITLE = re.compile(r"<title[^<>]*>([^<]*)</title>", re.IGNORECASE)
 
 
@@ -66,7 +67,11 @@ def _shorten(text: str) -> str:
 
 def _loads(body: bytes) -> Any:
     try:
-        return _encodable(json.loads(body))
+        content = json.loads(body)
+        # A large answer is gone through only where it may hold one: in UTF-8, unlike in encodings with zero bytes, it
+        # shows.
+        may_hold_half = _HALF_PAIR.search(body) is not None or 0 in body[:4]
+        return _encodable(content) if may_hold_half else content
     except (ValueError, RecursionError):
         return None
 

@@ -11,7 +11,7 @@ import contextlib
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Final
 from urllib.parse import urlsplit
@@ -30,6 +30,7 @@ from dbt_cloud_run.emit.lineage.runs import Group, Lineage, Naming
 from dbt_cloud_run.emit.sink import NotSentError, Progress
 from dbt_cloud_run.network.certificates import ca_bundle
 from dbt_cloud_run.network.proxies import proxy_for
+from dbt_cloud_run.threads import in_thread
 
 _CLIENTS: Final = 4
 _MOST_REFUSED: Final = 20
@@ -170,7 +171,9 @@ class _Sending:
         queue: SimpleQueue[Group] = SimpleQueue()
         for group in groups:
             queue.put(group)
-        workers = [_in_thread(lambda: self._work(queue, bundle)) for _ in range(min(clients, len(groups)))]
+        workers = [
+            in_thread(lambda: self._work(queue, bundle), "openlineage") for _ in range(min(clients, len(groups)))
+        ]
         await asyncio.gather(*workers)
 
     def _work(self, queue: SimpleQueue[Group], bundle: str | None) -> None:
@@ -221,30 +224,3 @@ def _client(bundle: str | None) -> OpenLineageClient:
     if bundle is not None and isinstance(transport, HttpTransport) and transport.verify is True:
         transport.verify = bundle
     return client
-
-
-def _in_thread(work: Callable[[], None]) -> asyncio.Future[None]:
-    """Do blocking work in a thread that the interpreter does not wait for at its end."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[None] = loop.create_future()
-
-    def settle(failure: Exception | None) -> None:
-        if future.done():
-            return
-        if failure is not None:
-            future.set_exception(failure)
-        else:
-            future.set_result(None)
-
-    def run() -> None:
-        failure: Exception | None = None
-        try:
-            work()
-        except Exception as error:
-            failure = error
-        # The loop is closed where nothing waits for the thread any more.
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(settle, failure)
-
-    threading.Thread(target=run, daemon=True, name="openlineage").start()
-    return future

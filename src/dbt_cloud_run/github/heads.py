@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,6 +20,7 @@ from dbt_cloud_run.github.refusals import refusal
 from dbt_cloud_run.network.session import open_session
 
 _TIMEOUT: Final = httpx.Timeout(15.0, connect=5.0)
+_LONGEST: Final = 30.0  # seconds of one request in all: a body that trickles is never silent
 _ATTEMPTS: Final = 3
 _LARGEST: Final = 8 * 1024 * 1024  # bytes of an answer
 _PERMISSION: Final = "pull-requests: read"
@@ -64,12 +66,14 @@ async def _once(http: httpx.AsyncClient, url: str, token: str, subject: PullRequ
         "User-Agent": f"dbt-cloud-run/{__version__}",
     }
     try:
-        async with http.stream("GET", url, headers=headers) as response:
+        async with asyncio.timeout(_LONGEST), http.stream("GET", url, headers=headers) as response:
             content = b""
             async for part in response.aiter_bytes():
                 content += part
                 if len(content) > _LARGEST:
                     return _unknown(subject, "GitHub's answer is too large to be that of a pull request")
+    except TimeoutError:
+        raise _TryAgain(f"GitHub's API did not finish its answer within {_LONGEST:.0f} s") from None
     except (httpx.InvalidURL, httpx.UnsupportedProtocol):
         return _unknown(subject, "GITHUB_API_URL is not a URL")
     except httpx.HTTPError as error:

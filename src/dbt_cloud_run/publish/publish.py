@@ -28,11 +28,15 @@ from dbt_cloud_run.publish.upload import Uploading
 from dbt_cloud_run.report.gates import cautions
 from dbt_cloud_run.report.report import ArtifactLink, Report
 from dbt_cloud_run.settings.settings import Settings
+from dbt_cloud_run.threads import in_thread
 
 if TYPE_CHECKING:
     from dbt_cloud_run.dbt.manifests import Manifests
 
 _logger = logging.getLogger(__name__)
+
+COMMENT_BUDGET = 120.0
+"""Seconds for the comment: of each answer, GitHub's client limits the silence alone, and never the time in all."""
 
 T = TypeVar("T")
 
@@ -66,15 +70,16 @@ class Publication:
         for warning in self.report.warnings:
             _logger.warning("%s", warning)
         uploading = self._begin_upload()
+        # From here on it is abandoned whatever happens: its thread would wait for files, and the process for it.
         try:
+            self._give(uploading)
             await asyncio.to_thread(self._write_merged)
-            if uploading is not None:
-                uploading.give(self.files)
+            self._give(uploading)
             await asyncio.to_thread(self._write_files)
             await asyncio.to_thread(self._write_junit)
             self._once("annotations", self._annotate)
             await asyncio.to_thread(self._once, "job summary", self._write_summary)
-            await asyncio.to_thread(self._comment)
+            await self._comment()
             await self._emit()
             if uploading is not None:
                 await self._complete(uploading)
@@ -90,7 +95,7 @@ class Publication:
         if self.report != before:
             await asyncio.to_thread(self._guarded, "job summary", self._write_summary)
         if self.report.artifact is not None:
-            await asyncio.to_thread(self._comment, is_update=True)
+            await self._comment(is_update=True)
 
     def publish_in_a_hurry(self) -> None:
         """Outputs, small files and the summary of what is known: all that fits between a signal and the end."""
@@ -159,11 +164,19 @@ class Publication:
         if self.settings.summary:
             self._warn(sinks.write_summary(self.report, self.console))
 
-    def _comment(self, *, is_update: bool = False) -> None:
-        if self.settings.pr_comment != "false":
-            self._warn(
-                self._guarded("pull request comment", lambda: comment(self.report, self.settings, is_update=is_update))
-            )
+    async def _comment(self, *, is_update: bool = False) -> None:
+        if self.settings.pr_comment == "false" or "comment" in self._done:
+            return
+        report = self.report
+        try:
+            async with asyncio.timeout(COMMENT_BUDGET):
+                self._warn(await in_thread(lambda: comment(report, self.settings, is_update=is_update), "comment"))
+        except TimeoutError:
+            # The thread may still write it: a second one beside it would be a second comment.
+            self._done.add("comment")
+            self._warn([f"The comment on the pull request was not written within {COMMENT_BUDGET:.0f} s."])
+        except Exception as error:
+            self._warn([f"The pull request comment could not be published: {type(error).__name__}: {error}"])
 
     # -- events
 
@@ -217,8 +230,11 @@ class Publication:
             return None
         uploading = Uploading(self.folder.path)
         uploading.start(self.settings, self.console, self.clock, self.artifact_name)
-        uploading.give(self.files)
         return uploading
+
+    def _give(self, uploading: Uploading | None) -> None:
+        if uploading is not None:
+            self._guarded("files of the artifact", lambda: uploading.give(self.files))
 
     async def _finish_upload(self, uploading: Uploading) -> None:
         try:

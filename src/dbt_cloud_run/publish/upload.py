@@ -55,12 +55,20 @@ class Uploading:
 
 
 def artifact_files(folder: Path, files: Mapping[Path, Deflating | None]) -> list[ArtifactFile]:
-    """Those that are there and in the folder, by their paths in it."""
+    """Those that are there and in the folder, by their paths in it. What cannot be looked at may be there."""
     return [
         ArtifactFile(path, path.relative_to(folder).as_posix(), files[path])
         for path in sorted(files)
-        if path.is_relative_to(folder) and path.is_file()
+        if path.is_relative_to(folder) and _may_be_there(path)
     ]
+
+
+def _may_be_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        # The archive leaves it out with a line in the log, if it cannot be read either.
+        return True
 
 
 async def upload(

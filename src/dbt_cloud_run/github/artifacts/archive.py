@@ -24,6 +24,8 @@ __all__ = ["Archive", "ArtifactFile", "Stopped", "write_archive"]
 _logger = logging.getLogger(__name__)
 
 _IN_MEMORY: Final = 8 * 1024 * 1024  # bytes of a compressed file; what is larger goes to disk first
+_LONGEST_PART: Final = 255  # bytes of one name that file systems take
+_LONGEST_SUFFIX: Final = 16  # characters after the last dot of a name that is marked before it
 # In paths within an artifact, after the official client; and what stands for bytes that are no UTF-8.
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f":<>|*?\\\ud800-\udfff]')
 
@@ -76,12 +78,21 @@ def write_archive(files: Iterable[ArtifactFile], write: Callable[[bytes], object
 
 
 def _entry_name(arcname: str) -> str:
-    """The name within the artifact; one that had forbidden characters is marked, so that it is no other file's."""
-    name = _FORBIDDEN.sub("_", arcname).lstrip("/")
-    if name == arcname:
+    """The name within the artifact; a part of it that had forbidden characters is marked, so that it is no other's."""
+    parts = arcname.lstrip("/").split("/")
+    return "/".join(map(_part_name, parts)) if _FORBIDDEN.search(arcname) else "/".join(parts)
+
+
+def _part_name(part: str) -> str:
+    name = _FORBIDDEN.sub("_", part)
+    if name == part:
         return name
-    stem, dot, suffix = name.rpartition(".") if "." in name.rpartition("/")[2] else (name, "", "")
-    return f"{stem}-{hashlib.sha256(arcname.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}{dot}{suffix}"
+    stem, dot, suffix = name.rpartition(".")
+    if not dot or len(suffix) > _LONGEST_SUFFIX:
+        stem, dot, suffix = name, "", ""
+    end = f"-{hashlib.sha256(part.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}{dot}{suffix}"
+    # With the mark it may be longer than a file system takes, and then the artifact could not be unpacked.
+    return stem.encode()[: _LONGEST_PART - len(end.encode())].decode("utf-8", "ignore") + end
 
 
 def _by_name(file: ArtifactFile) -> str:

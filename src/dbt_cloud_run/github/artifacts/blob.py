@@ -14,10 +14,12 @@ from dbt_cloud_run.clock import Clock
 from dbt_cloud_run.github.artifacts.limits import Flow
 from dbt_cloud_run.github.artifacts.shared import (
     ATTEMPTS,
+    AZURE_ERROR,
     RETRYABLE_STATUSES,
     UPLOAD_ELSEWHERE,
     ArtifactUploadError,
     TryAgain,
+    answer_of,
     retried,
     unreached,
 )
@@ -74,7 +76,7 @@ class BlobClient:
 
         async def attempt() -> None:
             try:
-                response = await self._http.put(url, content=pieces(), headers=headers, timeout=_TIMEOUT)
+                response = await answer_of(self._http, "PUT", url, content=pieces(), headers=headers, timeout=_TIMEOUT)
             except (httpx.UnsupportedProtocol, httpx.InvalidURL):
                 message = "GitHub's artifact service returned an address that cannot be used."
                 raise ArtifactUploadError(message, UPLOAD_ELSEWHERE) from None
@@ -83,7 +85,7 @@ class BlobClient:
             if response.is_success:
                 self._flow.finished(len(content))
                 return
-            what = f"HTTP {response.status_code} {response.headers.get('x-ms-error-code', '')[:100]}".strip()
+            what = f"HTTP {response.status_code} {response.headers[AZURE_ERROR][:100]}".strip()
             if response.status_code in RETRYABLE_STATUSES:
                 raise TryAgain(what)
             message = f"The storage of GitHub's artifacts refused the upload: {what}."

@@ -68,7 +68,7 @@ class GrowingZip:
         try:
             archive = await self._writing
         except OSError as error:
-            message = f"The zip file of the artifact could not be written: {error.strerror}."
+            message = f"The zip file of the artifact could not be written: {error.strerror or error}."
             raise ArtifactUploadError(message, "Free space in the runner's temporary folder.") from error
         if not archive.files:
             raise ArtifactUploadError("There is no file to upload as an artifact.")

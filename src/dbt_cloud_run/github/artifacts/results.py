@@ -26,6 +26,7 @@ from dbt_cloud_run.github.artifacts.shared import (
     ArtifactUploadError,
     ArtifactUploadUnavailable,
     TryAgain,
+    answer_of,
     retried,
     unreached,
 )
@@ -125,7 +126,8 @@ class ResultsClient:
         """What `FinalizeArtifact` would have answered, if the artifact is there."""
         answer = await self._call("ListArtifacts", {"name_filter": name})
         artifacts = answer.get("artifacts")
-        for artifact in artifacts if isinstance(artifacts, list) else ():
+        listed = artifacts if isinstance(artifacts, list) else []
+        for artifact in (one for one in listed if isinstance(one, dict)):
             number = artifact.get("database_id") or artifact.get("databaseId")
             if number and artifact.get("name") == name and str(artifact.get("size")) == str(size):
                 return {"ok": True, "artifact_id": number}
@@ -161,7 +163,8 @@ class ResultsClient:
         headers = {"Authorization": f"Bearer {backend.token}"}
         try:
             url = f"{backend.origin}/{_SERVICE}/{method}"
-            response = await self._http.post(url, json={**ids, **fields}, headers=headers, timeout=_TIMEOUT)
+            body = {**ids, **fields}
+            response = await answer_of(self._http, "POST", url, json=body, headers=headers, timeout=_TIMEOUT)
         except httpx.InvalidURL:
             raise ArtifactUploadUnavailable("ACTIONS_RESULTS_URL is not a URL.", UPLOAD_ELSEWHERE) from None
         except httpx.RequestError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import httpx
 import tenacity
@@ -17,6 +17,8 @@ _logger = logging.getLogger(__name__)
 
 ATTEMPTS: Final = 5
 RETRYABLE_STATUSES: Final = frozenset({429, 500, 502, 503, 504})  # the official client's
+LARGEST_ANSWER: Final = 1024 * 1024  # bytes, unpacked
+AZURE_ERROR: Final = "x-ms-error-code"
 UPLOAD_ELSEWHERE: Final = "The files are in the workspace: a later step with actions/upload-artifact can upload them."
 _FIRST_WAIT: Final = 3.0  # seconds
 _WAIT_FACTOR: Final = 1.5
@@ -52,6 +54,22 @@ class TryAgain(Exception):  # noqa: N818 - it is caught here, or right where a c
 def unreached(error: httpx.RequestError) -> TryAgain:
     """The same without the request, whose address may hold a signature."""
     return TryAgain(f"{type(error).__name__} {error}".strip())
+
+
+async def answer_of(http: httpx.AsyncClient, method: str, url: str, **options: Any) -> httpx.Response:
+    """Send a request; the answer has its status, its content and Azure's word for an error.
+
+    Raises:
+        TryAgain: the answer is longer than `LARGEST_ANSWER`. And what httpx raises.
+    """
+    content = bytearray()
+    async with http.stream(method, url, **options) as response:
+        async for part in response.aiter_bytes():
+            content += part
+            if len(content) > LARGEST_ANSWER:
+                raise TryAgain(f"the answer is longer than {LARGEST_ANSWER:,} bytes")
+    error = response.headers.get(AZURE_ERROR, "")
+    return httpx.Response(response.status_code, headers={AZURE_ERROR: error}, content=bytes(content))
 
 
 async def retried(attempt: Callable[[], Awaitable[T]], clock: Clock) -> T:

@@ -159,11 +159,18 @@ def _expires_at(days: int | None, max_days: int | None, clock: Clock) -> str | N
     return (clock.utcnow() + timedelta(days=days)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _temporary_file(folder: Path | None) -> BinaryIO:
+@contextlib.contextmanager
+def _temporary_file(folder: Path | None) -> Iterator[BinaryIO]:
     # It has no name in the file system, so that nothing is left over however we end.
     usable = folder if folder is not None and folder.is_dir() else None
     try:
-        return cast("BinaryIO", tempfile.TemporaryFile(dir=usable))
+        file = cast("BinaryIO", tempfile.TemporaryFile(dir=usable))  # noqa: SIM115 - closed below
     except OSError as error:
         message = f"There is no room for the zip file of the artifact: {error.strerror}."
         raise ArtifactUploadError(message, UPLOAD_ELSEWHERE) from error
+    try:
+        yield file
+    finally:
+        # On a full disk, closing it tries once more to write what is left, and would hide why the upload ended.
+        with contextlib.suppress(OSError):
+            file.close()
