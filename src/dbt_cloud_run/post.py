@@ -192,7 +192,10 @@ async def _left_behind(client: CloudClient, reader: Reader, saved: SavedState) -
 
 
 async def _appeared(client: CloudClient, reader: Reader, request: StartRequest) -> Run | None:
-    """The run that an unanswered request has started; searched for as long as the main step would."""
+    """The run that an unanswered request has started; searched for as long as the main step would.
+
+    Raises `CloudError` where it is not known whether there is one.
+    """
     for number, pause in enumerate((0.0, *LOOK_PAUSES)):
         if number == 1:
             _logger.info("Searching for up to %.0f s for %s.", sum(LOOK_PAUSES), request.what_to_look_for)
@@ -200,6 +203,8 @@ async def _appeared(client: CloudClient, reader: Reader, request: StartRequest) 
         found = await reader.read(lambda: find_started(client, request), deadline=reader.within(BUDGET))
         if found is not None:
             return found
+    if not request.is_findable:
+        raise CloudError(f"Among the newest runs there is none that is {request.what_to_look_for}.")
     return None
 
 
