@@ -31,7 +31,7 @@ from dbt_cloud_run.settings.advice import FAULT_ADVICE, step_error
 from dbt_cloud_run.settings.settings import Settings
 from dbt_cloud_run.start.busy import job_is_busy
 from dbt_cloud_run.start.decide import Decision, decide
-from dbt_cloud_run.start.once import find_started, start_once
+from dbt_cloud_run.start.once import StartRequest, find_started, start_once
 from dbt_cloud_run.start.request import about_lines
 from dbt_cloud_run.state import State
 from dbt_cloud_run.story import Story, decided, outcome_of
@@ -352,7 +352,8 @@ async def _interrupted(step: Step, client: CloudClient, work: asyncio.Task[int])
     if folder is not None and publication.report.artifact is None:
         step.state.files(publication.artifact_name, folder.path, publication.files)
 
-    for line in result_lines(publication.report):
+    # A report that is made because of the signal has no other reason than the words above.
+    for line in result_lines(publication.report, with_reason=publication.report.outcome.interruption is None):
         _logger.info("%s", line)
     return 128 + interruption.signum
 
@@ -367,8 +368,12 @@ async def _fate(step: Step, client: CloudClient) -> Fate | None:
         state = run.state if run is not None else RunState.UNKNOWN
         return Fate(kind=FateKind.LEFT_ALONE, run_id=run.id if run is not None else None, state=state, why=why)
     try:
-        run = await _own_run(step, client)
-        if run is None or run.state.is_terminal:
+        if run is None and request is not None:
+            run = await _found(step, client, request)
+        if run is None:
+            # It may have been sent, and the run be listed late: the post step searches for longer.
+            return Fate(kind=FateKind.NOT_CANCELLED, run_id=None, error="dbt Cloud lists no such run yet")
+        if run.state.is_terminal:
             return None
         async with asyncio.timeout(LAST_WORD):
             await client.cancel_run(run.id)
@@ -386,14 +391,10 @@ def _left_alone(step: Step) -> LeftAlone | None:
     return LeftAlone.NOT_OURS if step.story.current is not None and not step.story.is_ours else None
 
 
-async def _own_run(step: Step, client: CloudClient) -> Run | None:
-    """The run of this step that may be going on: the current one, or that of the request whose answer is not known."""
-    story = step.story
-    if story.current is not None or story.request is None:
-        return story.current
+async def _found(step: Step, client: CloudClient, request: StartRequest) -> Run | None:
+    """The run of a request whose answer is not known, by one look for it."""
     async with asyncio.timeout(LAST_WORD):
-        started = await find_started(client, story.request)
-    if started is None or any(attempt.run_id == started.id for attempt in story.attempts):
-        return None
-    _record(step, replace(story, request=None, current=started, is_ours=True))
-    return started
+        run = await find_started(client, request)
+    if run is not None:
+        _record(step, replace(step.story, request=None, current=run, is_ours=True))
+    return run
