@@ -11,7 +11,7 @@ from tests.support.attempts import attempt, step
 from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.invariants import Contradiction, Invariant
 from dbt_cloud_run.ledger.ledger import build_ledger
-from dbt_cloud_run.ledger.verdict import Verdict, failure_kind, is_same_commit, unknown_runs
+from dbt_cloud_run.ledger.verdict import Verdict, failure_kind, unknown_runs
 from dbt_cloud_run.ledger.verdict import verdict as judged_with_ledger
 from dbt_cloud_run.model import Attempt, RunState, Step, TriggerOverrides
 from dbt_cloud_run.planned import NOT_STARTED, PlannedNode, PlannedStep, RetryPlan, StepAction
@@ -194,21 +194,6 @@ def test_another_commit_than_the_one_asked_for_is_no_success() -> None:
 
 def test_a_retry_of_another_commit_than_the_first_run_s_is_no_success() -> None:
     assert broken([replace(RED, git_sha=SHA), replace(GREEN, git_sha=OTHER)]) == [Invariant.COMMIT_AS_ASKED]
-
-
-@pytest.mark.parametrize(
-    ("asked", "built", "same"),
-    [
-        (SHA, SHA, True),
-        (SHA[:8], SHA, True),
-        (SHA.upper(), SHA, True),
-        (SHA, OTHER, False),
-        ("main", SHA, True),
-        ("abc", SHA, True),
-    ],
-)
-def test_commits_are_compared_by_their_hashes(asked: str, built: str, same: bool) -> None:
-    assert is_same_commit(asked, built) is same
 
 
 @pytest.mark.parametrize(

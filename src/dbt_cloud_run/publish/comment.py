@@ -6,9 +6,10 @@ import logging
 import re
 from typing import Final
 
+from dbt_cloud_run.commits import is_same_commit
 from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.github.comments import CommentError, CommentTarget, mark_stale, upsert_comment
-from dbt_cloud_run.github.events import Built, PullRequest, Subject, is_same_commit, named_commits
+from dbt_cloud_run.github.events import Built, PullRequest, Subject, named_commits
 from dbt_cloud_run.github.marker import CommentKey, Marker
 from dbt_cloud_run.report.pull_request import CommentPlace, built_commit, comment_place
 from dbt_cloud_run.report.report import Report
