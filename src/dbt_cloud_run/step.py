@@ -49,8 +49,6 @@ EXIT_FAILURE = 1
 LAST_WORD = 2.0
 """Seconds for one request after a signal; the runner grants 7.5 s before it sends the next one."""
 
-_GREEN = (Ending.SUCCESS, Ending.QUEUED, Ending.SKIPPED)
-
 
 @dataclass
 class Step:
@@ -310,7 +308,7 @@ def _status(step: Step, publication: Publication) -> int:
     # Failed nodes have errors of their own; what ended the step, and what contradicts a success, is said besides.
     is_said = step.console.has_annotated("error")
     is_special = step.error is not None or outcome.ending is Ending.TIMED_OUT or bool(outcome.contradictions)
-    has_failed = outcome.ending not in _GREEN
+    has_failed = not outcome.ending.is_good
     is_error = has_failed and (is_special or not is_said)
     for line in result_lines(publication.report, with_reason=not is_error):
         _logger.info("%s", line)
