@@ -25,9 +25,9 @@ from dbt_cloud_run.errors import ActionError, Interrupted
 from dbt_cloud_run.github.events import Nothing
 from dbt_cloud_run.github.log import TITLE
 from dbt_cloud_run.model import Fate, FateKind, Interruption, LeftAlone, Outcome, RunState, StepError
-from dbt_cloud_run.process import report_fault
+from dbt_cloud_run.process import LAST_WORD, fault_error
 from dbt_cloud_run.run_log import RunLog
-from dbt_cloud_run.settings.advice import FAULT_ADVICE, step_error
+from dbt_cloud_run.settings.advice import step_error
 from dbt_cloud_run.settings.settings import Settings
 from dbt_cloud_run.start.busy import job_is_busy
 from dbt_cloud_run.start.decide import Decision, decide
@@ -46,8 +46,6 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 EXIT_FAILURE = 1
-LAST_WORD = 2.0
-"""Seconds for one request after a signal; the runner grants 7.5 s before it sends the next one."""
 
 
 @dataclass
@@ -157,7 +155,7 @@ async def _work(step: Step, client: CloudClient) -> int:
         raise
     except Exception as error:
         # A fault of this program is reported as one, and is no reason to cancel anything.
-        step.error = StepError(kind=ActionError.kind, message=report_fault(step.console, error), advice=FAULT_ADVICE)
+        step.error = fault_error(step.console, error)
         return await _conclude(step)
     # A time limit is no error: the run was cancelled, or left alone, and what it left is published.
     limit = step.story.limit
