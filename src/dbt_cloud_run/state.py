@@ -57,9 +57,9 @@ class State:
         """The main step has ended by its own decision: nothing is to be cancelled."""
         self.console.save_state(ENDED, why)
 
-    def files(self, name: str, folder: Path | None, files: Iterable[Path]) -> None:
+    def files(self, name: str, folder: Path, files: Iterable[Path]) -> None:
         """What the post step uploads, and as which artifact, because the main step had no time to."""
-        written = sorted(str(path) for path in files if folder is not None and path.is_relative_to(folder))
+        written = sorted(str(path) for path in files if path.is_relative_to(folder))
         if written:
             self.console.save_state(FILES, json.dumps({"name": name, "folder": str(folder), "files": written}))
 

@@ -215,8 +215,7 @@ class Publication:
         # The name stays free for the step that attaches to the run.
         if not self.settings.wait and not self.report.has_dbt_files:
             return None
-        uploading = Uploading(self.folder.path)
-        uploading.start(self.settings, self.console, self.clock, self.artifact_name)
+        uploading = Uploading.begin(self.folder.path, self.settings, self.console, self.clock, self.artifact_name)
         uploading.give(self.files)
         return uploading
 
