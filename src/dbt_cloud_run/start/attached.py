@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dbt_cloud_run.commits import is_same_commit
 from dbt_cloud_run.errors import InputProblem, InvalidInputsError
 from dbt_cloud_run.model import TriggerOverrides
-from dbt_cloud_run.text import shortened
+from dbt_cloud_run.text import in_one_line
 
 if TYPE_CHECKING:
     from dbt_cloud_run.cloud.models import Run
@@ -58,5 +58,4 @@ def _is_same(field: str, given: object, stated: object) -> bool:
 
 def _shown(value: object) -> str:
     text = " ; ".join(value) if isinstance(value, list) else str(value)
-    text = " ".join(text.split())
-    return repr(shortened(text, _LONGEST))
+    return repr(in_one_line(text, _LONGEST))
