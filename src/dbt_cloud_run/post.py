@@ -15,7 +15,7 @@ from typing import cast
 
 from dbt_cloud_run.clock import SystemClock
 from dbt_cloud_run.cloud.client import CloudClient
-from dbt_cloud_run.cloud.errors import CloudError
+from dbt_cloud_run.cloud.errors import CloudError, Unconfirmed
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import NEW_RUN_GRACE, Reader
 from dbt_cloud_run.console import BaseConsole
@@ -195,7 +195,10 @@ async def _appeared(client: CloudClient, reader: Reader, request: StartRequest) 
         if found is not None:
             return found
     if not request.is_findable:
-        raise CloudError(f"Among the newest runs there is none that is {request.what_to_look_for}.")
+        # Which runs are newer than the request is not known: its own may not be on the page that was listed.
+        raise Unconfirmed(
+            "The newest runs of the job do not include it.", f"Look in dbt Cloud for {request.what_to_look_for}."
+        )
     return None
 
 

@@ -261,6 +261,8 @@ def test_a_request_whose_run_cannot_be_ruled_out_is_said(
     said = capsys.readouterr().out
     assert "No run was left behind." not in said
     assert "::warning::Whether a run was left behind in dbt Cloud could not be determined" in said
+    if isinstance(request_, NewRun):
+        assert f"Look in dbt Cloud for {request_.what_to_look_for}." in said
 
 
 def test_a_run_that_cannot_be_seen_is_said(
