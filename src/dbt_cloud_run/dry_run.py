@@ -19,7 +19,7 @@ from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.errors import ActionError, Interrupted
 from dbt_cloud_run.loop import Means, attempts_of
 from dbt_cloud_run.model import Interruption, Outcome, StepError
-from dbt_cloud_run.process import report_fault
+from dbt_cloud_run.process import fault_error
 from dbt_cloud_run.publish.sinks import set_outputs, write_summary
 from dbt_cloud_run.report.dry_run import dry_run_lines
 from dbt_cloud_run.report.progress import result_lines
@@ -77,7 +77,7 @@ async def _report(
     except Interrupted:
         raise
     except Exception as error:
-        return _failed(StepError(kind=ActionError.kind, message=report_fault(console, error)), settings)
+        return _failed(fault_error(console, error), settings)
     outcome = Outcome(ending=Ending.DRY_RUN, notes=decision.notes)
     return Report(outcome=outcome, job_id=decision.job_id, job_name=job.name, dry_run=found)
 

@@ -17,6 +17,11 @@ class Ending(StrEnum):
     SKIPPED = "skipped"  # no token, or the job is busy, where the inputs say to skip then
     DRY_RUN = "dry-run"  # nothing was started, as it was asked for
 
+    @property
+    def is_good(self) -> bool:
+        """Whether the step has done what it was asked for, and knows of no failure."""
+        return self in (Ending.SUCCESS, Ending.QUEUED, Ending.SKIPPED, Ending.DRY_RUN)
+
 
 class FailureKind(StrEnum):
     """The values of the output `failure-kind`."""

@@ -15,12 +15,12 @@ from typing import cast
 
 from dbt_cloud_run.clock import SystemClock
 from dbt_cloud_run.cloud.client import CloudClient
-from dbt_cloud_run.cloud.errors import CloudError
+from dbt_cloud_run.cloud.errors import CloudError, Unconfirmed
 from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import NEW_RUN_GRACE, Reader
 from dbt_cloud_run.console import BaseConsole
 from dbt_cloud_run.errors import ActionError, Interrupted, InvalidInputsError
-from dbt_cloud_run.process import handle_signals, own_workspace, run_process
+from dbt_cloud_run.process import LAST_WORD, TOKEN_VARIABLES, handle_signals, own_workspace, run_process
 from dbt_cloud_run.settings.entry import PREFIX
 from dbt_cloud_run.settings.inputs import missing_inputs
 from dbt_cloud_run.settings.settings import Settings
@@ -35,12 +35,9 @@ _logger = logging.getLogger(__name__)
 LOOK_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Seconds between the looks for the run of a request that was not answered: a minute for it to appear."""
 
-TOKEN_VARIABLES = ("INPUT_API-TOKEN", "INPUT_API_TOKEN", "DBT_CLOUD_API_TOKEN")
 NEEDED_INPUTS = (*TOKEN_VARIABLES, "INPUT_ACCOUNT-ID", "INPUT_ACCOUNT_ID", "INPUT_HOST")
 BUDGET = 60.0
 COMMENT_BUDGET = 30.0
-LAST_WORD = 2.0
-"""Seconds for one request after a signal."""
 
 
 def main(environ: Mapping[str, str]) -> int:
@@ -50,23 +47,19 @@ def main(environ: Mapping[str, str]) -> int:
 
 def _run(environ: Mapping[str, str], console: BaseConsole) -> int:
     saved = SavedState.from_environ(environ)
-    is_over = saved.is_over
-    # A step that was not published has left its comment as it was.
-    may_be_stale = bool(saved.target) and not saved.is_published
-    if is_over and saved.is_published:
-        return 0
-    if not saved.target:
+    if not saved.target or (saved.is_over and saved.is_published):
         return 0
     settings = _settings(environ, saved)
     if settings is not None:
         own_workspace(settings, environ)
     why = _why_nothing_can_be_asked(settings, saved, environ)
     if settings is None or why:
-        if not is_over and saved.may_cancel:
+        if not saved.is_over and saved.may_cancel:
             _warn_of_what_is_not_known(saved, why)
         return 0
     try:
-        asyncio.run(_clean_up(settings, console, saved, is_over=is_over, may_be_stale=may_be_stale))
+        # A step that was not published has left its comment as it was.
+        asyncio.run(_clean_up(settings, console, saved, may_be_stale=not saved.is_published))
     except Interrupted:
         _logger.warning("The post step received a signal before it was done.")
     return 0
@@ -77,7 +70,7 @@ async def clean_up(settings: Settings, console: BaseConsole, saved: SavedState) 
     if saved.is_over:
         return
     try:
-        await _clean_up(settings, console, saved, is_over=False, may_be_stale=False)
+        await _clean_up(settings, console, saved, may_be_stale=False)
     except Interrupted:
         _logger.warning("Another signal was received before the run was known to have ended: check it in dbt Cloud.")
 
@@ -120,12 +113,10 @@ def _warn_of_what_is_not_known(saved: SavedState, why: str) -> None:
     )
 
 
-async def _clean_up(
-    settings: Settings, console: BaseConsole, saved: SavedState, *, is_over: bool, may_be_stale: bool
-) -> None:
+async def _clean_up(settings: Settings, console: BaseConsole, saved: SavedState, *, may_be_stale: bool) -> None:
     clock = SystemClock()
     handle_signals(clock, console)
-    if not is_over and saved.may_cancel and settings.cancel_run and settings.wait:
+    if not saved.is_over and saved.may_cancel and settings.cancel_run and settings.wait:
         await _leave_no_run(settings, clock, saved)
     if may_be_stale and settings.pr_comment != "false":
         await _mark_stale(settings, clock, saved)
@@ -192,7 +183,10 @@ async def _left_behind(client: CloudClient, reader: Reader, saved: SavedState) -
 
 
 async def _appeared(client: CloudClient, reader: Reader, request: StartRequest) -> Run | None:
-    """The run that an unanswered request has started; searched for as long as the main step would."""
+    """The run that an unanswered request has started; searched for as long as the main step would.
+
+    Raises `CloudError` where it is not known whether there is one.
+    """
     for number, pause in enumerate((0.0, *LOOK_PAUSES)):
         if number == 1:
             _logger.info("Searching for up to %.0f s for %s.", sum(LOOK_PAUSES), request.what_to_look_for)
@@ -200,6 +194,11 @@ async def _appeared(client: CloudClient, reader: Reader, request: StartRequest) 
         found = await reader.read(lambda: find_started(client, request), deadline=reader.within(BUDGET))
         if found is not None:
             return found
+    if not request.is_findable:
+        # Which runs are newer than the request is not known: its own may not be on the page that was listed.
+        raise Unconfirmed(
+            "The newest runs of the job do not include it.", f"Look in dbt Cloud for {request.what_to_look_for}."
+        )
     return None
 
 

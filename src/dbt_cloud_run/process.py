@@ -14,6 +14,7 @@ from types import FrameType
 from dbt_cloud_run.clock import SystemClock
 from dbt_cloud_run.console import BaseConsole
 from dbt_cloud_run.emit.secrets import secrets_of_sinks
+from dbt_cloud_run.errors import ActionError
 from dbt_cloud_run.github.console import Console
 from dbt_cloud_run.github.files import inside_workspace
 from dbt_cloud_run.github.leftovers import DEFAULT_FOLDER
@@ -21,19 +22,18 @@ from dbt_cloud_run.github.log import TITLE, log_to
 from dbt_cloud_run.github.ownership import act_as_owner, mend
 from dbt_cloud_run.github.runner_files import RUNNER_FILES
 from dbt_cloud_run.github.streams import one_stream
+from dbt_cloud_run.model import StepError
 from dbt_cloud_run.network.certificates import Authorities
+from dbt_cloud_run.settings.advice import FAULT_ADVICE
 from dbt_cloud_run.settings.settings import Settings
 
 _logger = logging.getLogger(__name__)
 
-SECRETS = (
-    "INPUT_API-TOKEN",
-    "INPUT_API_TOKEN",
-    "DBT_CLOUD_API_TOKEN",
-    "INPUT_GITHUB-TOKEN",
-    "INPUT_GITHUB_TOKEN",
-    "ACTIONS_RUNTIME_TOKEN",
-)
+TOKEN_VARIABLES = ("INPUT_API-TOKEN", "INPUT_API_TOKEN", "DBT_CLOUD_API_TOKEN")
+SECRETS = (*TOKEN_VARIABLES, "INPUT_GITHUB-TOKEN", "INPUT_GITHUB_TOKEN", "ACTIONS_RUNTIME_TOKEN")
+
+LAST_WORD = 2.0
+"""Seconds for one request after a signal; the runner grants 7.5 s before it sends the next one."""
 
 
 def run_process(
@@ -71,6 +71,11 @@ def report_fault(console: BaseConsole, error: Exception) -> str:
     with console.group("Traceback of an internal error"):
         console.relay("".join(traceback.format_exception(error)))
     return f"Internal error in this program ({type(error).__name__}: {error})."
+
+
+def fault_error(console: BaseConsole, error: Exception) -> StepError:
+    """A fault of this program as the error that ends the step; its traceback is in the log."""
+    return StepError(kind=ActionError.kind, message=report_fault(console, error), advice=FAULT_ADVICE)
 
 
 def own_workspace(settings: Settings, environ: Mapping[str, str]) -> None:

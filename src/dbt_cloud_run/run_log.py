@@ -7,7 +7,7 @@ group with a line on its progress at sensible intervals. The modules that read d
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -142,17 +142,15 @@ class RunLog:
     def plan(self, plan: RetryPlan) -> None:
         """What is retried, and why; or why nothing is."""
         from dbt_cloud_run.report.progress import plan_lines
+        from dbt_cloud_run.report.wording import plural
 
         lines = plan_lines(plan)
         for step in plan.steps:
             self.console.debug(f"plan: step {step.index} {step.action.value}: {step.command} -> {step.new_command}")
             for node in (*step.nodes, *step.left_out):
                 self.console.debug(f"plan: {node.unique_id} {node.status}, {node.retryability.value}: {node.reason}")
-        if not plan.commands:
-            for line in lines:
-                self.console.info(line)
-            return
-        with self.console.group(f"Retry: {len(plan.commands)} command{'' if len(plan.commands) == 1 else 's'}"):
+        title = f"Retry: {plural(len(plan.commands), 'command')}"
+        with self.console.group(title) if plan.commands else nullcontext():
             for line in lines:
                 self.console.info(line)
 

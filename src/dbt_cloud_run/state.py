@@ -64,10 +64,8 @@ class State:
         """The main step has ended by its own decision: nothing is to be cancelled."""
         self.console.save_state(ENDED, why)
 
-    def files(self, name: str, folder: Path | None, files: Iterable[Path]) -> None:
+    def files(self, name: str, folder: Path, files: Iterable[Path]) -> None:
         """What the post step uploads, and as which artifact, because the main step had no time to."""
-        if folder is None:
-            return
         inside = [path.relative_to(folder).as_posix() for path in files if path.is_relative_to(folder)]
         # What is of the step as a whole lies at the top.
         inside.sort(key=lambda path: (path.count("/"), path))

@@ -25,13 +25,13 @@ from dbt_cloud_run.errors import ActionError, Interrupted
 from dbt_cloud_run.github.events import Nothing
 from dbt_cloud_run.github.log import TITLE
 from dbt_cloud_run.model import Fate, FateKind, Interruption, LeftAlone, Outcome, RunState, StepError
-from dbt_cloud_run.process import report_fault
+from dbt_cloud_run.process import LAST_WORD, fault_error
 from dbt_cloud_run.run_log import RunLog
-from dbt_cloud_run.settings.advice import FAULT_ADVICE, step_error
+from dbt_cloud_run.settings.advice import step_error
 from dbt_cloud_run.settings.settings import Settings
 from dbt_cloud_run.start.busy import job_is_busy
 from dbt_cloud_run.start.decide import Decision, decide
-from dbt_cloud_run.start.once import find_started, start_once
+from dbt_cloud_run.start.once import StartRequest, find_started, start_once
 from dbt_cloud_run.start.request import about_lines
 from dbt_cloud_run.state import State
 from dbt_cloud_run.story import Story, decided, outcome_of
@@ -46,10 +46,6 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 EXIT_FAILURE = 1
-LAST_WORD = 2.0
-"""Seconds for one request after a signal. There are three at most; the runner grants 7.5 s until the next signal."""
-
-_GREEN = (Ending.SUCCESS, Ending.QUEUED, Ending.SKIPPED)
 
 
 @dataclass
@@ -160,7 +156,7 @@ async def _work(step: Step, client: CloudClient) -> int:
         raise
     except Exception as error:
         # A fault of this program is reported as one, and is no reason to cancel anything.
-        step.error = StepError(kind=ActionError.kind, message=report_fault(step.console, error), advice=FAULT_ADVICE)
+        step.error = fault_error(step.console, error)
         return await _conclude(step)
     # A time limit is no error: the run was cancelled, or left alone, and what it left is published.
     limit = step.story.limit
@@ -311,7 +307,7 @@ def _status(step: Step, publication: Publication) -> int:
     # Failed nodes have errors of their own; what ended the step, and what contradicts a success, is said besides.
     is_said = step.console.has_annotated("error")
     is_special = step.error is not None or outcome.ending is Ending.TIMED_OUT or bool(outcome.contradictions)
-    has_failed = outcome.ending not in _GREEN
+    has_failed = not outcome.ending.is_good
     is_error = has_failed and (is_special or not is_said)
     for line in result_lines(publication.report, with_reason=not is_error):
         _logger.info("%s", line)
@@ -354,7 +350,8 @@ async def _interrupted(step: Step, client: CloudClient, work: asyncio.Task[int])
     if folder is not None and publication.report.artifact is None:
         step.state.files(publication.artifact_name, folder.path, publication.files)
 
-    for line in result_lines(publication.report):
+    # A report that is made because of the signal has no other reason than the words above.
+    for line in result_lines(publication.report, with_reason=publication.report.outcome.interruption is None):
         _logger.info("%s", line)
     return 128 + interruption.signum
 
@@ -369,8 +366,12 @@ async def _cancel_own_run(step: Step, client: CloudClient) -> Fate | None:
         state = run.state if run is not None else RunState.UNKNOWN
         return Fate(kind=FateKind.LEFT_ALONE, run_id=run.id if run is not None else None, state=state, why=why)
     try:
-        run = await _own_run(step, client)
-        if run is None or run.state.is_terminal:
+        if run is None and request is not None:
+            run = await _found(step, client, request)
+        if run is None:
+            # It may have been sent, and the run be listed late: the post step searches for longer.
+            return Fate(kind=FateKind.NOT_CANCELLED, run_id=None, error="dbt Cloud lists no such run yet")
+        if run.state.is_terminal:
             return None
         async with asyncio.timeout(LAST_WORD):
             await client.cancel_run(run.id)
@@ -388,14 +389,10 @@ def _left_alone(step: Step) -> LeftAlone | None:
     return LeftAlone.NOT_OURS if step.story.current is not None and not step.story.is_ours else None
 
 
-async def _own_run(step: Step, client: CloudClient) -> Run | None:
-    """The run of this step that may be going on: the current one, or that of the request whose answer is not known."""
-    story = step.story
-    if story.current is not None or story.request is None:
-        return story.current
+async def _found(step: Step, client: CloudClient, request: StartRequest) -> Run | None:
+    """The run of a request whose answer is not known, by one look for it."""
     async with asyncio.timeout(LAST_WORD):
-        started = await find_started(client, story.request)
-    if started is None or any(attempt.run_id == started.id for attempt in story.attempts):
-        return None
-    _record(step, replace(story, request=None, current=started, is_ours=True))
-    return started
+        run = await find_started(client, request)
+    if run is not None:
+        _record(step, replace(step.story, request=None, current=run, is_ours=True))
+    return run

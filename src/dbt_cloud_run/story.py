@@ -118,13 +118,15 @@ def outcome_of(
 
 
 def known_attempts(story: Story) -> tuple[Attempt, ...]:
-    """The attempts, with the current run as the last one."""
+    """The attempts, with the current run as the last one: of one that has ended, the results are not known yet."""
     if story.current is None:
         return story.attempts
     # Imported when there is a run to convert: the trigger goes out first.
     from dbt_cloud_run.collect.attempts import attempt_of, ending_of
+    from dbt_cloud_run.unknown import Unknown, UnknownKind
 
     run = story.current
-    ending = ending_of(run) if run.state.is_terminal else Ending.QUEUED
-    current = attempt_of(run, len(story.attempts) + 1, ending)
-    return (*story.attempts, replace(current, is_partial=story.is_partial))
+    has_ended = run.state.is_terminal
+    current = attempt_of(run, len(story.attempts) + 1, ending_of(run) if has_ended else Ending.QUEUED)
+    unread = (Unknown(kind=UnknownKind.RESULTS, why="they have not been read"),) if has_ended else ()
+    return (*story.attempts, replace(current, is_partial=story.is_partial, unknown=unread))

@@ -64,8 +64,8 @@ def test_it_is_created_once_and_then_updated(service: CommentsService) -> None:
     service.add("unrelated")
     first = post(service)
     second = post(service, body="newer report")
-    assert first == PostedComment(502, "https://github.example.com/org/repo/pull/5#issuecomment-502", created=True)
-    assert second == PostedComment(502, "https://github.example.com/org/repo/pull/5#issuecomment-502", created=False)
+    assert first == PostedComment(502, "https://github.example.com/org/repo/pull/5#issuecomment-502")
+    assert second == PostedComment(502, "https://github.example.com/org/repo/pull/5#issuecomment-502")
     assert [comment.body for comment in service.comments] == ["unrelated", f"{ABOUT.line(KEY)}\nnewer report"]
 
 
@@ -151,7 +151,6 @@ def test_on_gitea_and_forgejo_it_is_updated_and_marked_too() -> None:
         post(service, body="red", about=replace(ABOUT, is_good=False))
         updated = post(service, body="green", about=NEXT)
         assert updated is not None
-        assert not updated.created
         assert bodies(service) == ["green"]
         target = CommentTarget(token=TOKEN, api_url=service.url, repository="org/repo", number=5)
         later = replace(NEXT, workflow_run=102, commit="beef" * 10, is_good=False)
@@ -163,9 +162,8 @@ def test_it_is_found_on_a_later_page(service: CommentsService) -> None:
     for number in range(230):
         service.add(f"comment {number}")
     service.add(f"{ABOUT.line(KEY)}\nold")
-    updated = post(service)
-    assert updated is not None
-    assert not updated.created
+    assert post(service) is not None
+    assert len(service.comments) == 231
     assert service.comments[-1].body.endswith("report")
 
 
@@ -284,7 +282,7 @@ def test_the_report_of_an_older_workflow_run_does_not_replace_a_newer_one(servic
     post(service, about=NEXT, body="newer, red")
     kept = post(service, about=ABOUT, body="older, green")
     assert kept is not None
-    assert (kept.kept, kept.created) == (True, False)
+    assert kept.kept
     assert bodies(service) == ["newer, red"]
 
 

@@ -14,6 +14,8 @@ from standins.runner_log import read_stream
 from tests.support.loop import PlayedStep, interrupt_when
 from tests.support.told_cloud import ToldCloud, build, job_at, node, row, told
 
+from dbt_cloud_run import dry_run
+
 A, B = "model.shop.a", "model.shop.b"
 GREEN = told(10, build([row(A)], [node(A)]))
 RED = told(20, build([row(A), row(B, "error", "Connection reset by peer")], [node(A), node(B, A)], status=20))
@@ -247,3 +249,16 @@ def test_no_request_is_sent_for_the_names(tmp_path: Path) -> None:
     assert f"Job {JOB}\n" in text
     assert f"  builds: commit {SHA} (input git-sha)\n" in text
     assert "  steps: dbt test (input steps-override)\n" in text
+
+
+def test_a_fault_of_this_program_says_what_to_do_as_that_of_a_real_step_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(dry_run, "about_lines", broken)
+    step, _ = rehearsed(tmp_path, [GREEN])
+    assert (step.status, step.outputs["status"]) == (1, "error")
+    assert "Internal error in this program (RuntimeError: broken)." in step.log
+    assert "Please report this with the lines in the log." in step.log

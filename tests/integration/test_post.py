@@ -243,6 +243,28 @@ def test_a_request_that_started_nothing_leaves_nothing_behind(
     assert "No run was left behind." in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [NewRun(job_id=JOB, baseline_id=None, tag=TAG), NativeRetry(job_id=JOB, run_id=1)],
+    ids=["no baseline", "a run that may be its retry"],
+)
+def test_a_request_whose_run_cannot_be_ruled_out_is_said(
+    job: Job,
+    server: CloudServer,
+    request_: NewRun | NativeRetry,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(post, "LOOK_PAUSES", (0.01, 0.01))
+    server.add_run(cause="by hand", status=3)
+    job.post(pending=save_request(request_))
+    said = capsys.readouterr().out
+    assert "No run was left behind." not in said
+    assert "::warning::Whether a run was left behind in dbt Cloud could not be determined" in said
+    if isinstance(request_, NewRun):
+        assert f"Look in dbt Cloud for {request_.what_to_look_for}." in said
+
+
 def test_a_run_that_cannot_be_seen_is_said(
     job: Job, server: CloudServer, run: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:

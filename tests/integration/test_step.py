@@ -58,6 +58,7 @@ def test_a_signal_cancels_the_run_with_one_request(tmp_path: Path) -> None:
         (run,) = scene.server.runs
         assert (step.status, step.outputs["status"]) == (143, "cancelled")
         assert scene.cancelled == [run["id"]]
+        assert step.log.count("The step received SIGTERM.") == 1
         assert "ended" not in step.state, "the post step waits until it has ended"
         assert step.state["run_id"] == str(run["id"])
 
@@ -98,6 +99,16 @@ def test_a_signal_during_publishing_leaves_the_verdict_and_cancels_nothing(
     in_told_scene(tmp_path, runs, play)
 
 
+def test_a_signal_while_the_results_are_read_leaves_the_run_s_own_end_and_counts_nothing(tmp_path: Path) -> None:
+    async def play(scene: ToldScene) -> None:
+        scene.server.fault("GET", "run_results.json", Fault("silence"))
+        step = await scene.play(interrupt=lambda: scene.server.count("GET", "run_results.json") > 0)
+        assert (step.status, step.outputs["status"]) == (143, "success"), step.log
+        assert (step.outputs["nodes-total"], step.outputs["assets-count"]) == ("", "")
+
+    in_told_scene(tmp_path, [GREEN], play)
+
+
 @pytest.mark.parametrize("inputs", [{"wait": "false"}, {"cancel_run": "false"}])
 def test_a_signal_while_the_trigger_is_in_flight_cancels_nothing_where_the_inputs_say_so(
     inputs: dict[str, str], tmp_path: Path
@@ -121,6 +132,20 @@ def test_a_signal_while_the_trigger_is_in_flight_cancels_the_run_that_it_started
         assert step.status == 143
         assert scene.cancelled == [scene.server.runs[0]["id"]]
         assert step.outputs["run-id"] == str(scene.server.runs[0]["id"])
+
+    in_told_scene(tmp_path, [told(3)], play)
+
+
+def test_a_signal_while_it_is_not_known_whether_the_trigger_started_a_run_says_so(tmp_path: Path) -> None:
+    async def play(scene: ToldScene) -> None:
+        scene.server.fault("POST", "/run/$", Fault("silence"))
+        step = await scene.play(interrupt=lambda: scene.server.count("POST", "/run/$") > 0)
+        assert (step.status, step.outputs["status"], scene.server.runs) == (143, "cancelled", [])
+        assert (
+            "Whether the run was started could not be determined: dbt Cloud lists no such run yet. "
+            "The post step tries again."
+        ) in step.log
+        assert step.state["pending"]
 
     in_told_scene(tmp_path, [told(3)], play)
 

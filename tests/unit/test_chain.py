@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ def run(number: int, status: int, tag: Tag | None = None, **fields: Any) -> Run:
 
 
 def ours(number: int, status: int, attempt: int = 1, root: int | None = None, **fields: Any) -> Run:
-    return run(number, status, Tag.new(KEY, attempt, root), **fields)
+    return run(number, status, replace(Tag.new(KEY, attempt), root=root), **fields)
 
 
 def part(number: int, status: int, root: int) -> Run:

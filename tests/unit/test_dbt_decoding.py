@@ -69,7 +69,7 @@ def places(content: Any, prefix: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize(
     ("place", "lost"),
     [
-        (("nodes", A, "depends_on", "macros"), {"macros"}),
+        (("nodes", A, "depends_on", "nodes"), {"nodes"}),
         (("nodes", A, "config"), {"config"}),
         (("nodes", A), {"a"}),
         (("sources",), set()),
@@ -88,12 +88,12 @@ def test_a_null_costs_what_it_stands_for(tmp_path: Path, place: tuple[str, ...],
 
 
 def test_a_null_in_a_list_costs_that_item(tmp_path: Path) -> None:
-    """Seen in public files: a generic test whose macro cannot be found (dbt-core 9261)."""
-    content = replaced(MANIFEST, ("nodes", A, "depends_on", "macros"), [None, "macro.shop.m"])
+    """Seen in public files, in `macros`: a generic test whose macro cannot be found (dbt-core 9261)."""
+    content = replaced(MANIFEST, ("nodes", A, "depends_on", "nodes"), [None, "model.shop.m"])
     manifest = decode_manifest(written(tmp_path, content))
     found = manifest.find(A)
     assert found is not None
-    assert found.depends_on.macros == ["macro.shop.m"]
+    assert found.depends_on.nodes == ["model.shop.m"]
     assert manifest.passed_over == 1
 
 

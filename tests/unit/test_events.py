@@ -20,7 +20,6 @@ from dbt_cloud_run.github.events import (
     Subject,
     Unreadable,
     built_of,
-    is_same_commit,
     named_commits,
     subject_of,
 )
@@ -239,8 +238,6 @@ def test_what_was_built_of_other_events() -> None:
     assert built_of(MergeGroup(head_sha=HEAD, number=1), HEAD) is Built.HEAD
     assert built_of(Commit(sha=HEAD), OTHER) is Built.ANOTHER
     assert built_of(Nothing(), HEAD) is Built.UNKNOWN
-    assert not is_same_commit(None, None)
-    assert not is_same_commit("", HEAD)
 
 
 JSON = st.recursive(

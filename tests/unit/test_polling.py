@@ -88,10 +88,9 @@ def test_every_interval_is_sane(
     assert 2 <= interval <= 45
 
 
-def test_the_last_step_the_limit_and_the_user_s_own_interval() -> None:
+def test_the_last_step_and_the_user_s_own_interval() -> None:
     schedule = PollSchedule(history=(1800.0, 1700.0, 1900.0))
     assert schedule.next_interval(1200, in_last_step=True) < schedule.next_interval(1200)
-    assert schedule.next_interval(1800, minimum=30.0) == 30.0
     own = PollSchedule(history=(1800.0,), fixed_interval=10.0)
     assert [own.next_interval(elapsed) for elapsed in (0.0, 0.1, 4.5, 5000.0)] == [4.5, 4.5, 10.0, 10.0]
     assert PollSchedule(fixed_interval=0.5).next_interval(0.0) == 0.5

@@ -14,7 +14,7 @@ from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.gates import Gate
 from dbt_cloud_run.github.events import Commit
 from dbt_cloud_run.invariants import Invariant
-from dbt_cloud_run.model import Fate, FateKind, Interruption, Limit, LimitReached, StepError
+from dbt_cloud_run.model import Fate, FateKind, Interruption, Limit, LimitReached, RunState, StepError
 from dbt_cloud_run.story import Story, known_attempts, outcome_of
 
 GREEN = attempt(1, step(4, "dbt build", {"model.p.a": "success"}))
@@ -47,6 +47,19 @@ def test_a_current_run_that_was_not_asked_for_everything_is_no_success() -> None
     assert Invariant.NOTHING_LEFT_OUT not in {one.invariant for one in whole.contradictions}
     assert partial.ending is Ending.ERROR
     assert partial.contradictions[0].invariant is Invariant.NOTHING_LEFT_OUT
+
+
+def test_the_results_of_a_current_run_that_has_ended_are_not_known() -> None:
+    """A signal may come while they are read: then nothing is counted, and after a retry there is no success."""
+    alone = outcome_of(Story(current=run(10)), now=LATER, interruption=Interruption(signum=15))
+    assert (alone.ending, alone.unknown_runs) == (Ending.SUCCESS, (102,))
+    gated = outcome_of(Story(current=run(10)), now=LATER, fail_on=(Gate.NO_NODES,))
+    assert [(gate.unread, gate.commands) for gate in gated.gates.failed] == [((102,), ())]
+    set_up = attempt(1, step(1, None, state=RunState.ERROR))
+    retried = outcome_of(Story(attempts=(set_up,), current=run(10)), now=LATER)
+    assert (retried.ending, retried.failure_kind) == (Ending.ERROR, FailureKind.API)
+    assert [one.invariant for one in retried.contradictions] == [Invariant.RESULTS_KNOWN]
+    assert outcome_of(Story(current=run(3)), now=LATER).unknown_runs == ()
 
 
 def test_the_outcome_has_all_that_is_known() -> None:

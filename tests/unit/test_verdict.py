@@ -11,7 +11,7 @@ from tests.support.attempts import attempt, step
 from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.invariants import Contradiction, Invariant
 from dbt_cloud_run.ledger.ledger import build_ledger
-from dbt_cloud_run.ledger.verdict import Verdict, failure_kind, is_hash, is_same_commit, unknown_runs
+from dbt_cloud_run.ledger.verdict import Verdict, failure_kind, unknown_runs
 from dbt_cloud_run.ledger.verdict import verdict as judged_with_ledger
 from dbt_cloud_run.model import Attempt, RunState, Step, TriggerOverrides
 from dbt_cloud_run.planned import NOT_STARTED, PlannedNode, PlannedStep, RetryPlan, StepAction
@@ -197,21 +197,6 @@ def test_a_retry_of_another_commit_than_the_first_run_s_is_no_success() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "built", "same"),
-    [
-        (SHA, SHA, True),
-        (SHA[:8], SHA, True),
-        (SHA.upper(), SHA, True),
-        (SHA, OTHER, False),
-        ("main", SHA, True),
-        ("abc", SHA, True),
-    ],
-)
-def test_commits_are_compared_by_their_hashes(asked: str, built: str, same: bool) -> None:
-    assert is_same_commit(asked, built) is same
-
-
-@pytest.mark.parametrize(
     ("ending", "kind"),
     [
         (Ending.SUCCESS, FailureKind.NONE),
@@ -335,11 +320,3 @@ def test_where_the_failed_step_is_not_known_failed_nodes_say_what_failed() -> No
     assert failure_kind(replace(unread, unknown=(STEPS_UNREAD,))) is FailureKind.NODES
     fine = attempt(1, step(4, "dbt build", {"model.p.a": "success"}), ending=Ending.ERROR)
     assert failure_kind(replace(fine, unknown=(STEPS_UNREAD,))) is FailureKind.API
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [(SHA, True), (SHA[:7], True), ("A1B2C3D", True), (SHA[:6], False), ("main", False), ("v1.2.3-4567890", False)],
-)
-def test_seven_hexadecimal_digits_are_the_hash_of_a_commit(name: str, expected: bool) -> None:
-    assert is_hash(name) is expected

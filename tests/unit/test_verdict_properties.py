@@ -17,7 +17,7 @@ from dbt_cloud_run.gates import Gate
 from dbt_cloud_run.invariants import Invariant
 from dbt_cloud_run.ledger.outcome import build_outcome
 from dbt_cloud_run.model import Attempt, Interruption, RunState, StepError, TriggerOverrides
-from dbt_cloud_run.planned import PlannedNode, PlannedStep, RetryPlan, StepAction
+from dbt_cloud_run.planned import NOT_STARTED, PlannedNode, PlannedStep, RetryPlan, StepAction
 from dbt_cloud_run.report.reasons import reason
 from dbt_cloud_run.unknown import Unknown, UnknownKind
 
@@ -42,7 +42,12 @@ STEPS = st.builds(
     action=st.sampled_from([StepAction.WHOLE, StepAction.NODES]),
     reason=st.just(""),
     nodes=st.lists(
-        st.builds(PlannedNode, unique_id=st.sampled_from(NODES), status=st.just("skipped"), reason=st.just(""))
+        st.builds(
+            PlannedNode,
+            unique_id=st.sampled_from(NODES),
+            status=st.sampled_from(["skipped", NOT_STARTED]),
+            reason=st.just(""),
+        )
     ).map(tuple),
 )
 PLANS = st.builds(
@@ -104,12 +109,13 @@ def is_repeated(one: Attempt) -> bool:
     return plan.is_whole or all(unknown.step in indices for unknown in one.unknown)
 
 
-def were_not_run(history: Sequence[Attempt]) -> set[str]:
-    """The nodes that a plan had run again and that no later attempt reports."""
+def were_not_run(history: Sequence[Attempt], *statuses: str) -> set[str]:
+    """The nodes that a plan had run again, since they had one of these statuses, and that no later attempt reports."""
     found: set[str] = set()
     for one in history:
         found -= set(last_statuses([one]))
-        found |= {node.unique_id for planned in (one.plan.steps if one.plan else ()) for node in planned.nodes}
+        nodes = [node for planned in (one.plan.steps if one.plan else ()) for node in planned.nodes]
+        found |= {node.unique_id for node in nodes if node.status in statuses}
     return found
 
 
@@ -128,7 +134,8 @@ def broken(history: Sequence[Attempt]) -> set[Invariant]:
     if len(history) > 1 and unknown:
         found.add(Invariant.RESULTS_KNOWN)
     statuses = last_statuses(history)
-    if not unknown and any(statuses.get(node) == "skipped" for node in were_not_run(history)):
+    skipped = {node for node in were_not_run(history, "skipped", NOT_STARTED) if statuses.get(node) == "skipped"}
+    if not unknown and (skipped or were_not_run(history, NOT_STARTED)):
         found.add(Invariant.RETRIED_RAN)
     asked = history[0].overrides.git_sha or history[0].git_sha
     if any(is_other_commit(asked, one.git_sha) for one in history):
@@ -136,8 +143,19 @@ def broken(history: Sequence[Attempt]) -> set[Invariant]:
     return found
 
 
+def retried_in_vain(status: str) -> list[Attempt]:
+    """A retry of one node with this status, which the retry does not report."""
+    node = PlannedNode(unique_id=NODES[0], status=status, reason="")
+    made = PlannedStep(index=INDEX, command=COMMAND, action=StepAction.NODES, reason="", nodes=(node,))
+    rows = {} if status == NOT_STARTED else {NODES[0]: status}
+    first = attempt(1, step(INDEX, COMMAND, rows), plan=RetryPlan(commands=(COMMAND,), steps=(made,)))
+    return [first, attempt(2, step(INDEX, COMMAND, {NODES[1]: "success"}))]
+
+
 @given(histories())
 @example([])
+@example(retried_in_vain("skipped"))
+@example(retried_in_vain(NOT_STARTED))
 def test_a_success_is_one_only_where_every_invariant_holds_and_each_other_is_named(history: list[Attempt]) -> None:
     outcome = build_outcome(history)
     named = {one.invariant for one in outcome.contradictions}

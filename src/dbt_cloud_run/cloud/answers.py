@@ -22,7 +22,7 @@ from dbt_cloud_run.cloud.errors import (
     Unauthorized,
     Unreadable,
 )
-from dbt_cloud_run.text import shortened
+from dbt_cloud_run.text import in_one_line
 
 MAX_WORDS = 500  # characters of the server's own words in a message
 _MAX_RETRY_AFTER = 24 * 3600.0
@@ -61,8 +61,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _shorten(text: str) -> str:
-    text = " ".join(text.split())
-    return shortened(text, MAX_WORDS)
+    return in_one_line(text, MAX_WORDS)
 
 
 def _loads(body: bytes) -> Any:

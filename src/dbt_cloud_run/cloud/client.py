@@ -41,7 +41,6 @@ class DownloadedFile:
     path: Path
     size: int
     wire_bytes: int
-    content_type: str
     packed: Deflating | None = None  # the same, compressed; it may still be under way
 
 
@@ -110,18 +109,14 @@ class CloudClient:
         self,
         job_id: int,
         *,
-        limit: int = PAGE,
         id_gt: int | None = None,
-        status_in: Iterable[int] | None = None,
         order_by: str = "-id",
         include: Iterable[str] = ("trigger",),
     ) -> tuple[Run, ...]:
         """One page of a job's runs, the newest first unless `order_by` says otherwise."""
-        params = {"job_definition_id": str(job_id), "order_by": order_by, "limit": str(limit), **_params(include)}
+        params = {"job_definition_id": str(job_id), "order_by": order_by, "limit": str(PAGE), **_params(include)}
         if id_gt is not None:
             params["id__gt"] = str(id_gt)
-        if status_in is not None:
-            params["status__in"] = "[" + ",".join(str(status) for status in status_in) + "]"
         data = await self._transport.call("GET", f"{self._account}/runs/", params=params)
         return tuple(self._with_address(run) for run in _run().read_all(data, "the list of runs"))
 
@@ -140,9 +135,9 @@ class CloudClient:
         data = await self._transport.call("POST", f"{self._account}/runs/{run_id}/cancel/")
         return self._run(data, "the cancelled run")
 
-    async def get_job(self, job_id: int, include: Iterable[str] = ()) -> Job:
-        """One job; `include` may name `environment`."""
-        data = await self._transport.call("GET", f"{self._account}/jobs/{job_id}/", params=_params(include))
+    async def get_job(self, job_id: int) -> Job:
+        """One job."""
+        data = await self._transport.call("GET", f"{self._account}/jobs/{job_id}/")
         return _job().read(data, f"job {job_id}")
 
     async def list_jobs(
@@ -221,7 +216,6 @@ class CloudClient:
             dest,
             body.size,
             body.wire_bytes,
-            response.headers.get("content-type", ""),
             packing if body.size >= SMALLEST else None,
         )
 

@@ -39,7 +39,6 @@ class NodeConfig(_Lenient):
 
 class DependsOn(_Lenient):
     nodes: list[str] = []
-    macros: list[str] = []
 
 
 class TestMetadata(_Lenient):
@@ -76,7 +75,6 @@ class ManifestNode(_Lenient):
     attached_node: str | None = None
     test_metadata: TestMetadata | None = None
     source_name: str | None = None
-    model: str | None = None  # of a unit test: the model's name
     owner: Any = None  # of an exposure or a group
 
     @property

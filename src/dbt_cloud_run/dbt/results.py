@@ -46,7 +46,6 @@ class _ResultRow(_Lenient):
 
 
 class _ResultsMetadata(_Lenient):
-    dbt_schema_version: str | None = None
     dbt_version: str | None = None
     generated_at: str | None = None
     invocation_id: str | None = None

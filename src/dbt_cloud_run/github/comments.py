@@ -63,13 +63,12 @@ class CommentTarget:
 class PostedComment:
     """A comment as it is now.
 
-    `created`: it was not there before; `kept`: a newer report was there, and stays; `is_anothers`: the failure of
-    another step with the same key was there, and stays.
+    `kept`: a newer report was there, and stays; `is_anothers`: the failure of another step with the same key was there,
+    and stays.
     """
 
     id: int
     url: str
-    created: bool
     kept: bool = False
     is_anothers: bool = False
 
@@ -94,14 +93,14 @@ def upsert_comment(
             return None
         if comment is None:
             new = issue.create_comment(text)
-            return PostedComment(new.id, new.html_url, created=True)
+            return PostedComment(new.id, new.html_url)
         there = read_marker(comment.body or "")
         if there is not None and there.workflow_run > about.workflow_run:
-            return PostedComment(comment.id, comment.html_url, created=False, kept=True)
+            return PostedComment(comment.id, comment.html_url, kept=True)
         if there is not None and about.hides(there):
-            return PostedComment(comment.id, comment.html_url, created=False, is_anothers=True)
+            return PostedComment(comment.id, comment.html_url, is_anothers=True)
         _edit(client, target, comment, text)
-        return PostedComment(comment.id, comment.html_url, created=False)
+        return PostedComment(comment.id, comment.html_url)
 
 
 def mark_stale(target: CommentTarget, key: CommentKey, *, about: Marker, why: str) -> PostedComment | None:
@@ -119,7 +118,7 @@ def mark_stale(target: CommentTarget, key: CommentKey, *, about: Marker, why: st
         if comment is None or text is None:
             return None
         _edit(client, target, comment, text)
-        return PostedComment(comment.id, comment.html_url, created=False)
+        return PostedComment(comment.id, comment.html_url)
 
 
 def stale_body(body: str, about: Marker, why: str) -> str | None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from dbt_cloud_run.commits import is_same_commit
+
 PULL_REQUEST_EVENTS: Final = (
     "pull_request",
     "pull_request_target",
@@ -20,8 +22,6 @@ PULL_REQUEST_EVENTS: Final = (
 )
 """The events whose payload holds the whole pull request, and whose workflow run is one of its checks."""
 COMMIT_EVENTS: Final = ("push", "release", "deployment", "deployment_status")
-SHORTEST_SHA: Final = 7
-"""Characters of an abbreviated commit that are taken for the commit."""
 _QUEUE_REF = re.compile(r"gh-readonly-queue/.+/pr-([1-9]\d{0,17})-[0-9a-f]+$")
 _MERGE_REF = re.compile(r"refs/pull/([1-9]\d{0,17})/merge")
 _SHA = re.compile(r"[0-9a-fA-F]{4,64}")
@@ -170,14 +170,6 @@ def named_commits(event: Mapping[str, Any], sha: str) -> tuple[str, ...]:
     request = _mapping(event.get("pull_request"))
     ends = (_mapping(request.get(name)).get("sha") for name in ("head", "base"))
     return tuple(found for text in (sha, event.get("before"), event.get("after"), *ends) if (found := _sha(text)))
-
-
-def is_same_commit(one: str | None, other: str | None) -> bool:
-    """Whether two names stand for one commit; either may be abbreviated to `SHORTEST_SHA` characters or more."""
-    if not one or not other:
-        return False
-    short, long = sorted((one.lower(), other.lower()), key=len)
-    return short == long or (len(short) >= SHORTEST_SHA and long.startswith(short))
 
 
 # -- one kind of event each

@@ -28,7 +28,6 @@ _SKIPPED = rf"(?:{_SGR}|[^\x00-\x7f])*"  # what may be weightless: more than tha
 _COMMAND_START = re.compile(rf"(?:{_SGR}|[\s\x80-\U0010ffff])*:(?={_SKIPPED}:)")
 # `##vso[…]` and the like are commands of other services, whose logs this program's lines may stand in.
 _COMMAND_ANYWHERE = re.compile(rf"#(?={_SKIPPED}#(?:{_SGR}|[A-Za-z\x80-\U0010ffff])*\[)")
-_COLOUR = re.compile(_SGR)
 
 
 def split_lines(text: str) -> list[str]:

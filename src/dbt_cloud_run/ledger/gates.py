@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from dbt_cloud_run.commits import is_hash, may_be_same_commit
 from dbt_cloud_run.dbt.commands import parse_command
 from dbt_cloud_run.dbt.statuses import Kind, kind
 from dbt_cloud_run.dbt.verbs import verb_of
@@ -15,7 +16,7 @@ from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.gates import FailedGate, Gate, GateFindings, NothingSelected
 from dbt_cloud_run.ledger.judgement import judged
 from dbt_cloud_run.ledger.ledger import result_steps
-from dbt_cloud_run.ledger.verdict import is_hash, is_same_commit, unknown_runs
+from dbt_cloud_run.ledger.verdict import unknown_runs
 from dbt_cloud_run.model import Attempt, Ledger, RunState, Step
 from dbt_cloud_run.unknown import UnknownKind
 
@@ -90,7 +91,7 @@ def _other_commit(attempts: Sequence[Attempt], commits: Sequence[str]) -> Failed
         return None
     for attempt in attempts:
         built = attempt.git_sha
-        if built and is_hash(built) and not any(is_same_commit(commit, built) for commit in commits):
+        if built and is_hash(built) and not any(may_be_same_commit(commit, built) for commit in commits):
             return FailedGate(gate=Gate.OTHER_COMMIT, commits=(commits[0], built))
     last = attempts[-1]
     is_known = last.git_sha is not None and is_hash(last.git_sha)

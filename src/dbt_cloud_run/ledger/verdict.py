@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dbt_cloud_run.commits import may_be_same_commit
 from dbt_cloud_run.dbt.console_log import RAN_NODES
 from dbt_cloud_run.dbt.failures import judge_log
 from dbt_cloud_run.dbt.statuses import Kind, is_failure, is_skipped
@@ -21,7 +21,6 @@ from dbt_cloud_run.retry.alignment import hides_failure, is_lint
 from dbt_cloud_run.retry.unreported import is_always_listed
 from dbt_cloud_run.unknown import Unknown, UnknownKind
 
-_HASH = re.compile("[0-9a-f]{7,64}")
 _BY_ENDING = {
     Ending.SUCCESS: FailureKind.NONE,
     Ending.QUEUED: FailureKind.NONE,
@@ -116,24 +115,11 @@ def _other_commit(attempts: Sequence[Attempt]) -> Contradiction | None:
     first = attempts[0]
     asked = first.overrides.git_sha or first.git_sha
     for attempt in attempts:
-        if asked and attempt.git_sha and not is_same_commit(asked, attempt.git_sha):
+        if asked and attempt.git_sha and not may_be_same_commit(asked, attempt.git_sha):
             return Contradiction(
                 invariant=Invariant.COMMIT_AS_ASKED, runs=(attempt.run_id,), commits=(asked, attempt.git_sha)
             )
     return None
-
-
-def is_hash(name: str) -> bool:
-    """Whether a name of a commit is its hash, or the beginning of it."""
-    return _HASH.fullmatch(name.lower()) is not None
-
-
-def is_same_commit(asked: str, built: str) -> bool:
-    """Whether two names can be of one commit. Hashes are compared, also shortened ones; other names may be the same."""
-    one, other = asked.lower(), built.lower()
-    if not (_HASH.fullmatch(one) and _HASH.fullmatch(other)):
-        return True
-    return one.startswith(other) or other.startswith(one)
 
 
 def _not_known(attempts: Sequence[Attempt]) -> Contradiction | None:

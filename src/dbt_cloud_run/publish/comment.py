@@ -6,9 +6,10 @@ import logging
 import re
 from typing import Final
 
+from dbt_cloud_run.commits import is_same_commit
 from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.github.comments import CommentError, CommentTarget, mark_stale, upsert_comment
-from dbt_cloud_run.github.events import Built, PullRequest, Subject, is_same_commit, named_commits
+from dbt_cloud_run.github.events import Built, PullRequest, Subject, named_commits
 from dbt_cloud_run.github.marker import CommentKey, Marker
 from dbt_cloud_run.report.pull_request import CommentPlace, built_commit, comment_place
 from dbt_cloud_run.report.report import Report
@@ -22,7 +23,6 @@ _KEY_IS_SHARED = (
     "reported a failure there, which stays. Set comment-key to another text in each of the two: {url}"
 )
 _HEX: Final = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f]{7,64}(?![0-9A-Za-z])")
-_GOOD = (Ending.SUCCESS, Ending.QUEUED, Ending.SKIPPED)
 
 
 def comment(report: Report, settings: Settings, *, is_update: bool = False) -> list[str]:
@@ -40,7 +40,7 @@ def comment(report: Report, settings: Settings, *, is_update: bool = False) -> l
     target = _target(settings, place.number)
     if target is None:
         return []
-    is_good = report.outcome.ending in _GOOD
+    is_good = report.outcome.ending.is_good
     # Whether its merge commit was built, or an abbreviated one is reported: the report is of this head.
     about = _about(settings, _head_of(report.subject), is_good=is_good)
     try:
@@ -101,7 +101,7 @@ def _not_written(place: CommentPlace, report: Report, settings: Settings) -> lis
 
 def _why_no_report(place: CommentPlace, report: Report) -> str | None:
     """Why a green comment of an earlier commit has no successor; None where it may stay as it is."""
-    if place.built is Built.UNKNOWN and report.outcome.ending not in _GOOD:
+    if place.built is Built.UNKNOWN and not report.outcome.ending.is_good:
         why = "the step was cancelled" if report.outcome.ending is Ending.CANCELLED else "the step failed"
         return f"{why} before it was known what was built"
     if not report.outcome.attempts or not _head_of(report.subject):

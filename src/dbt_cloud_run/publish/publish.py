@@ -228,9 +228,7 @@ class Publication:
         # The name stays free for the step that attaches to the run.
         if not self.settings.wait and not self.report.has_dbt_files:
             return None
-        uploading = Uploading(self.folder.path)
-        uploading.start(self.settings, self.console, self.clock, self.artifact_name)
-        return uploading
+        return Uploading.begin(self.folder.path, self.settings, self.console, self.clock, self.artifact_name)
 
     def _give(self, uploading: Uploading | None) -> None:
         if uploading is not None:

@@ -22,17 +22,19 @@ class Uploading:
     """An upload that is under way. Files are added as they become final; `finish` waits for the end of it."""
 
     folder: Path
-    _queue: SimpleQueue[ArtifactFile | None] = field(default_factory=SimpleQueue)
+    _queue: SimpleQueue[ArtifactFile | None]
+    _task: asyncio.Task[UploadedArtifact]
     _given: set[Path] = field(default_factory=set)
-    _task: asyncio.Task[UploadedArtifact] | None = None
 
-    def start(self, settings: Settings, console: BaseConsole, clock: Clock, name: str) -> None:
-        """Begin to zip what is given."""
-        # A thread waits here for the next file.
-        files = iter(self._queue.get, None)
-        self._task = asyncio.create_task(upload(settings, console, clock, files, name))
+    @classmethod
+    def begin(cls, folder: Path, settings: Settings, console: BaseConsole, clock: Clock, name: str) -> Uploading:
+        """Begin to zip what will be given."""
+        queue: SimpleQueue[ArtifactFile | None] = SimpleQueue()
+        # A thread waits in `get` for the next file.
+        task = asyncio.create_task(upload(settings, console, clock, iter(queue.get, None), name))
         # Its error is retrieved even if the step does not wait for it.
-        self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return cls(folder, queue, task)
 
     def give(self, files: Mapping[Path, Deflating | None]) -> None:
         """These files are final; each with its compressed form where there is one."""
@@ -43,15 +45,13 @@ class Uploading:
 
     async def finish(self) -> UploadedArtifact:
         """No more files follow. Raises `ArtifactUploadError` and `Interrupted`."""
-        assert self._task is not None  # noqa: S101 - it was started
         self._queue.put(None)
         return await self._task
 
     def abandon(self) -> None:
         """End the upload, and its thread, if it has not finished."""
         self._queue.put(None)
-        if self._task is not None:
-            self._task.cancel()
+        self._task.cancel()
 
 
 def artifact_files(folder: Path, files: Mapping[Path, Deflating | None]) -> list[ArtifactFile]:

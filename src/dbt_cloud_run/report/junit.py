@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 from dbt_cloud_run.dbt.statuses import Kind
-from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.report.facts import Facts
 from dbt_cloud_run.report.markdown.escape import one_line, plain
 from dbt_cloud_run.report.wording import clip, duration
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from dbt_cloud_run.model import FreshnessResult, NodeOutcome, Step
     from dbt_cloud_run.report.report import Report
 
-_GOOD = (Ending.SUCCESS, Ending.QUEUED, Ending.SKIPPED)
 _TESTS = ("test", "unit_test")
 _SUITES = {"test": "data tests", "unit_test": "unit tests"}
 _OTHERS = "nodes"
@@ -83,7 +81,7 @@ def cases(data: Report) -> Iterator[Case]:
     for row in facts.stale:
         has_failed = True
         yield _source(facts, row)
-    if facts.ending not in _GOOD and not has_failed:
+    if not facts.ending.is_good and not has_failed:
         yield _run(facts)
 
 

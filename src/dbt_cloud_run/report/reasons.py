@@ -14,7 +14,7 @@ from dbt_cloud_run.ledger.judgement import failed_without_nodes, is_failed_set_u
 from dbt_cloud_run.model import FateKind
 from dbt_cloud_run.report.gates import gate_words
 from dbt_cloud_run.retry.alignment import hides_failure
-from dbt_cloud_run.text import shortened
+from dbt_cloud_run.text import in_one_line
 from dbt_cloud_run.unknown import HIDDEN_FAILURE, step_words
 
 if TYPE_CHECKING:
@@ -69,8 +69,7 @@ def _failed_step(last: Attempt) -> str:
     step = next(iter(failed_without_nodes(last)), None)
     if step is None:
         return ""
-    name = " ".join((step.command or step.name).split())
-    name = shortened(name, _LONGEST_NAME)
+    name = in_one_line(step.command or step.name, _LONGEST_NAME)
     lines = failure_lines(step.log)
     more = ["…"] if len(lines) > _MOST_LINES else []
     why = "\n".join((*(line.strip() for line in lines[:_MOST_LINES]), *more))

@@ -48,9 +48,9 @@ def render_summary(data: Report, budget: int) -> str:
     return _render(Facts(data), SUMMARY, budget)
 
 
-def render_comment(data: Report, budget: int = COMMENT_LIMIT) -> str:
+def render_comment(data: Report) -> str:
     """The short report for the pull request: how it ended, what failed, what was retried, where the rest is."""
-    return _render(Facts(data), COMMENT, budget)
+    return _render(Facts(data), COMMENT, COMMENT_LIMIT)
 
 
 def _render(facts: Facts, detail: Detail, budget: int) -> str:

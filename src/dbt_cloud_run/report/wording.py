@@ -47,9 +47,9 @@ def duration(seconds: float | None) -> str:
     return f"{hours}h {minutes}m" if hours else f"{minutes}m {rest}s"
 
 
-def plural(count: int, noun: str, several: str | None = None) -> str:
+def plural(count: int, noun: str) -> str:
     """`1 node`, `1,204 nodes`."""
-    return f"{count:,} {noun if count == 1 else several or noun + 's'}"
+    return f"{count:,} {noun if count == 1 else noun + 's'}"
 
 
 def sentence(text: str) -> str:

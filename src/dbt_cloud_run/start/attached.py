@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import logging
-import re
 from typing import TYPE_CHECKING
 
+from dbt_cloud_run.commits import is_same_commit
 from dbt_cloud_run.errors import InputProblem, InvalidInputsError
 from dbt_cloud_run.model import TriggerOverrides
-from dbt_cloud_run.text import shortened
+from dbt_cloud_run.text import in_one_line
 
 if TYPE_CHECKING:
     from dbt_cloud_run.cloud.models import Run
 
 _logger = logging.getLogger(__name__)
 
-_HASH = re.compile(r"[0-9a-f]{7,64}", re.IGNORECASE)
 _LONGEST = 200
 
 
@@ -54,15 +53,9 @@ def _stated(run: Run) -> dict[str, object]:
 
 
 def _is_same(field: str, given: object, stated: object) -> bool:
-    if field != "git_sha":
-        return given == stated
-    one, other = str(given).lower(), str(stated).lower()
-    if _HASH.fullmatch(one) and _HASH.fullmatch(other):
-        return one.startswith(other) or other.startswith(one)
-    return one == other
+    return is_same_commit(str(given), str(stated)) if field == "git_sha" else given == stated
 
 
 def _shown(value: object) -> str:
     text = " ; ".join(value) if isinstance(value, list) else str(value)
-    text = " ".join(text.split())
-    return repr(shortened(text, _LONGEST))
+    return repr(in_one_line(text, _LONGEST))

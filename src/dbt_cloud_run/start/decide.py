@@ -268,7 +268,7 @@ def _resumed_retries(settings: Settings, decision: Decision, root: Run, recent: 
 
 
 async def _job_id_by_name(settings: Settings, client: CloudClient, reader: Reader, deadline: float | None) -> int:
-    job = await resolve_job(
+    return await resolve_job(
         client,
         reader,
         job_name=settings.job_name or "",
@@ -276,7 +276,6 @@ async def _job_id_by_name(settings: Settings, client: CloudClient, reader: Reade
         environment_name=settings.environment_name,
         deadline=deadline,
     )
-    return job.id or 0
 
 
 def _may_fill(settings: Settings) -> bool:

@@ -28,8 +28,8 @@ async def resolve_job(
     project_name: str | None = None,
     environment_name: str | None = None,
     deadline: float | None = None,
-) -> Job:
-    """The one active job of exactly this name, in the project and environment if they are named.
+) -> int:
+    """The id of the one active job of exactly this name, in the project and environment if they are named.
 
     Raises `ConfigError` with the candidates where there is none or more than one.
     """
@@ -45,8 +45,8 @@ async def resolve_job(
         if project_name in (None, projects.get(job.project_id or 0))
         and environment_name in (None, environments.get(job.environment_id or 0))
     ]
-    if len(matches) == 1 and matches[0].id is not None:
-        return matches[0]
+    if len(matches) == 1 and (job_id := matches[0].id) is not None:
+        return job_id
     where = "".join(
         f", {kind} {name!r}" for kind, name in (("project", project_name), ("environment", environment_name)) if name
     )

@@ -189,14 +189,13 @@ async def start_once(
     reader: Reader,
     *,
     deadline: float | None = None,
-    window: float = LOOK_UP_WINDOW,
 ) -> Run:
     """Send the request by the rule; returns its run. `deadline` is monotonic.
 
     Raises `NotStarted` when nothing was started, `Unconfirmed` when that cannot be known, `RetryRefused` when dbt Cloud
     refuses its own retry, other `CloudError`s for what else it refuses, and `Interrupted`.
     """
-    return await _Start(request, client, reader, float("inf") if deadline is None else deadline, window).once()
+    return await _Start(request, client, reader, float("inf") if deadline is None else deadline).once()
 
 
 async def _runs_above(client: CloudClient, job_id: int, baseline_id: int) -> tuple[Run, ...]:
@@ -221,7 +220,6 @@ class _Start:
     client: CloudClient
     reader: Reader
     end: float
-    window: float
     ambiguous: int = 0
     failures: int = 0
     not_received_until: float | None = None
@@ -296,11 +294,11 @@ class _Start:
         _logger.info("%s It may have been started: looking for %s.", error.message, self.request.what_to_look_for)
         found = await self._look_for_window(error)
         if found is None and self.ambiguous > 1:
-            raise self._not_started(error, f"no run appeared within {self.window:.0f} s of either request")
+            raise self._not_started(error, f"no run appeared within {LOOK_UP_WINDOW:.0f} s of either request")
         return found
 
     async def _look_for_window(self, error: CloudError) -> Run | None:
-        window_end = self._now() + self.window
+        window_end = self._now() + LOOK_UP_WINDOW
         end = min(window_end, self.end)
         pause = 1.0
         while (left := end - self._now()) > 0:

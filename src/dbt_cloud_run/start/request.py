@@ -14,7 +14,7 @@ from dbt_cloud_run.model import TriggerOverrides
 from dbt_cloud_run.settings.settings import Settings
 from dbt_cloud_run.start.decide import Decision
 from dbt_cloud_run.start.once import NewRun, StartRequest
-from dbt_cloud_run.text import shortened
+from dbt_cloud_run.text import in_one_line
 
 if TYPE_CHECKING:
     from dbt_cloud_run.cloud.models import Job
@@ -147,5 +147,4 @@ def _steps(decision: Decision, job: Job | None, origins: Mapping[str, str]) -> t
 
 
 def _short(value: object) -> str:
-    text = " ".join(str(value).split())
-    return shortened(text, _LONGEST_VALUE)
+    return in_one_line(str(value), _LONGEST_VALUE)

@@ -52,9 +52,9 @@ class Tag:
         return f"[dcr {self.key} {self.nonce} w{self.attempt}{root}]"
 
     @classmethod
-    def new(cls, key: RunKey, attempt: int = 1, root: int | None = None) -> Tag:
+    def new(cls, key: RunKey, attempt: int = 1) -> Tag:
         """A tag for one request, with a nonce of its own."""
-        return cls(key, secrets.token_hex(6), max(attempt, 1), root)
+        return cls(key, secrets.token_hex(6), max(attempt, 1))
 
     def for_retry(self, root: int, *, is_partial: bool = False) -> Tag:
         """The tag of a retry in the chain that began with run `root`: the same key, another nonce."""

@@ -76,12 +76,11 @@ class PollSchedule:
         queued: bool = False,
         in_last_step: bool = False,
         running_seconds: float | None = None,
-        minimum: float = 0.0,
     ) -> float:
         """Seconds until the next look.
 
         `elapsed_seconds` since the trigger; `running_seconds` since the run left the queue, which is what the history
-        is about (None: as long as it has existed); `minimum` is what the rate limit has taught.
+        is about (None: as long as it has existed).
         """
         elapsed = max(elapsed_seconds, 0.0)
         if self.fixed_interval is not None:
@@ -93,7 +92,7 @@ class PollSchedule:
             interval = self._running(running)
             if in_last_step and self.history and running > self._usual / 2:
                 interval = max(interval * _LAST_STEP, SHORTEST_INTERVAL)
-        return max(interval, minimum)
+        return interval
 
     def _running(self, elapsed: float) -> float:
         if not self.history:

@@ -89,11 +89,7 @@ async def upload_artifact(
         ArtifactUploadError: it could not be uploaded; the message and the advice are for the user.
         Interrupted: a signal came while it waited.
     """
-    if not _is_supported(server_url):
-        # GitHub Enterprise Server, Gitea, Forgejo: their services refuse, or lose, what the newest clients send.
-        host = urlsplit(server_url).hostname or "This server"
-        message = f"{host} has no artifact service that this action can upload to."
-        raise ArtifactUploadUnavailable(message, UPLOAD_ELSEWHERE)
+    _require_service(server_url)
     backend = Backend.from_runner(results_url, runtime_token)
     if (safe_name := safe_artifact_name(name)) != name:
         _logger.info("The artifact is named '%s': GitHub does not accept '%s'.", safe_name, name)
@@ -145,9 +141,14 @@ async def _create(results: ResultsClient, names: Sequence[str], expires_at: str 
     raise AssertionError("unreachable")
 
 
-def _is_supported(server_url: str) -> bool:
-    host = (urlsplit(server_url).hostname or "").lower()
-    return host == "github.com" or host.endswith((".ghe.com", ".localhost"))  # as the official client tells them
+def _require_service(server_url: str) -> None:
+    host = urlsplit(server_url).hostname or ""
+    # As the official client distinguishes them.
+    if host == "github.com" or host.endswith((".ghe.com", ".localhost")):
+        return
+    # GitHub Enterprise Server, Gitea, Forgejo: their services refuse, or lose, what the newest clients send.
+    message = f"{host or 'This server'} has no artifact service that this action can upload to."
+    raise ArtifactUploadUnavailable(message, UPLOAD_ELSEWHERE)
 
 
 def _expires_at(days: int | None, max_days: int | None, clock: Clock) -> str | None:

@@ -49,11 +49,11 @@ class Account(CloudServer):
         return [request.path.partition("/accounts/1")[2] for request in self.requests]
 
 
-def resolve_at(account: Account, **names: Any) -> int | None:
-    async def body() -> int | None:
+def resolve_at(account: Account, **names: Any) -> int:
+    async def body() -> int:
         clock = FakeClock()
         async with account, account.client(clock, read_timeout=20.0) as client:
-            return (await resolve_job(client, Reader(clock), **names)).id
+            return await resolve_job(client, Reader(clock), **names)
 
     return asyncio.run(body())
 
