@@ -216,6 +216,12 @@ def test_inputs_that_are_empty_in_the_post_step_are_those_of_the_state(job: Job,
     assert run["status"] == 30
 
 
+def test_a_job_that_a_variable_names_needs_no_input_and_no_state(job: Job, run: dict[str, Any]) -> None:
+    job.job.variables = {"DBT_CLOUD_JOB_ID": str(JOB)}
+    assert job.post(inputs={"job-id": "", "poll-interval": "soon"}, pending=PENDING) == 0
+    assert run["status"] == 30
+
+
 @pytest.mark.parametrize("inputs", [{"poll-interval": "soon"}, BY_NAME | {"poll-interval": "soon"}], ids=str)
 def test_a_step_that_was_ended_before_it_knew_the_job_leaves_nothing_to_say(
     job: Job, server: CloudServer, inputs: dict[str, str], capsys: pytest.CaptureFixture[str]
