@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
@@ -14,9 +13,9 @@ from typing import Any
 
 import httpx
 import pytest
-from standins.cloud_server import ACCOUNT, JOB, TOKEN, CloudServer, FakeClock, Fault, enveloped
+from standins.cloud_server import ACCOUNT, JOB, CloudServer, FakeClock, Fault, enveloped
 from standins.results_service import ResultsService, StoredArtifact
-from tests.support.action import ActionJob
+from tests.support.post_job import CAUSE, TAG, Job, serving
 
 from dbt_cloud_run import post
 from dbt_cloud_run.cloud.client import CloudClient
@@ -25,55 +24,13 @@ from dbt_cloud_run.cloud.models import Run
 from dbt_cloud_run.cloud.retrying import Reader
 from dbt_cloud_run.errors import Interrupted
 from dbt_cloud_run.start.once import NativeRetry, NewRun, save_request
-from dbt_cloud_run.start.tag import RunKey, Tag, cause_text
 from dbt_cloud_run.state import SavedState
-
-TAG = Tag.new(RunKey("0123456789", "abcdef"))
-CAUSE = cause_text(TAG, "because")
-
-
-@contextlib.contextmanager
-def serving() -> Iterator[CloudServer]:
-    """A server whose loop has a thread of its own: the post step handles signals, and needs the main one."""
-    server, loop = CloudServer(), asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    asyncio.run_coroutine_threadsafe(server.listen(), loop).result(10)
-    try:
-        yield server
-    finally:
-        asyncio.run_coroutine_threadsafe(server.close(), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
 
 
 @pytest.fixture
 def server() -> Iterator[CloudServer]:
     with serving() as running:
         yield running
-
-
-class Job:
-    """A job whose main step has left some state."""
-
-    def __init__(self, server: CloudServer, folder: Path) -> None:
-        self.host = f"http://127.0.0.1:{server.port}"
-        self.inputs = {"api-token": TOKEN, "account-id": str(ACCOUNT), "host": self.host, "job-id": str(JOB)}
-        self.target = f"{self.host} {ACCOUNT}"
-        self.job = ActionJob(folder)
-        self.results: ResultsService | None = None
-
-    def post(self, *, inputs: dict[str, str] | None = None, **state: Any) -> int:
-        files = self.job.folder / f"files-{len(list(self.job.folder.iterdir()))}"
-        files.mkdir()
-        (files / "event.json").write_text("{}")
-        self.job.results = self.results
-        given = self.inputs | (inputs or {})
-        environment = self.job.environment(files, "workflow_dispatch", 1)
-        environment |= {f"INPUT_{name.upper()}": value for name, value in given.items()}
-        saved = {"target": self.target, "proof": TAG.key.step, **state}
-        return post.main(environment | {f"STATE_{name}": str(value) for name, value in saved.items()})
 
 
 @pytest.fixture

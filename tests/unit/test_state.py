@@ -98,6 +98,15 @@ def test_a_native_retry_shows_it_by_what_it_retries(state: State, file: Path) ->
     assert not saved(file).proves(ours())
 
 
+def test_the_job_and_the_address_of_the_run_are_kept(state: State, file: Path) -> None:
+    state.target(*BASE)
+    state.job(7)
+    state.run(ours(href="https://cloud.getdbt.com/runs/100/"), is_to_cancel=True, step_key=TAG.key.step)
+    found = saved(file)
+    assert (found.job_id, found.address) == (7, "https://cloud.getdbt.com/runs/100/")
+    assert found.inputs == {"host": "https://cloud.getdbt.com", "account-id": "12", "job-id": "7"}
+
+
 def test_files_are_those_in_the_folder(state: State, file: Path, tmp_path: Path) -> None:
     inside, outside = tmp_path / "out" / "a.json", tmp_path / "b.json"
     state.files("name", tmp_path / "out", [inside, outside])
@@ -112,6 +121,11 @@ def test_files_are_those_in_the_folder(state: State, file: Path, tmp_path: Path)
 @pytest.mark.parametrize("text", ["-1", "0x10", "1e3", "٣", "9" * 20, "7; rm", "null"])
 def test_a_forged_run_is_no_run(text: str) -> None:
     assert SavedState.from_environ({"STATE_run_id": text}).run_id is None
+
+
+@pytest.mark.parametrize("text", ["", "javascript:alert(1)", "ftp://dbt.example", "see https://dbt.example"])
+def test_a_forged_address_is_no_address(text: str) -> None:
+    assert SavedState.from_environ({"STATE_address": text}).address == ""
 
 
 @pytest.mark.parametrize(
