@@ -12,7 +12,7 @@ from dbt_cloud_run.dbt.console_log import relation_in_log, without_colours
 from dbt_cloud_run.dbt.criteria import UndecidableError
 from dbt_cloud_run.dbt.repeating import may_repeat
 from dbt_cloud_run.dbt.selection import Selector, executed
-from dbt_cloud_run.dbt.verbs import verb_named, verbs_of
+from dbt_cloud_run.dbt.verbs import verbs_of
 from dbt_cloud_run.model import LONGEST_LOG, RunState, Step
 from dbt_cloud_run.retry.alignment import AskedStep
 from dbt_cloud_run.retry.nodes import executed_rows, is_over
@@ -70,7 +70,7 @@ def _shows_all(line: str, step: Step) -> bool:
     if step.results is None:
         return step.state is RunState.SUCCESS
     names = [verb.name for verb in dropwhile(lambda verb: not verb.builds, verbs_of(line))]
-    later, which = names[1:], verb_named(step.results.which).name
+    later, which = names[1:], step.results.which
     # The results of `dbt retry` are named after the command that it continues, and hold only what it ran itself.
     return not later or (which == names[0] and names[0] not in later and "retry" not in later)
 
