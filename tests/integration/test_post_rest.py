@@ -155,22 +155,25 @@ def test_a_comment_that_cannot_be_marked_is_a_warning_and_the_run_is_cancelled(
 
 
 def test_a_service_that_does_not_answer_is_not_waited_for_until_it_does(
-    pull: Job, service: CommentsService, monkeypatch: pytest.MonkeyPatch
+    pull: Job, service: CommentsService, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(post, "COMMENT_BUDGET", 0.2)
-    answered = threading.Event()
-    monkeypatch.setattr(service, "answer", lambda *_: (404, {}, {}) if answered.wait(60) else (500, {}, {}))
+    may_answer, answers = threading.Event(), []
 
-    async def marked(settings: Settings, console: BaseConsole) -> None:
-        saved = saved_state(pull, job=JOB)
-        try:
-            await asyncio.wait_for(post._clean_up(settings, console, saved, is_over=True, may_be_stale=True), 15)
-        finally:
-            # The thread that waits for it would hold up the end of the loop.
-            answered.set()
+    def answer(*_: object) -> tuple[int, dict[str, str], dict[str, str]]:
+        may_answer.wait(20)
+        answers.append(404)
+        return 404, {}, {}
 
-    said = in_the_step(pull, marked)
-    assert "Warning: The comment on the pull request could not be marked as that of an earlier commit in time." in said
+    monkeypatch.setattr(service, "answer", answer)
+    try:
+        assert pull.post(job=JOB) == 0
+        assert answers == []
+    finally:
+        may_answer.set()
+    assert "The comment on the pull request could not be marked as that of an earlier commit in time." in (
+        capsys.readouterr().out
+    )
 
 
 # -- what is said
