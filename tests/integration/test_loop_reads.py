@@ -12,7 +12,7 @@ import pytest
 from standins.cloud_server import Fault, Request
 from tests.integration.test_loop_times import moment
 from tests.support.told_cloud import build, command, row, told
-from tests.support.told_scene import LOST, NODES, A, B, T, ToldScene, built, in_told_scene
+from tests.support.told_scene import LOST, NODES, A, B, ToldScene, built, in_told_scene
 
 FAILED = told(20, build([row(A, "error", LOST)], NODES, status=20, logs=LOST))
 GREEN = built(10, {A: "success"})
