@@ -139,6 +139,20 @@ def test_a_node_that_never_started_is_missed_as_long_as_no_run_reports_it(tmp_pa
     in_told_scene(tmp_path, [cut_off, built(10, {T: "pass"})], play)
 
 
+def test_a_node_that_the_retry_of_an_earlier_attempt_did_not_run_is_still_missed(tmp_path: Path) -> None:
+    """B was skipped, no run has reported it since, and the run that is retried last does not name it."""
+
+    async def play(scene: ToldScene) -> None:
+        await scene.play(retry_delay="0", targeted_retries="1")
+        assert "fqn:shop.b" in " ".join(scene.commands(1))
+        again = await scene.play(attempt=2, retry_delay="0", targeted_retries="1")
+        assert len(scene.server.runs) == 3
+        assert (again.status, again.outputs["status"]) == (1, "error")
+
+    runs = [built(20, {A: "error", B: "skipped"}), built(20, {A: "error"}), built(10, {A: "success"})]
+    in_told_scene(tmp_path, runs, play)
+
+
 def test_a_lost_retry_is_searched_for_above_the_newest_run_of_the_job(tmp_path: Path) -> None:
     """It is the run of another workflow, and newer than those of this one."""
 
