@@ -164,8 +164,8 @@ async def _read(story: Story, means: Means, *, is_whole: bool = False, seen: flo
         is_partial=story.is_partial,
         asked=_asked(collected.attempt, run, story),
     )
-    if story.is_of_earlier_attempt and ending is Ending.SUCCESS and not (attempt.is_partial or attempt.unknown):
-        # The verdict of that attempt, which knew the plan, is not saved.
+    if ending is Ending.SUCCESS and not (attempt.is_partial or attempt.unknown):
+        # The plans of an earlier attempt of the workflow run, and so what its retries were to run, are not saved.
         unrun = await asyncio.to_thread(never_run, (*story.attempts, attempt), story.manifests)
         attempt = replace(attempt, is_partial=bool(unrun))
     if unread is not None:

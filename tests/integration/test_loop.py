@@ -147,14 +147,18 @@ def test_no_retry_is_planned_that_would_begin_after_the_time_is_over(tmp_path: P
 
 def test_no_retry_is_begun_where_the_time_ran_out_while_dbt_cloud_was_asked_for_its_own(tmp_path: Path) -> None:
     """Three looks at whether the run can be retried, 5 s apart, take longer than the 6 s."""
+    with_log = told(20, build([row(A, "error", LOST)], NODES, status=20, logs=LOST))
 
     async def play(scene: ToldScene) -> None:
         step = await scene.play(retry_delay="0", retry_strategy="native", timeout_minutes="0.1")
         assert len(scene.server.runs) == 1
-        assert "timeout-minutes leaves no time for a retry" in step.log
-        assert step.outputs["status"] == "error"
+        assert scene.server.count("GET", r"/runs/\d+/$") >= 4
+        assert "No retry: timeout-minutes leaves no time for a retry" in step.log
+        assert step.summary.count("dbt Cloud's own retry is not used: dbt Cloud names no reason.") == 2
+        assert (step.outputs["status"], step.outputs["failure-kind"]) == ("error", "nodes")
+        assert json.loads(step.outputs["failed-nodes"]) == [A]
 
-    in_told_scene(tmp_path, [AGAIN], play)
+    in_told_scene(tmp_path, [with_log], play)
 
 
 @pytest.mark.parametrize(

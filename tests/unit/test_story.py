@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 from tests.support.attempts import NOON, attempt, step
 
-from dbt_cloud_run.cloud.models import Run
+from dbt_cloud_run.cloud.models import Job, Run
 from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.gates import Gate
 from dbt_cloud_run.github.events import Commit
 from dbt_cloud_run.invariants import Invariant
-from dbt_cloud_run.model import Fate, FateKind, Interruption, Limit, LimitReached, RunState, StepError
-from dbt_cloud_run.story import Story, known_attempts, outcome_of
+from dbt_cloud_run.model import Fate, FateKind, Interruption, Limit, LimitReached, RunState, StepError, TriggerOverrides
+from dbt_cloud_run.start.decide import Decision
+from dbt_cloud_run.start.tag import RunKey, Tag
+from dbt_cloud_run.story import Story, decided, known_attempts, outcome_of
 
 GREEN = attempt(1, step(4, "dbt build", {"model.p.a": "success"}))
 RED = attempt(1, step(4, "dbt build", {"model.p.a": "error"}))
@@ -34,6 +36,17 @@ def test_the_current_run_is_the_last_attempt_as_it_was_last_seen(status: int, en
     first, second = known_attempts(Story(attempts=(RED,), current=run(status)))
     assert first == RED
     assert (second.number, second.run_id, second.ending) == (2, 102, ending)
+
+
+@pytest.mark.parametrize(("job", "name"), [(Job(id=7, name="Nightly"), "Nightly"), (None, None)])
+def test_what_was_decided_is_known_before_anything_is_started(job: Job | None, name: str | None) -> None:
+    tag, subject = Tag.new(RunKey("step", "all"), 1), Commit(sha="a" * 40)
+    decision = Decision(
+        job_id=7, tag=tag, cause="", overrides=TriggerOverrides(), subject=subject, job=job, notes=("one",)
+    )
+    story = decided(Story(attempts=(RED,)), decision)
+    assert (story.job_id, story.step_key, story.job_name) == (7, "step", name)
+    assert (story.subject, story.notes, story.attempts) == (subject, ("one",), (RED,))
 
 
 def test_without_a_current_run_the_attempts_are_those_that_were_read() -> None:
@@ -88,6 +101,8 @@ def test_a_step_that_starts_nothing_is_skipped_and_says_why() -> None:
     )
     signal = Interruption(signum=15)
     assert outcome_of(story, now=LATER, interruption=signal).ending is Ending.CANCELLED
+    error = StepError(kind=FailureKind.API, message="No answer.")
+    assert outcome_of(story, now=LATER, error=error).failure_kind is FailureKind.API
 
 
 def test_a_condition_of_fail_on_is_judged_by_the_commit_of_the_event() -> None:
