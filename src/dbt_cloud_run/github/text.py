@@ -13,9 +13,10 @@ from typing import Final
 MESSAGE_LIMIT: Final = 4096
 """UTF-16 code units of an annotation's message that the runner keeps."""
 
-_LINE_END = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+# Compiled by `re` when they are first needed, which is after the first request.
+_LINE_END = "\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]"
 _SGR = r"\x1b\[[0-9;:]*m"
-_ESCAPE = re.compile(
+_ESCAPE = (
     rf"({_SGR})"  # colours: kept
     r"|\x1b\[[0-?]*[ -/]*[@-~]"  # other control sequences: cursor, erase
     r"|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?"  # operating system commands, such as links and titles
@@ -25,14 +26,14 @@ _ESCAPE = re.compile(
 )
 _SKIPPED = rf"(?:{_SGR}|[^\x00-\x7f])*"  # what may be weightless: more than that is broken up, never less
 # One set of characters: two that overlap would be tried in every combination, on a line of foreign blanks for ever.
-_COMMAND_START = re.compile(rf"(?:{_SGR}|[\s\x80-\U0010ffff])*:(?={_SKIPPED}:)")
+_COMMAND_START = rf"(?:{_SGR}|[\s\x80-\U0010ffff])*:(?={_SKIPPED}:)"
 # `##vso[…]` and the like are commands of other services, whose logs this program's lines may stand in.
-_COMMAND_ANYWHERE = re.compile(rf"#(?={_SKIPPED}#(?:{_SGR}|[A-Za-z\x80-\U0010ffff])*\[)")
+_COMMAND_ANYWHERE = rf"#(?={_SKIPPED}#(?:{_SGR}|[A-Za-z\x80-\U0010ffff])*\[)"
 
 
 def split_lines(text: str) -> list[str]:
     """The lines of a text by everything that the runner, a terminal or a browser takes for a line's end."""
-    lines = _LINE_END.split(text)
+    lines = re.split(_LINE_END, text)
     if len(lines) > 1 and not lines[-1]:
         lines.pop()
     return lines
@@ -40,14 +41,14 @@ def split_lines(text: str) -> list[str]:
 
 def clean(text: str, *, colours: bool = False) -> str:
     """The text without control characters (tabs and line ends stay), with ANSI colours only if asked."""
-    return _ESCAPE.sub(lambda match: (match[1] or "") if colours else "", text.replace("\r\n", "\n"))
+    return re.sub(_ESCAPE, lambda match: (match[1] or "") if colours else "", text.replace("\r\n", "\n"))
 
 
 def harmless_line(line: str) -> str:
     """One cleaned line that the runner cannot take for a command."""
     if "#" in line:
-        line = _COMMAND_ANYWHERE.sub("# ", line)
-    if ":" in line and (start := _COMMAND_START.match(line)):
+        line = re.sub(_COMMAND_ANYWHERE, "# ", line)
+    if ":" in line and (start := re.match(_COMMAND_START, line)):
         line = f"{line[: start.end()]} {line[start.end() :]}"
     return line
 
@@ -59,7 +60,7 @@ def harmless_lines(text: str) -> list[str]:
 
 def harmless_message(text: str) -> str:
     """Text for the data of a command: lines kept, without colours, within `MESSAGE_LIMIT`."""
-    lines = (_COMMAND_ANYWHERE.sub("# ", clean(line)) for line in split_lines(text))
+    lines = (re.sub(_COMMAND_ANYWHERE, "# ", clean(line)) for line in split_lines(text))
     return cut("\n".join(lines).strip(), MESSAGE_LIMIT)
 
 
