@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import tomllib
 from pathlib import Path
 from types import ModuleType
@@ -62,3 +63,27 @@ def test_what_gates_rest_on_has_the_higher_share(name: str) -> None:
 def test_only_a_sentence_is_a_text(run: ModuleType, before: str, after: str, is_text: bool) -> None:
     diff = f"--- a\n+++ b\n@@ -1,3 +1,3 @@\n def f():\n-{before}\n+{after}\n     pass"
     assert run.changes_text_only(diff) is is_text
+
+
+def test_after_a_change_survivors_are_looked_at_again_by_the_tests_that_call_them_now(
+    run: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    monkeypatch.setattr(run, "WORK", tmp_path / "work")
+    group = run.Group("some", ("file.py",), ("test.py",), 95.0)
+    (group.folder / "mutants").mkdir(parents=True)
+    statistics, meta = group.folder / "mutants/mutmut-stats.json", group.folder / "mutants/file.py.meta"
+
+    def after(changed: str) -> tuple[bool, dict[str, int | None]]:
+        (tmp_path / changed).write_text((tmp_path / changed).read_text() + "\n")
+        statistics.write_text("{}")
+        meta.write_text(json.dumps({"exit_code_by_key": {"killed": 1, "survived": 0, "called by none": 33}}))
+        run.forget_survivors(group)
+        return statistics.exists(), json.loads(meta.read_text())["exit_code_by_key"]
+
+    for name in ("file.py", "test.py", "other.py"):
+        (tmp_path / name).write_text("")
+    run.forget_survivors(group)
+    looked_at_again = {"killed": 1, "survived": None, "called by none": None}
+    assert after("file.py") == after("test.py") == (False, looked_at_again)
+    assert after("other.py") == (True, {"killed": 1, "survived": 0, "called by none": 33})

@@ -104,12 +104,18 @@ def inside(group: Group, words: list[str], seconds: float | None = None) -> subp
 
 
 def forget_survivors(group: Group) -> None:
-    """Look again at what was not noticed, if the tests have changed since: `mutmut` watches what it mutates alone."""
-    files = sorted({file for pattern in (*group.tests, "tests/support/*.py") for file in ROOT.glob(pattern)})
+    """Look again at what was not noticed, if the tests have changed since: `mutmut` watches what it mutates alone.
+
+    Which test calls which function is found out again, too: it may call others by now, or by other names.
+    """
+    patterns = (*group.tests, *group.files, "tests/support/*.py")
+    files = sorted({file for pattern in patterns for file in ROOT.glob(pattern)})
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
     stamp = group.folder / "tests.sha256"
     known = stamp.read_text(encoding="utf-8") if stamp.is_file() else ""
     stamp.write_text(digest, encoding="utf-8")
+    if known != digest:
+        (group.folder / "mutants" / "mutmut-stats.json").unlink(missing_ok=True)
     for meta in (group.folder / "mutants").rglob("*.meta") if known != digest else ():
         content = json.loads(meta.read_text(encoding="utf-8"))
         codes = content["exit_code_by_key"]
