@@ -96,7 +96,7 @@ class CloudClient:
         return run
 
     def _run(self, data: object, what: str) -> Run:
-        return self._with_address(_run().read(data, what))
+        return self._with_address(_run_model().read(data, what))
 
     def _with_address(self, run: Run) -> Run:
         """The run with the address of its page, which is built where dbt Cloud does not name it."""
@@ -118,7 +118,7 @@ class CloudClient:
         if id_gt is not None:
             params["id__gt"] = str(id_gt)
         data = await self._transport.call("GET", f"{self._account}/runs/", params=params)
-        return tuple(self._with_address(run) for run in _run().read_all(data, "the list of runs"))
+        return tuple(self._with_address(run) for run in _run_model().read_all(data, "the list of runs"))
 
     async def trigger(self, job_id: int, body: Mapping[str, Any]) -> Run:
         """Start a run: a single request, never repeated here, since it may have taken effect whatever is answered."""
@@ -138,7 +138,7 @@ class CloudClient:
     async def get_job(self, job_id: int) -> Job:
         """One job."""
         data = await self._transport.call("GET", f"{self._account}/jobs/{job_id}/")
-        return _job().read(data, f"job {job_id}")
+        return _job_model().read(data, f"job {job_id}")
 
     async def list_jobs(
         self, *, name_contains: str | None = None, offset: int = 0, include: Iterable[str] = ()
@@ -148,19 +148,19 @@ class CloudClient:
         if name_contains:
             params["name__icontains"] = name_contains
         data = await self._transport.call("GET", f"{self._account}/jobs/", params=params)
-        return _job().read_all(data, "the list of jobs")
+        return _job_model().read_all(data, "the list of jobs")
 
     async def list_projects(self, *, offset: int = 0) -> tuple[Named, ...]:
         """One page of the account's projects (API v3). A token with the permission set Job Runner may not see them."""
         params = {"limit": str(PAGE), "offset": str(offset)}
         data = await self._transport.call("GET", f"{self._account_v3}/projects/", params=params)
-        return _named().read_all(data, "the list of projects")
+        return _named_model().read_all(data, "the list of projects")
 
     async def list_environments(self, *, offset: int = 0) -> tuple[Named, ...]:
         """One page of the account's environments (API v3), with the same limit of permission."""
         params = {"limit": str(PAGE), "offset": str(offset)}
         data = await self._transport.call("GET", f"{self._account_v3}/environments/", params=params)
-        return _named().read_all(data, "the list of environments")
+        return _named_model().read_all(data, "the list of environments")
 
     async def list_artifacts(self, run_id: int) -> tuple[str, ...]:
         """The paths of a run's artifacts, all steps together; none where the platform answers null."""
@@ -228,19 +228,19 @@ def _params(include: Iterable[str]) -> dict[str, str]:
 # What reads an answer is imported with the first one: pydantic, and what it builds, would keep the request waiting.
 
 
-def _run() -> type[Run]:
+def _run_model() -> type[Run]:
     from dbt_cloud_run.cloud.models import Run
 
     return Run
 
 
-def _job() -> type[Job]:
+def _job_model() -> type[Job]:
     from dbt_cloud_run.cloud.models import Job
 
     return Job
 
 
-def _named() -> type[Named]:
+def _named_model() -> type[Named]:
     from dbt_cloud_run.cloud.models import Named
 
     return Named
