@@ -6,6 +6,7 @@ checked against it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,11 @@ class Manifest(_Lenient):
 
 def decode_manifest(path: Path) -> Manifest:
     """Decode a `manifest.json`; raises `UnreadableArtifactError`."""
-    manifest, odd = decode(path, Manifest, apart="nodes")
+    manifest, odd = decode(path, Manifest, apart=("nodes", "sources"))
     manifest.passed_over = odd
+    # Each id is said by its key, its node, its children and its result: kept once, it is found by being the same.
+    for node in manifest.nodes.values():
+        node.unique_id = sys.intern(node.unique_id)
+        node.depends_on.nodes = [*map(sys.intern, node.depends_on.nodes)]
+    manifest.nodes = {sys.intern(unique_id): node for unique_id, node in manifest.nodes.items()}
     return manifest

@@ -9,18 +9,18 @@ from __future__ import annotations
 import mmap
 import re
 import types
-from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, Union, cast, get_args, get_origin
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 import msgspec
+
+from dbt_cloud_run.dbt.entries import decode_by_entries
 
 # An escape of JSON; a half of a surrogate pair without the other one is a group of its own.
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
 )
 T = TypeVar("T")
-_BETWEEN_RELEASES = 2_000  # values
 
 
 class UnreadableArtifactError(Exception):
@@ -39,10 +39,10 @@ class _OddError(Exception):
     """A value that does not fit, and has no parts that do."""
 
 
-def decode(path: Path, shape: type[T], *, apart: str | None = None) -> tuple[T, int]:
+def decode(path: Path, shape: type[T], *, apart: tuple[str, str] | None = None) -> tuple[T, int]:
     """The file's content, and how many of its values were passed over; raises `UnreadableArtifactError`.
 
-    `apart` names a field with a large object, whose values are decoded one by one.
+    `apart` names a field with a large object, whose entries are decoded some at a time, and the key that follows it.
     """
     # The file is mapped, not read: the decoder copies what it keeps, and the rest is never in our own memory.
     try:
@@ -51,8 +51,9 @@ def decode(path: Path, shape: type[T], *, apart: str | None = None) -> tuple[T, 
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         text: bytes | mmap.mmap = content
         try:
-            if apart is not None:
-                return _decoded_apart(content, shape, apart), 0
+            found = decode_by_entries(content, shape, *apart) if apart is not None else None
+            if found is not None:
+                return found, 0
             return msgspec.json.decode(text, type=shape, strict=False), 0
         except msgspec.ValidationError as error:
             whole = error
@@ -71,40 +72,6 @@ def decode(path: Path, shape: type[T], *, apart: str | None = None) -> tuple[T, 
         raise UnreadableArtifactError(f"{path.name} cannot be read: {error}") from error
     except (msgspec.MsgspecError, ValueError) as error:
         raise NotJsonError(f"{path.name} is not JSON: {error}") from error
-
-
-def _decoded_apart(content: mmap.mmap, shape: type[T], name: str) -> T:
-    """The whole file, but the values of one field one by one.
-
-    A page of the file that was read stays in memory until it is let go, which a single call never does: half of the
-    peak of a large manifest. And other threads have their turn between two values.
-    """
-    rough, decoder = _rough(cast("Any", shape), name)
-    found = msgspec.json.decode(content, type=rough, strict=False)
-    values: dict[str, Any] = {}
-    for position, (key, raw) in enumerate(getattr(found, name).items()):
-        if position % _BETWEEN_RELEASES == 0:
-            content.madvise(mmap.MADV_DONTNEED)
-        values[key] = decoder.decode(raw)
-    fields = {field.name: getattr(found, field.name) for field in msgspec.structs.fields(rough)}
-    return shape(**{**fields, name: values})
-
-
-@cache
-def _rough(shape: Any, name: str) -> tuple[type[msgspec.Struct], msgspec.json.Decoder[Any]]:
-    """The same struct with the values of one field undecoded, and a decoder of them."""
-    fields = []
-    inner: Any = None
-    for field in msgspec.structs.fields(shape):
-        kind = field.type
-        if field.name == name:
-            inner, kind = get_args(kind)[1], dict[str, msgspec.Raw]
-        default: Any = msgspec.field(default=field.default)
-        if field.default_factory is not msgspec.NODEFAULT:
-            default = msgspec.field(default_factory=field.default_factory)
-        fields.append((field.name, kind, default))
-    rough = msgspec.defstruct(f"Rough{shape.__name__}", fields, kw_only=True, gc=False)
-    return rough, msgspec.json.Decoder(inner, strict=False)
 
 
 def _with_whole_characters(content: bytes | mmap.mmap) -> bytes:
