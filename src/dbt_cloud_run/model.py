@@ -19,7 +19,8 @@ from dbt_cloud_run.gates import GateFindings
 if TYPE_CHECKING:
     # Not needed before there is something to judge: the trigger goes out first.
     from dbt_cloud_run.invariants import Contradiction
-    from dbt_cloud_run.planned import RetryPlan, Window
+    from dbt_cloud_run.node_results import NodeOutcome, NodeResult
+    from dbt_cloud_run.planned import RetryPlan
     from dbt_cloud_run.unknown import Unknown
 
 
@@ -137,26 +138,6 @@ class TriggerOverrides:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodeResult:
-    """One row of a `run_results.json`. `status` is dbt's own word, in lower case; an unknown word is kept."""
-
-    unique_id: str
-    status: str
-    message: str | None = None
-    failures: int | None = None
-    execution_seconds: float = 0.0
-    thread_id: str = ""
-    started_at: datetime | None = None  # of the execution
-    completed_at: datetime | None = None
-    relation_name: str | None = None
-    adapter_response: Mapping[str, Any] = field(default_factory=dict)
-    row: int = 0  # position in the file's `results`, by which the file's own row is found again
-    batches_done: tuple[Window, ...] = ()  # of a microbatch model
-    batches_failed: tuple[Window, ...] = ()
-    are_batches_unread: bool = False  # some failed, and which is not known of all
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class StepResults:
     """A step's trusted `run_results.json`, decoded; the file itself stays on disk."""
 
@@ -245,30 +226,6 @@ class Attempt:
     unknown: tuple[Unknown, ...] = ()  # what should be there and could not be read
     is_unread: bool = False  # some artifact could not be read for a reason that may pass
     cancellation: Cancellation | None = None  # of a run that dbt Cloud calls cancelled
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeOutcome:
-    """A node over all steps and attempts: `result` is the last one, and the truth."""
-
-    unique_id: str
-    result: NodeResult
-    attempt: int
-    run_id: int
-    step_index: int
-    results_path: Path
-    recovered: bool = False  # failed (not merely skipped) in one attempt, succeeded in a later one
-    built: BuiltResult | None = None  # the last result that wrote to the warehouse; not always the last result
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuiltResult:
-    """The result by which a node was last built, with where it happened."""
-
-    result: NodeResult
-    attempt: int
-    run_id: int
-    step_index: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

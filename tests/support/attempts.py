@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from dbt_cloud_run.endings import Ending
-from dbt_cloud_run.model import Attempt, NodeResult, RunState, Step, StepResults
+from dbt_cloud_run.model import Attempt, RunState, Step, StepResults
+from dbt_cloud_run.node_results import NodeResult
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 _STATES = {Ending.SUCCESS: RunState.SUCCESS, Ending.ERROR: RunState.ERROR}

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from tests.support.values import replace
 
 from dbt_cloud_run.assets.asset import Asset
 from dbt_cloud_run.dbt.costs import cost_of
 from dbt_cloud_run.dbt.statuses import Kind, kind, was_built
 from dbt_cloud_run.endings import Ending, FailureKind
-from dbt_cloud_run.model import (
-    Attempt,
-    BuiltResult,
-    Ledger,
-    NodeOutcome,
-    NodeResult,
-    Outcome,
-    RunState,
-    Step,
-    StepResults,
-)
+from dbt_cloud_run.model import Attempt, Ledger, Outcome, RunState, Step, StepResults
+from dbt_cloud_run.node_results import BuiltResult, NodeOutcome, NodeResult
 from dbt_cloud_run.report.report import ArtifactLink, NodeInfo, Report
 
 START = datetime(2026, 11, 20, 6, 0, 0, tzinfo=UTC)

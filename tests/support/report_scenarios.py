@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 from tests.support.report_data import BLOB, START, attempt, data_of, ledger, shop, shop_results, step, unique_id
+from tests.support.values import replace
 
 from dbt_cloud_run.dbt.costs import cost_of
 from dbt_cloud_run.dbt.statuses import Kind, kind
 from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.gates import Gate
 from dbt_cloud_run.ledger.outcome import build_outcome
-from dbt_cloud_run.model import Attempt, FreshnessResult, NodeResult, RunState, Step, StepError
+from dbt_cloud_run.model import Attempt, FreshnessResult, RunState, Step, StepError
+from dbt_cloud_run.node_results import NodeResult
 from dbt_cloud_run.planned import PlannedNode, PlannedStep, Retryability, RetryPlan, SavedNode, StepAction
 from dbt_cloud_run.report.report import Report
 

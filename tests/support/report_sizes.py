@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 from tests.support.report_data import BLOB, START, attempt, data_of, ledger, step
 from tests.support.report_scenarios import recovered
+from tests.support.values import replace
 
 from dbt_cloud_run.cost import Cost
 from dbt_cloud_run.endings import Ending, FailureKind
-from dbt_cloud_run.model import NodeResult, Outcome
+from dbt_cloud_run.model import Outcome
+from dbt_cloud_run.node_results import NodeResult
 from dbt_cloud_run.report.report import NodeInfo, Report
 
 

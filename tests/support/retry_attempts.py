@@ -10,7 +10,8 @@ from tests.support.dbt_graphs import exposure, generic_test, manifest_of, node, 
 
 from dbt_cloud_run.dbt.artifacts import Manifest
 from dbt_cloud_run.endings import Ending
-from dbt_cloud_run.model import Attempt, NodeResult, RunState, Step, StepResults
+from dbt_cloud_run.model import Attempt, RunState, Step, StepResults
+from dbt_cloud_run.node_results import NodeResult
 from dbt_cloud_run.planned import PlannedStep, RetryPlan
 from dbt_cloud_run.retry.plan import plan_retry
 

@@ -22,7 +22,8 @@ from dbt_cloud_run.dbt.artifacts import Manifest, decode_manifest
 from dbt_cloud_run.dbt.hook_failures import as_logged
 from dbt_cloud_run.dbt.results import decode_run_results
 from dbt_cloud_run.endings import Ending
-from dbt_cloud_run.model import Attempt, NodeResult, RunState, Step, StepResults
+from dbt_cloud_run.model import Attempt, RunState, Step, StepResults
+from dbt_cloud_run.node_results import NodeResult
 
 RESET = "Connection reset by peer"
 NO_COLUMN = 'Binder Error: Referenced column "x" not found in FROM clause!'

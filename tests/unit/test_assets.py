@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
 from tests.support.attempts import attempt, step
+from tests.support.values import replace
 
 from dbt_cloud_run.assets.asset import Asset
 from dbt_cloud_run.assets.assets import asset_key, materializations

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dbt_cloud_run.dbt.artifacts import ManifestNode, NodeConfig
 from dbt_cloud_run.dbt.batches import at_most, batches_in_log, begin_of, joined, still_open, without
-from dbt_cloud_run.model import NodeResult
+from dbt_cloud_run.node_results import NodeResult
 from dbt_cloud_run.planned import Window
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 from tests.support.attempts import attempt, step
+from tests.support.values import replace
 
 from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.gates import FailedGate, Gate, GateFindings, NothingSelected

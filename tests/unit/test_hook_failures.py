@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from tests.support.retry_attempts import results, row
+from tests.support.values import replace
 
 from dbt_cloud_run.dbt.hook_failures import as_logged, failed_hook
-from dbt_cloud_run.model import NodeResult
+from dbt_cloud_run.node_results import NodeResult
 
 LOG = """\
  Succeeded [  0.43s] model main.others (table)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
 from tests.support.attempts import attempt, step
+from tests.support.values import replace
 
 from dbt_cloud_run.ledger.ledger import build_ledger
 from dbt_cloud_run.model import FreshnessResult, RunState, Step

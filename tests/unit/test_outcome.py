@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from tests.support.attempts import NOON, attempt, step
+from tests.support.values import replace
 
 from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.gates import Gate

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 import pytest
 from tests.support import report_scenarios as scenarios
 from tests.support.report_data import attempt, shop, shop_results, step
+from tests.support.values import replace
 
 from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.model import FreshnessResult, RunState, Step

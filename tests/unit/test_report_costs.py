@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from tests.support import report_scenarios as scenarios
 from tests.support.report_data import attempt, shop, step
+from tests.support.values import replace
 
 from dbt_cloud_run.cost import Cost
 from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.ledger.costs import spent
-from dbt_cloud_run.model import NodeResult, RunState
+from dbt_cloud_run.model import RunState
+from dbt_cloud_run.node_results import NodeResult
 from dbt_cloud_run.report.progress import plan_lines, result_lines
 from dbt_cloud_run.report.report import Report
 from dbt_cloud_run.report.summary import render_comment, render_full, render_summary

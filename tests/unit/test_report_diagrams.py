@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from itertools import pairwise
 
 import networkx
@@ -14,9 +13,11 @@ from tests.support import report_scenarios as scenarios
 from tests.support import report_sizes as sizes
 from tests.support.line_count import steps_of
 from tests.support.report_data import attempt, ledger, step
+from tests.support.values import replace
 
 from dbt_cloud_run.endings import Ending
-from dbt_cloud_run.model import NodeResult, Outcome
+from dbt_cloud_run.model import Outcome
+from dbt_cloud_run.node_results import NodeResult
 from dbt_cloud_run.report.facts import Facts
 from dbt_cloud_run.report.outputs import output_values
 from dbt_cloud_run.report.report import Report

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import jsonschema
 import pytest
 from tests.support import report_scenarios as scenarios
 from tests.support.report_data import attempt, ledger, step
+from tests.support.values import replace
 
 from dbt_cloud_run import redaction
 from dbt_cloud_run.assets.asset import Asset

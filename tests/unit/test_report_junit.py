@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -16,9 +15,11 @@ from hypothesis import strategies as st
 from tests.support import report_scenarios as scenarios
 from tests.support import report_sizes as sizes
 from tests.support.report_data import attempt, shop, step, unique_id
+from tests.support.values import replace
 
 from dbt_cloud_run.endings import Ending, FailureKind
-from dbt_cloud_run.model import FreshnessResult, NodeResult, Outcome, RunState
+from dbt_cloud_run.model import FreshnessResult, Outcome, RunState
+from dbt_cloud_run.node_results import NodeResult
 from dbt_cloud_run.redaction import _hidden, _hidden_bytes, hide
 from dbt_cloud_run.report import files
 from dbt_cloud_run.report.junit import Case, Problem, cases, junit_xml

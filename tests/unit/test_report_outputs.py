@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,10 +10,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.support import report_scenarios as scenarios
 from tests.support import report_sizes as sizes
+from tests.support.values import replace
 
 from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.gates import GateFindings
-from dbt_cloud_run.model import Ledger, NodeOutcome, Outcome
+from dbt_cloud_run.model import Ledger, Outcome
+from dbt_cloud_run.node_results import NodeOutcome
 from dbt_cloud_run.report.outputs import LIST_OUTPUTS, build_outputs, cut_outputs, output_values
 from dbt_cloud_run.report.report import Report
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,9 +19,11 @@ from tests.support import report_sizes as sizes
 from tests.support.line_count import steps_of
 from tests.support.rendering import render
 from tests.support.report_data import START, attempt, ledger, shop, step
+from tests.support.values import replace
 
 from dbt_cloud_run.endings import Ending, FailureKind
-from dbt_cloud_run.model import FreshnessResult, NodeResult, Outcome, RunState, StepError
+from dbt_cloud_run.model import FreshnessResult, Outcome, RunState, StepError
+from dbt_cloud_run.node_results import NodeResult
 from dbt_cloud_run.planned import StepAction
 from dbt_cloud_run.report.annotations import annotate
 from dbt_cloud_run.report.gates import gate_words

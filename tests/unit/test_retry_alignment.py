@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from tests.support.retry_attempts import ORDERS, attempt, row, step
+from tests.support.values import replace
 
 from dbt_cloud_run.model import Attempt, RunState, Step
 from dbt_cloud_run.retry.alignment import align, has_started, hides_failure, is_lint

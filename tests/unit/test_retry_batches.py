@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from tests.support.dbt_graphs import manifest_of, node, ours
 from tests.support.retry_attempts import RESET, attempt, row, step, uid
+from tests.support.values import replace
 
 from dbt_cloud_run.dbt.commands import parse_command
 from dbt_cloud_run.dbt.selection import Selector
-from dbt_cloud_run.model import NodeResult, RunState
+from dbt_cloud_run.model import RunState
+from dbt_cloud_run.node_results import NodeResult
 from dbt_cloud_run.planned import RetryPlan, Window
 from dbt_cloud_run.retry import commands
 from dbt_cloud_run.retry.plan import plan_retry

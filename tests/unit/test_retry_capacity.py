@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from tests.support.attempts import NOON, attempt, step
+from tests.support.values import replace
 
 from dbt_cloud_run.cancellation import Cancellation, CancelledBy
 from dbt_cloud_run.endings import Ending

@@ -28,7 +28,8 @@ from tests.support.retry_attempts import (
 
 from dbt_cloud_run.dbt.commands import parse_command
 from dbt_cloud_run.dbt.selection import Selector, executed
-from dbt_cloud_run.model import NodeResult, RunState
+from dbt_cloud_run.model import RunState
+from dbt_cloud_run.node_results import NodeResult
 from dbt_cloud_run.planned import PlannedNode, PlannedStep, RetryPlan, StepAction
 from dbt_cloud_run.retry import commands
 from dbt_cloud_run.retry.plan import plan_retry

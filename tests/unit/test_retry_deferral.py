@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.support.dbt_graphs import generic_test, manifest_of, node, ours, unit_test
 from tests.support.retry_attempts import RESET, attempt, results, row, step, uid
+from tests.support.values import replace
 
 from dbt_cloud_run.dbt.commands import parse_command
 from dbt_cloud_run.dbt.selection import Selector
-from dbt_cloud_run.model import NodeResult, RunState
+from dbt_cloud_run.model import RunState
+from dbt_cloud_run.node_results import NodeResult
 from dbt_cloud_run.planned import PlannedStep, RetryPlan
 from dbt_cloud_run.retry.deferral import Reading, reading_of
 from dbt_cloud_run.retry.plan import plan_retry

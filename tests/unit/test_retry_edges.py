@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from tests.support.dbt_graphs import generic_test, manifest_of, node, ours, unit_test
 from tests.support.retry_attempts import NO_COLUMN, RESET, attempt, results, row, step, uid
+from tests.support.values import replace
 
 from dbt_cloud_run.cancellation import Cancellation, CancelledBy
 from dbt_cloud_run.dbt.selection import Selector
 from dbt_cloud_run.endings import Ending
-from dbt_cloud_run.model import NodeResult, RunState
+from dbt_cloud_run.model import RunState
+from dbt_cloud_run.node_results import NodeResult
 from dbt_cloud_run.planned import PlannedStep, RetryPlan, StepAction
 from dbt_cloud_run.retry import commands
 from dbt_cloud_run.retry.alignment import align

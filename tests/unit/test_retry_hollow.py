@@ -26,7 +26,7 @@ from tests.support.retry_attempts import (
     uid,
 )
 
-from dbt_cloud_run.model import NodeResult
+from dbt_cloud_run.node_results import NodeResult
 from dbt_cloud_run.planned import StepAction, Window
 from dbt_cloud_run.retry.plan import plan_retry
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from tests.support.retry_attempts import (
     ALL,
@@ -20,6 +18,7 @@ from tests.support.retry_attempts import (
     step,
     uid,
 )
+from tests.support.values import replace
 
 from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.model import Attempt, RunState, Step

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from tests.support.dbt_graphs import manifest_of, node, ours
 from tests.support.retry_attempts import (
@@ -41,6 +39,7 @@ from tests.support.retry_attempts import (
     step,
     uid,
 )
+from tests.support.values import replace
 
 from dbt_cloud_run.model import RunState
 from dbt_cloud_run.planned import RetryPlan, StepAction

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.support.dbt_graphs import generic_test, manifest_of, node, ours
 from tests.support.retry_attempts import FAILED, RESET, attempt, results, row, step
+from tests.support.values import replace
 
 from dbt_cloud_run.endings import Ending
-from dbt_cloud_run.model import LONGEST_LOG, NodeResult, RunState
+from dbt_cloud_run.model import LONGEST_LOG, RunState
+from dbt_cloud_run.node_results import NodeResult
 from dbt_cloud_run.planned import PlannedStep, RetryPlan
 from dbt_cloud_run.retry import commands
 from dbt_cloud_run.retry.plan import plan_retry

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +23,7 @@ from tests.support.retry_attempts import (
     step,
     uid,
 )
+from tests.support.values import replace
 
 from dbt_cloud_run.dbt.artifacts import Manifest
 from dbt_cloud_run.dbt.selection import Selector

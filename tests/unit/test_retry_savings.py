@@ -20,7 +20,8 @@ from tests.support.retry_attempts import (
     uid,
 )
 
-from dbt_cloud_run.model import Attempt, NodeResult, RunState
+from dbt_cloud_run.model import Attempt, RunState
+from dbt_cloud_run.node_results import NodeResult
 from dbt_cloud_run.planned import PlannedStep, RetryPlan, Saving, StepAction, saving
 from dbt_cloud_run.retry.plan import plan_retry
 

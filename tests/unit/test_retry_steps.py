@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,10 +29,12 @@ from tests.support.retry_attempts import (
     step,
     uid,
 )
+from tests.support.values import replace
 
 from dbt_cloud_run.cost import Cost
 from dbt_cloud_run.endings import Ending
-from dbt_cloud_run.model import FreshnessResult, NodeResult
+from dbt_cloud_run.model import FreshnessResult
+from dbt_cloud_run.node_results import NodeResult
 from dbt_cloud_run.planned import PlannedStep, Retryability, RetryPlan, StepAction, Window
 from dbt_cloud_run.retry.plan import plan_retry
 from dbt_cloud_run.unknown import Unknown, UnknownKind

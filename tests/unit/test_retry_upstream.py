@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from tests.support.dbt_graphs import manifest_of, node, ours
 from tests.support.retry_attempts import (
@@ -25,10 +23,11 @@ from tests.support.retry_attempts import (
     step,
     uid,
 )
+from tests.support.values import replace
 
 from dbt_cloud_run.dbt.artifacts import Manifest
 from dbt_cloud_run.endings import Ending
-from dbt_cloud_run.model import NodeResult
+from dbt_cloud_run.node_results import NodeResult
 from dbt_cloud_run.planned import StepAction
 from dbt_cloud_run.retry.plan import plan_retry
 

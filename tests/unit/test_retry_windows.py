@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,14 @@ from typing import Any
 import pytest
 from tests.support.dbt_graphs import generic_test, manifest_of, node, ours
 from tests.support.retry_attempts import RESET, attempt, row, step, uid
+from tests.support.values import replace
 
 from dbt_cloud_run.dbt.commands import parse_command
 from dbt_cloud_run.dbt.results import decode_run_results
 from dbt_cloud_run.dbt.selection import Selector
 from dbt_cloud_run.endings import Ending
-from dbt_cloud_run.model import Attempt, NodeResult, RunState
+from dbt_cloud_run.model import Attempt, RunState
+from dbt_cloud_run.node_results import NodeResult
 from dbt_cloud_run.planned import RetryPlan, StepAction, Window
 from dbt_cloud_run.retry import commands
 from dbt_cloud_run.retry.plan import plan_retry

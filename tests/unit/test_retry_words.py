@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -26,8 +25,10 @@ from tests.support.retry_attempts import (
     step,
     uid,
 )
+from tests.support.values import replace
 
-from dbt_cloud_run.model import Attempt, FreshnessResult, NodeResult, RunState
+from dbt_cloud_run.model import Attempt, FreshnessResult, RunState
+from dbt_cloud_run.node_results import NodeResult
 from dbt_cloud_run.planned import PlannedStep, Retryability, RetryPlan, StepAction
 from dbt_cloud_run.retry.nodes import carriers_of
 from dbt_cloud_run.retry.plan import plan_retry

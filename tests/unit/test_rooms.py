@@ -11,7 +11,18 @@ import pytest
 HOUSE = Path(__file__).parents[2] / "src" / "dbt_cloud_run"
 ORDER = (
     # What travels.
-    *("cancellation", "commits", "cost", "endings", "gates", "invariants", "unknown", "planned", "model"),
+    *(
+        "cancellation",
+        "commits",
+        "cost",
+        "endings",
+        "gates",
+        "invariants",
+        "unknown",
+        "planned",
+        "node_results",
+        "model",
+    ),
     *("errors", "clock", "redaction", "text", "console"),
     *("threads", "deflating"),  # blocking work; files that are compressed as they grow
     "network",  # how any host is reached
@@ -22,7 +33,18 @@ ORDER = (
     *("command", "__main__"),  # the way in that is not GitHub's
 )
 WORLDS = {"github", "dbt", "cloud"}
-VALUES = {"cancellation", "commits", "cost", "endings", "gates", "invariants", "unknown", "planned", "model"}
+VALUES = {
+    "cancellation",
+    "commits",
+    "cost",
+    "endings",
+    "gates",
+    "invariants",
+    "unknown",
+    "planned",
+    "node_results",
+    "model",
+}
 VALUES |= {"errors", "clock", "redaction", "text", "console"}
 SHARED = VALUES | {"threads", "deflating", "network"}
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from tests.support.attempts import NOON, attempt, step
+from tests.support.values import replace
 
 from dbt_cloud_run.cloud.models import Job, Run
 from dbt_cloud_run.endings import Ending, FailureKind

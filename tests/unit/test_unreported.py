@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from tests.support.retry_attempts import (
     DASHBOARD,
@@ -21,6 +19,7 @@ from tests.support.retry_attempts import (
     step,
     uid,
 )
+from tests.support.values import replace
 
 from dbt_cloud_run.dbt.artifacts import Manifest
 from dbt_cloud_run.dbt.selection import Selector, model_of

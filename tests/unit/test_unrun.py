@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from tests.support.attempts import attempt, step
 from tests.support.dbt_graphs import manifest_of, node, ours
+from tests.support.values import replace
 
 from dbt_cloud_run.dbt.manifests import Manifests
 from dbt_cloud_run.endings import Ending

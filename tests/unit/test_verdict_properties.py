@@ -6,11 +6,11 @@ What each invariant says is written here once more, from the contract's words an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.support.attempts import attempt, step
+from tests.support.values import replace
 
 from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.gates import Gate

@@ -14,7 +14,8 @@ from dbt_cloud_run.dbt.artifacts import Manifest, ManifestNode
 from dbt_cloud_run.dbt.costs import cost_of
 from dbt_cloud_run.dbt.manifests import Manifests
 from dbt_cloud_run.dbt.statuses import BUILDABLE, is_failure, normalise
-from dbt_cloud_run.model import BuiltResult, Ledger, NodeOutcome
+from dbt_cloud_run.model import Ledger
+from dbt_cloud_run.node_results import BuiltResult, NodeOutcome
 
 _NOT_IN_A_KEY = str.maketrans("", "", "\n\r\t\0 #?&%\"'<>[]{}|\\^`")
 _LONGEST_KEY = 512

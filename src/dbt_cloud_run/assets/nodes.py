@@ -54,13 +54,16 @@ def _quoted(sha: str) -> str:
 
 def owners_of(node: ManifestNode, manifest: Manifest) -> tuple[str, ...]:
     """Who answers for a node: its group's owner, then `meta.owner`; names before addresses, each once."""
+    group, own = node.group_name, node.all_meta.get("owner")
+    if not group and not own and node.resource_type != "exposure":
+        return ()
     owners: list[str] = []
-    if group := node.group_name:
+    if group:
         found = manifest.groups.get(f"group.{node.package_name}.{group}") or next(
             (other for other in manifest.groups.values() if other.name == group), None
         )
         owners += _owner_names(found.owner) if found else []
-    owners += _owner_names(node.all_meta.get("owner"))
+    owners += _owner_names(own)
     if node.resource_type == "exposure":
         owners += _owner_names(node.owner)
     return tuple(dict.fromkeys(owners))

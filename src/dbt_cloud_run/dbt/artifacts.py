@@ -125,10 +125,10 @@ class Manifest(_Lenient):
 
     def find(self, unique_id: str) -> ManifestNode | None:
         """The node with this unique id, whatever its kind."""
-        for kind in self._kinds():
-            if (node := kind.get(unique_id)) is not None:
-                return node
-        return None
+        # Most are among the nodes.
+        if (node := self.nodes.get(unique_id)) is not None:
+            return node
+        return next((kind[unique_id] for kind in self._kinds() if unique_id in kind), None)
 
     def __iter__(self) -> Iterator[ManifestNode]:
         for kind in self._kinds():

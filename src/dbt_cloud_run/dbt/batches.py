@@ -16,7 +16,7 @@ from dbt_cloud_run.dbt.artifacts import ManifestNode
 from dbt_cloud_run.dbt.console_log import relation_in_log, without_colours
 from dbt_cloud_run.dbt.results import parse_time
 from dbt_cloud_run.dbt.statuses import Kind, kind
-from dbt_cloud_run.model import NodeResult
+from dbt_cloud_run.node_results import NodeResult
 from dbt_cloud_run.planned import Window
 
 _LINE = re.compile(

@@ -9,8 +9,11 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+import msgspec
+
 from dbt_cloud_run.dbt.console_log import relation_in_log, without_colours
-from dbt_cloud_run.model import NodeResult, StepResults
+from dbt_cloud_run.model import StepResults
+from dbt_cloud_run.node_results import NodeResult
 
 _NODE = re.compile(
     r"^[ \t]{0,20}(?P<what>[A-Z][a-z]{2,20}) \[[^\]\n]{1,20}\] (?P<kind>\w{2,20}) {1,8}(?P<name>\S{1,500})",
@@ -52,7 +55,7 @@ def _as_shown(row: NodeResult, shown: dict[str, set[str]]) -> NodeResult:
     # Tests of one name are told apart by nothing: all of them must have passed.
     words = next((shown[name] for name in _names(row) if name in shown), set())
     status = _DONE.get(min(words)) if len(words) == 1 else None
-    return row if status is None else replace(row, status=status, message=None)
+    return row if status is None else msgspec.structs.replace(row, status=status, message=None)
 
 
 def _names(row: NodeResult) -> tuple[str, ...]:

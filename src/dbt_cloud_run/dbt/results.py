@@ -16,7 +16,8 @@ import msgspec
 
 from dbt_cloud_run.dbt.decoding import decode
 from dbt_cloud_run.dbt.statuses import PARTIAL_SUCCESS, normalise
-from dbt_cloud_run.model import FreshnessResult, NodeResult, StepResults
+from dbt_cloud_run.model import FreshnessResult, StepResults
+from dbt_cloud_run.node_results import NodeResult
 from dbt_cloud_run.planned import Window
 
 _LONGEST = 1e12  # seconds; a source that never was loaded may be dated to the year 1

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from dbt_cloud_run.cost import NO_COST, Cost, total
 from dbt_cloud_run.dbt.costs import cost_of
 from dbt_cloud_run.dbt.statuses import Kind, kind, normalise
-from dbt_cloud_run.model import Attempt, NodeResult, RunState
+from dbt_cloud_run.model import Attempt, RunState
+from dbt_cloud_run.node_results import NodeResult
 
 _NOT_EXECUTED = frozenset({"reused", "no-op"})
 

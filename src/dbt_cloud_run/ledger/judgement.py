@@ -9,7 +9,8 @@ from dbt_cloud_run.dbt.commands import parse_command
 from dbt_cloud_run.dbt.statuses import FAILURES, Kind, is_failure, kind, normalise
 from dbt_cloud_run.dbt.verbs import verb_of
 from dbt_cloud_run.endings import Ending
-from dbt_cloud_run.model import Attempt, NodeResult, RunState, Step
+from dbt_cloud_run.model import Attempt, RunState, Step
+from dbt_cloud_run.node_results import NodeResult
 
 _SAY_FAILURE = ("error", "fail", "partial", "abort", "kill", "timed out", "cancel")
 

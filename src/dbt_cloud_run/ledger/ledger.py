@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from dbt_cloud_run.dbt.batches import spans, still_open
 from dbt_cloud_run.dbt.statuses import Kind as StatusKind
 from dbt_cloud_run.dbt.statuses import is_failure, was_built
 from dbt_cloud_run.dbt.verbs import verb_named, verb_of
 from dbt_cloud_run.ledger.judgement import judged
-from dbt_cloud_run.model import (
-    Attempt,
-    BuiltResult,
-    FreshnessResult,
-    Ledger,
-    NodeOutcome,
-    NodeResult,
-    Step,
-    StepResults,
-)
+from dbt_cloud_run.model import Attempt, FreshnessResult, Ledger, Step, StepResults
+from dbt_cloud_run.node_results import BuiltResult, NodeOutcome, NodeResult
 from dbt_cloud_run.planned import Window
 
 

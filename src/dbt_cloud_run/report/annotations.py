@@ -18,7 +18,8 @@ from dbt_cloud_run.unknown import step_words
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dbt_cloud_run.model import FreshnessResult, NodeOutcome, Step
+    from dbt_cloud_run.model import FreshnessResult, Step
+    from dbt_cloud_run.node_results import NodeOutcome
     from dbt_cloud_run.report.report import NodeInfo, Report
 
 MESSAGE_LIMIT = 3_800

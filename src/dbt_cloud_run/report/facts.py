@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from dbt_cloud_run.dbt.statuses import BUILDABLE, Kind, is_failure, kind
 from dbt_cloud_run.endings import Ending
@@ -13,7 +15,8 @@ from dbt_cloud_run.gates import Gate
 from dbt_cloud_run.ledger.costs import Spent, spent
 from dbt_cloud_run.ledger.judgement import failed_without_nodes, has_failed, is_empty, judged
 from dbt_cloud_run.ledger.ledger import result_steps
-from dbt_cloud_run.model import NodeOutcome, RunState
+from dbt_cloud_run.model import RunState
+from dbt_cloud_run.node_results import NodeOutcome
 from dbt_cloud_run.report.reasons import reason
 from dbt_cloud_run.report.remembered import remembered
 from dbt_cloud_run.report.report import NodeInfo, Report
@@ -100,7 +103,7 @@ class Facts:
         if found is None:
             found = self.data.nodes.get(unique_id) or _named_by_id(unique_id)
             name = self.shown_name(unique_id, found.name)
-            found = self._infos[unique_id] = found if name == found.name else replace(found, name=name)
+            found = self._infos[unique_id] = found if name == found.name else msgspec.structs.replace(found, name=name)
         return found
 
     @cached_property

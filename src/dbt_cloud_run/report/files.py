@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from dbt_cloud_run.assets.asset import Asset
-    from dbt_cloud_run.model import Attempt, Ledger, NodeOutcome, StepResults
+    from dbt_cloud_run.model import Attempt, Ledger, StepResults
+    from dbt_cloud_run.node_results import NodeOutcome
     from dbt_cloud_run.report.shapes import About, Result
 
 _AT_ONCE = 500  # assets

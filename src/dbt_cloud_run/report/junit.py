@@ -11,20 +11,24 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
+import msgspec
+
 from dbt_cloud_run.dbt.statuses import Kind
+from dbt_cloud_run.redaction import redact
 from dbt_cloud_run.report.facts import Facts
 from dbt_cloud_run.report.markdown.escape import one_line, plain
 from dbt_cloud_run.report.wording import clip, duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
-    from dbt_cloud_run.model import FreshnessResult, NodeOutcome, Step
+    from dbt_cloud_run.model import FreshnessResult, Step
+    from dbt_cloud_run.node_results import NodeOutcome
     from dbt_cloud_run.report.report import Report
 
 _TESTS = ("test", "unit_test")
@@ -32,15 +36,16 @@ _SUITES = {"test": "data tests", "unit_test": "unit tests"}
 _OTHERS = "nodes"
 _MESSAGE_LINES, _MESSAGE_CHARACTERS = 1_000, 60_000
 _HEADLINE = 300  # characters of the attribute `message`
+_LONGEST_VALUE = 1_000  # characters
 _AT_ONCE = 1_000  # cases that are made into bytes together: the memory of a few, and less work than one by one
 # XML 1.0, production 2: what is no `Char` cannot be written in any form.
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SPECIAL = re.compile('[&<>"\t\n\r]')
+_PLAIN_VALUE = re.compile("[!#-%'-;=?-~]+(?: [!#-%'-;=?-~]+)*")
 _IN_ATTRIBUTE = {'"': "&quot;", "\t": "&#09;", "\n": "&#10;", "\r": "&#13;"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Problem(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a case says besides that it passed. `tag`: `failure`, `error`, `skipped`, `flakyFailure`, `system-out`."""
 
     tag: str
@@ -48,8 +53,7 @@ class Problem:
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class Case(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One test case. `seconds` are those of the last execution."""
 
     suite: str
@@ -250,6 +254,9 @@ def _attributes(attributes: Mapping[str, str]) -> str:
 
 
 def _value(text: str) -> str:
+    # Most are names and ids, in which nothing but a secret has to be changed.
+    if len(text) <= _LONGEST_VALUE and _PLAIN_VALUE.fullmatch(text):
+        return redact(text)
     return _attribute(_line(text))
 
 
@@ -263,7 +270,7 @@ def _content(text: str) -> str:
 
 
 def _line(text: str) -> str:
-    return _legal(one_line(text, 1_000))
+    return _legal(one_line(text, _LONGEST_VALUE))
 
 
 def _legal(text: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from dbt_cloud_run.assets.asset import Asset
 from dbt_cloud_run.github.checkout import Checkout
 from dbt_cloud_run.github.events import Nothing, Subject
@@ -12,8 +14,7 @@ from dbt_cloud_run.model import Outcome
 from dbt_cloud_run.start.request import DryRun
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeInfo:
+class NodeInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A node (or source, exposure, unit test) of the manifest, as far as a reader needs it. All text is untrusted."""
 
     unique_id: str

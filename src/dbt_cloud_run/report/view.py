@@ -24,12 +24,14 @@ class NodeInfos(Mapping[str, NodeInfo]):
     def __getitem__(self, unique_id: str) -> NodeInfo:
         info = self._known.get(unique_id)
         if info is None:
-            found = ((manifest.find(unique_id), manifest) for manifest in self._manifests)
-            node, manifest = next(((node, manifest) for node, manifest in found if node is not None), (None, None))
-            if node is None or manifest is None:
-                raise KeyError(unique_id)
-            info = self._known[unique_id] = self._info(node, manifest)
+            info = self._known[unique_id] = self._made(unique_id)
         return info
+
+    def _made(self, unique_id: str) -> NodeInfo:
+        for manifest in self._manifests:
+            if (node := manifest.find(unique_id)) is not None:
+                return self._info(node, manifest)
+        raise KeyError(unique_id)
 
     def __iter__(self) -> Iterator[str]:
         return iter(dict.fromkeys(node.unique_id for manifest in self._manifests for node in manifest))

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 from dbt_cloud_run.dbt.statuses import FAILURES, normalise
 from dbt_cloud_run.dbt.verbs import verb_named
-from dbt_cloud_run.model import NodeResult, RunState, Step
+from dbt_cloud_run.model import RunState, Step
+from dbt_cloud_run.node_results import NodeResult
 from dbt_cloud_run.retry.nodes import node_rows
 
 

@@ -14,7 +14,8 @@ from dbt_cloud_run.dbt.repeating import may_repeat
 from dbt_cloud_run.dbt.selection import model_of
 from dbt_cloud_run.dbt.statuses import Kind, is_failure, is_skipped, kind
 from dbt_cloud_run.dbt.verbs import runs_operation
-from dbt_cloud_run.model import NodeResult, RunState, Step, StepResults
+from dbt_cloud_run.model import RunState, Step, StepResults
+from dbt_cloud_run.node_results import NodeResult
 from dbt_cloud_run.planned import NOT_STARTED, PlannedNode, Retryability
 from dbt_cloud_run.retry.alignment import AskedStep, is_lint
 from dbt_cloud_run.retry.hollow import has_failed_surely, hollow_before

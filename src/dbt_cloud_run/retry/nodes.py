@@ -9,7 +9,8 @@ from dbt_cloud_run.dbt.repeating import may_repeat
 from dbt_cloud_run.dbt.selection import Selector
 from dbt_cloud_run.dbt.statuses import BUILDABLE, Kind, kind
 from dbt_cloud_run.dbt.verbs import verb_named
-from dbt_cloud_run.model import NodeResult, Step
+from dbt_cloud_run.model import Step
+from dbt_cloud_run.node_results import NodeResult
 from dbt_cloud_run.planned import PlannedNode, Retryability
 from dbt_cloud_run.text import shortened
 

@@ -9,7 +9,8 @@ from datetime import datetime
 from dbt_cloud_run.dbt.batches import without
 from dbt_cloud_run.dbt.failures import judge, judge_log
 from dbt_cloud_run.dbt.selection import Selector, is_ephemeral
-from dbt_cloud_run.model import NodeResult, RunState, Step
+from dbt_cloud_run.model import RunState, Step
+from dbt_cloud_run.node_results import NodeResult
 from dbt_cloud_run.planned import Retryability, Window
 from dbt_cloud_run.retry.nodes import node_rows
 

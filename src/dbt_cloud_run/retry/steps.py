@@ -10,7 +10,7 @@ from dbt_cloud_run.dbt.commands import DbtCommand, parse_command, why_not_unders
 from dbt_cloud_run.dbt.costs import cost_of
 from dbt_cloud_run.dbt.selection import Selector
 from dbt_cloud_run.dbt.verbs import verb_of
-from dbt_cloud_run.model import NodeResult
+from dbt_cloud_run.node_results import NodeResult
 from dbt_cloud_run.planned import NOT_STARTED, PlannedNode, PlannedStep, SavedNode, StepAction
 from dbt_cloud_run.retry.alignment import AskedStep
 from dbt_cloud_run.retry.commands import Rewritten, rewrite

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from dbt_cloud_run.dbt.manifests import Manifests
 from dbt_cloud_run.dbt.statuses import is_skipped
-from dbt_cloud_run.model import Attempt, NodeResult
+from dbt_cloud_run.model import Attempt
+from dbt_cloud_run.node_results import NodeResult
 from dbt_cloud_run.planned import NOT_STARTED
 from dbt_cloud_run.retry.nodes import executed_rows
 from dbt_cloud_run.retry.plan import plan_retry

@@ -26,7 +26,8 @@ from dbt_cloud_run.dbt.repeating import is_full_refresh
 from dbt_cloud_run.dbt.selection import Selector
 from dbt_cloud_run.dbt.statuses import is_failure
 from dbt_cloud_run.dbt.versions import NEW_ENGINE
-from dbt_cloud_run.model import NodeResult, Step
+from dbt_cloud_run.model import Step
+from dbt_cloud_run.node_results import NodeResult
 from dbt_cloud_run.planned import Window
 from dbt_cloud_run.retry.nodes import is_over
 

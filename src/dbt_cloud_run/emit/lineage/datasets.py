@@ -27,7 +27,7 @@ from dbt_cloud_run.dbt.artifacts import Manifest, ManifestNode
 from dbt_cloud_run.dbt.columns import Column
 from dbt_cloud_run.dbt.statuses import BUILDABLE
 from dbt_cloud_run.emit.sink import NotSentError
-from dbt_cloud_run.model import NodeResult
+from dbt_cloud_run.node_results import NodeResult
 
 VARIABLE: Final = "OPENLINEAGE_DATASET_NAMESPACE"
 """Our own variable: where OpenLineage runs beside dbt it reads the profile, which dbt Cloud keeps to itself."""

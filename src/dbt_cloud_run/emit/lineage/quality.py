@@ -10,7 +10,7 @@ from openlineage.client.facet_v2 import data_quality_assertions_dataset, test_ru
 from dbt_cloud_run.assets.nodes import tested_nodes
 from dbt_cloud_run.dbt.artifacts import Manifest, ManifestNode
 from dbt_cloud_run.dbt.statuses import Kind, kind
-from dbt_cloud_run.model import NodeResult
+from dbt_cloud_run.node_results import NodeResult
 
 Assertion = data_quality_assertions_dataset.Assertion
 

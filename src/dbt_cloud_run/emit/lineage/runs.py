@@ -32,7 +32,8 @@ from dbt_cloud_run.emit.lineage.datasets import Datasets
 from dbt_cloud_run.emit.lineage.quality import assertions, find_test, is_singular, results_by_tested_node, test_facet
 from dbt_cloud_run.endings import Ending
 from dbt_cloud_run.ledger.ledger import result_steps
-from dbt_cloud_run.model import Attempt, NodeResult, Step, StepResults
+from dbt_cloud_run.model import Attempt, Step, StepResults
+from dbt_cloud_run.node_results import NodeResult
 from dbt_cloud_run.redaction import redact
 from dbt_cloud_run.report.reasons import reason
 

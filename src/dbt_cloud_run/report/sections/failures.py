@@ -13,7 +13,8 @@ from dbt_cloud_run.unknown import step_words
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dbt_cloud_run.model import Attempt, NodeOutcome, Step
+    from dbt_cloud_run.model import Attempt, Step
+    from dbt_cloud_run.node_results import NodeOutcome
     from dbt_cloud_run.report.detail import Detail
     from dbt_cloud_run.report.facts import Facts
     from dbt_cloud_run.report.report import NodeInfo

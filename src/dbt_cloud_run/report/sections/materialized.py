@@ -8,6 +8,7 @@ called. Within a folder those with failed or warned tests come first, then by na
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -29,7 +30,7 @@ from dbt_cloud_run.report.wording import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from dbt_cloud_run.assets.asset import Asset
     from dbt_cloud_run.cost import Cost
@@ -79,9 +80,9 @@ def materialized(facts: Facts, detail: Detail) -> Section | None:
 @remembered
 def _groups_with_rows(facts: Facts) -> list[tuple[str, list[Asset], list[str]]]:
     recovered = {found.unique_id for found in facts.recovered}
-    home, measures = _home(facts), _measures(facts.data.assets)
+    columns = _Columns(_home(facts), _measures(facts.data.assets), lru_cache(maxsize=512)(escape.text))
     return [
-        (folder, group, [_row(facts, asset, home, measures, recovered=asset.unique_id in recovered) for asset in group])
+        (folder, group, [_row(facts, asset, columns, recovered=asset.unique_id in recovered) for asset in group])
         for folder, group in _groups(facts, facts.data.assets)
     ]
 
@@ -177,26 +178,35 @@ def _under_its_folder(folder: str, group: Sequence[Asset], rows: Sequence[str], 
     return [f"| {' | '.join(cells)} |\n{rows[0]}", *rows[1:]]
 
 
-def _row(facts: Facts, asset: Asset, home: str, measures: Sequence[str], *, recovered: bool) -> str:
-    schema, identifier = _place(asset)
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """What all rows share. `text` is `escape.text` that remembers: owners and materializations come again."""
+
+    home: str
+    measures: tuple[str, ...]
+    text: Callable[[str, int], str]
+
+
+def _row(facts: Facts, asset: Asset, columns: _Columns, *, recovered: bool) -> str:
+    (schema, identifier), home, text = _place(asset), columns.home, columns.text
     name = facts.shown_name(asset.unique_id, asset.name)
     shown = escape.link(escape.narrow_code(name, _LONGEST), asset.url)
     if (schema, identifier) != (home, asset.name):
         elsewhere = [schema] if identifier == asset.name else [identifier] if schema == home else [schema, identifier]
         shown += f"<br>{escape.narrow_code('.'.join(part for part in elsewhere if part), _LONGEST)}"
-    owner = escape.text(asset.owners[0], 28) if asset.owners else UNKNOWN
+    owner = text(asset.owners[0], 28) if asset.owners else UNKNOWN
     cells = [
         RECOVERED_ICON if recovered else ICONS[kind(asset.status)],
         shown,
-        escape.text(asset.materialization or asset.resource_type, 24)
+        text(asset.materialization or asset.resource_type, 24)
         + (f" in attempt {asset.attempt}" if asset.attempt > 1 else ""),
         f"{asset.rows_affected:,}" if asset.rows_affected is not None else UNKNOWN,
         f"{asset.execution_seconds:,.1f}",
         _tests(asset),
         f"{owner} +{len(asset.owners) - 1}" if len(asset.owners) > 1 else owner,
     ]
-    if measures:
-        cells.insert(_COST_AFTER, _cost_cell(asset.cost, measures) or UNKNOWN)
+    if columns.measures:
+        cells.insert(_COST_AFTER, _cost_cell(asset.cost, columns.measures) or UNKNOWN)
     return f"| {' | '.join(cells)} |\n"
 
 

@@ -9,7 +9,7 @@ from dbt_cloud_run.report.markdown.layout import Block, Section
 from dbt_cloud_run.report.wording import RECOVERED_ICON, clip, plural
 
 if TYPE_CHECKING:
-    from dbt_cloud_run.model import NodeOutcome
+    from dbt_cloud_run.node_results import NodeOutcome
     from dbt_cloud_run.report.detail import Detail
     from dbt_cloud_run.report.facts import Facts
 

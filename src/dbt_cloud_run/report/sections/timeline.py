@@ -18,7 +18,8 @@ from dbt_cloud_run.report.wording import duration, plural
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from dbt_cloud_run.model import Attempt, NodeResult, Step
+    from dbt_cloud_run.model import Attempt, Step
+    from dbt_cloud_run.node_results import NodeResult
     from dbt_cloud_run.report.facts import Facts
 
 BAR_LIMIT = 30
