@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -17,7 +18,10 @@ from zlib_ng import zlib_ng
 
 _logger = logging.getLogger(__name__)
 
-CHUNK: Final = 1024 * 1024
+CHUNK: Final = 4 * 1024 * 1024
+"""Bytes that are read and compressed at a time. After each, its thread waits for its turn with those of Python."""
+_GROWTH: Final = 1024 * 1024
+"""Bytes after which the thread is told that there are more."""
 SMALLEST: Final = 1024 * 1024
 """Bytes from which on a file is compressed while it grows: for less, a thread is not worth it."""
 _LEVEL: Final = 4
@@ -37,7 +41,7 @@ class Deflated:
     checksum: int
 
 
-def deflate(chunks: Iterable[bytes], write: Callable[[bytes], object]) -> Deflated:
+def deflate(chunks: Iterable[bytes | memoryview], write: Callable[[bytes], object]) -> Deflated:
     """Compress these chunks. Raises what reading and writing them raises."""
     compressor = zlib_ng.compressobj(_LEVEL, zlib_ng.DEFLATED, _RAW)
     size = compressed_size = checksum = 0
@@ -52,7 +56,7 @@ def deflate(chunks: Iterable[bytes], write: Callable[[bytes], object]) -> Deflat
     return Deflated(size, compressed_size + len(compressed), checksum)
 
 
-def checksum_of(chunks: Iterable[bytes]) -> int:
+def checksum_of(chunks: Iterable[bytes | memoryview]) -> int:
     """The CRC-32 of these chunks."""
     checksum = 0
     for chunk in chunks:
@@ -86,7 +90,7 @@ class Deflating:
             # It never outlives the process, which may end while it compresses.
             self._thread = threading.Thread(target=self._run, args=(file,), name="deflate", daemon=True)
             self._thread.start()
-        if size - self._available >= CHUNK:
+        if size - self._available >= _GROWTH:
             with self._changed:
                 self._available = size
                 self._changed.notify_all()
@@ -125,7 +129,7 @@ class Deflating:
             thread.join(0.1)
         return self._found
 
-    def _run(self, file: BinaryIO) -> None:
+    def _run(self, file: BufferedReader) -> None:
         try:
             with file, self.target.open("wb") as target:
                 found = deflate(self._chunks(file), lambda data: self._write(target, data))
@@ -139,11 +143,12 @@ class Deflating:
         target.write(data)
         self._written += len(data)
 
-    def _chunks(self, file: BinaryIO) -> Iterable[bytes]:
-        done = 0
+    def _chunks(self, file: BufferedReader) -> Iterable[memoryview]:
+        # One buffer for all: what was read is compressed by the time more is read.
+        buffer, done = memoryview(bytearray(CHUNK)), 0
         while True:
             with self._changed:
-                while not (self._is_whole or self._is_abandoned or self._available - done >= CHUNK):
+                while not (self._is_whole or self._is_abandoned or self._available - done >= _GROWTH):
                     self._changed.wait()
                 if self._is_abandoned:
                     raise Stopped
@@ -151,10 +156,10 @@ class Deflating:
             while done < available:
                 if self._is_abandoned:
                     raise Stopped
-                chunk = file.read(min(CHUNK, available - done))
-                if not chunk:
+                size = file.readinto(buffer[: available - done])
+                if not size:
                     raise OSError("the file became shorter")
-                done += len(chunk)
-                yield chunk
+                done += size
+                yield buffer[:size]
             if is_whole:
                 return
