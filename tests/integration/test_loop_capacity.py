@@ -210,6 +210,22 @@ def test_newer_runs_that_have_ended_and_older_ones_do_not(tmp_path: Path) -> Non
     in_told_scene(tmp_path, [lacking(), GREEN], play)
 
 
+def test_a_run_that_is_listed_behind_its_time_is_no_newer_run(tmp_path: Path) -> None:
+    """The list is asked for newer runs alone. Should it hold the run itself, still queued, that is none."""
+
+    async def play(scene: ToldScene) -> None:
+        listed = scene.server._listed
+
+        def listing(query: dict[str, str]) -> list[dict[str, Any]]:
+            return [*({**run, "status": 1} for run in scene.server.runs if "id__gt" in query), *listed(query)]
+
+        scene.server._listed = listing  # type: ignore[method-assign]
+        step = await scene.play(retry_delay="0")
+        assert (len(scene.server.runs), step.outputs["status"]) == (2, "success")
+
+    in_told_scene(tmp_path, [lacking(), GREEN], play)
+
+
 @pytest.mark.parametrize(
     ("job_type", "inputs", "theirs"),
     [

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from standins.cloud_server import Fault, Request
+from standins.results_service import ResultsService
 from tests.integration.test_loop_times import moment
 from tests.support.told_cloud import build, command, row, told
 from tests.support.told_scene import LOST, NODES, A, B, ToldScene, built, in_told_scene
@@ -31,12 +34,12 @@ def wholes(scene: ToldScene) -> int:
 
 
 def refuses_steps(scene: ToldScene, after: int = 0, said: str = "It cannot include them.") -> None:
-    """From then on, every look at a run that asks for its steps, too, is refused."""
+    """From then on, every look at the first run that asks for its steps, too, is refused."""
     take, answered = scene.server._take_fault, 0
 
     def taking(request: Request) -> Fault | None:
         nonlocal answered
-        if is_whole(request) and request.path.count("/runs/"):
+        if is_whole(request) and request.path.endswith(f"/runs/{scene.server.runs[0]['id']}/"):
             answered += 1
             if answered > after:
                 return Fault(400, said=said)
@@ -142,6 +145,36 @@ def test_steps_that_cannot_be_read_at_the_end_are_not_taken_for_all_of_them(tmp_
         assert f"Not every result of run {first} could be read" in step.summary
 
     in_told_scene(tmp_path, [whole], play)
+
+
+def test_steps_that_could_not_be_read_are_missed_in_the_second_reading_too(tmp_path: Path) -> None:
+    """A look brought the command that failed. What came after it, and was not seen, may have failed as well."""
+    failed = build([row(A, "error", LOST)], NODES, status=20, logs=LOST)
+
+    async def play(scene: ToldScene) -> None:
+        at_whole_look(scene, 1, ends, first=False)
+        refuses_steps(scene, after=1)
+        scene.server.fault("GET", "run_results.json$", Fault(429))
+        step = await scene.play(retry_delay="0", targeted_retries="1")
+        first, _ = (run["id"] for run in scene.server.runs)
+        assert f"What run {first} left behind is read once more" in step.log
+        assert f"after a retry every result must be known, and those of run {first} are not" in step.log
+        assert step.outputs["status"] == "error"
+
+    in_told_scene(tmp_path, [told(3, failed, finished_at=None), GREEN], play)
+
+
+def test_what_every_run_left_is_in_the_artifact(tmp_path: Path) -> None:
+    async def play(scene: ToldScene) -> None:
+        step = await scene.play(retry_delay="0", targeted_retries="1")
+        stored = results.artifacts[step.outputs["artifact-name"]]
+        with zipfile.ZipFile(io.BytesIO(stored.blob)) as archive:
+            names = set(archive.namelist())
+        assert {f"runs/{run['id']}/step-3/run_results.json" for run in scene.server.runs} < names
+        assert len(scene.server.runs) == 2
+
+    with ResultsService() as results:
+        in_told_scene(tmp_path, [FAILED, GREEN], play, results=results)
 
 
 def test_why_the_steps_could_not_be_read_is_said_with_one_full_stop(tmp_path: Path) -> None:

@@ -125,6 +125,25 @@ def test_after_a_chain_whose_begin_is_not_listed_any_more_something_may_be_left_
     in_told_scene(tmp_path, [PARTLY, AGAIN, built(10, {B: "success"})], play)
 
 
+def test_where_the_commands_of_the_first_run_are_not_known_any_more_its_failed_test_stays_left_out(
+    tmp_path: Path,
+) -> None:
+    """The last run is green, and the first was cut off: it is the test that has failed."""
+    why = "This run timed out after running for 1 hour, which exceeded the configured timeout of 3600 seconds."
+    cut_off = built(30, {A: "success", T: "fail"}, status_message=why)
+
+    async def play(scene: ToldScene) -> None:
+        await scene.play(retry_delay="0", targeted_retries="1")
+        assert scene.tag(1).is_partial
+        scene.server.job["execute_steps"] = None
+        again = await scene.play(attempt=2, retry_delay="0", targeted_retries="1")
+        assert "No retry: the commands of the run are not known" in again.log
+        assert (len(scene.server.runs), again.status) == (2, 1)
+        assert (again.outputs["status"], again.outputs["failure-kind"]) == ("error", "nodes")
+
+    in_told_scene(tmp_path, [cut_off, built(10, {B: "success"})], play)
+
+
 def test_a_node_that_never_started_is_missed_as_long_as_no_run_reports_it(tmp_path: Path) -> None:
     """Which nodes there were to start shows in the manifest alone."""
     why = "This run timed out after running for 1 hour, which exceeded the configured timeout of 3600 seconds."

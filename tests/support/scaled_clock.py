@@ -64,3 +64,14 @@ class ScaledClock(SystemClock):
         if self._interruption is None or self._interruption.done():
             self._interruption = asyncio.ensure_future(self.interrupted())
         return self._interruption
+
+
+class WaitingClock(ScaledClock):
+    """On which nothing but a wait takes time, from 0 on: what happens at a limit is exact."""
+
+    def __init__(self, factor: float = 1000.0) -> None:
+        super().__init__(factor)
+        self._scaled = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() if self._ends else self._scaled

@@ -18,6 +18,7 @@ from dbt_cloud_run.model import Fate, FateKind, Interruption, Limit, LimitReache
 from dbt_cloud_run.start.decide import Decision
 from dbt_cloud_run.start.tag import RunKey, Tag
 from dbt_cloud_run.story import Story, decided, known_attempts, outcome_of
+from dbt_cloud_run.unknown import Unknown, UnknownKind
 
 GREEN = attempt(1, step(4, "dbt build", {"model.p.a": "success"}))
 RED = attempt(1, step(4, "dbt build", {"model.p.a": "error"}))
@@ -73,6 +74,15 @@ def test_the_results_of_a_current_run_that_has_ended_are_not_known() -> None:
     assert (retried.ending, retried.failure_kind) == (Ending.ERROR, FailureKind.API)
     assert [one.invariant for one in retried.contradictions] == [Invariant.RESULTS_KNOWN]
     assert outcome_of(Story(current=run(3)), now=LATER).unknown_runs == ()
+
+
+def test_a_failure_of_a_current_run_is_not_judged_by_results_that_were_not_read() -> None:
+    """Of a step that was read, and has no failed node, it would be said that dbt did not come as far as running any."""
+    failed = {"id": 1, "index": 1, "name": "Invoke dbt with `dbt build`", "status": 20, "logs": "Something is wrong."}
+    story = Story(current=run(20, run_steps=[failed]))
+    (attempt,) = known_attempts(story)
+    assert attempt.unknown == (Unknown(kind=UnknownKind.RESULTS, why="they have not been read"),)
+    assert outcome_of(story, now=LATER).failure_kind is FailureKind.API
 
 
 def test_the_outcome_has_all_that_is_known() -> None:
