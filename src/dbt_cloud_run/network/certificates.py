@@ -14,6 +14,8 @@ from typing import Final
 
 import certifi
 
+from dbt_cloud_run.network.records import Records
+
 _logger = logging.getLogger(__name__)
 
 CA_FILES: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -164,7 +166,9 @@ def _read(authorities: Authorities) -> ssl.SSLContext:
 def _loaded(authorities: Authorities, path: Path, context: ssl.SSLContext | None) -> ssl.SSLContext:
     try:
         if context is None:
-            return ssl.create_default_context(cafile=str(path))
+            context = ssl.create_default_context(cafile=str(path))
+            context.sslobject_class = Records
+            return context
         context.load_verify_locations(cafile=str(path))
     except ssl.SSLError as error:
         names = [name for name, text in authorities.named if path.is_relative_to(text)]

@@ -76,6 +76,7 @@ class Publication:
             await asyncio.to_thread(self._write_merged)
             self._give(uploading)
             await asyncio.to_thread(self._write_files)
+            self._give(uploading)
             await asyncio.to_thread(self._write_junit)
             self._once("annotations", self._annotate)
             await asyncio.to_thread(self._once, "job summary", self._write_summary)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dbt_cloud_run.dbt.statuses import Kind
 from dbt_cloud_run.endings import Ending, FailureKind
 from dbt_cloud_run.report.facts import Facts
+from dbt_cloud_run.report.remembered import remembered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -122,6 +123,7 @@ def _first_entries(whole: str, entries: list[Any], room: int) -> tuple[str, int]
     return _as_text(entries[:count]), count
 
 
+@remembered
 def _counts(facts: Facts) -> dict[str, dict[str, int]]:
     found: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for unique_id, outcome in facts.data.outcome.ledger.outcomes.items():
