@@ -84,6 +84,16 @@ def test_another_layout_is_decoded_all_the_same(tmp_path: Path, content: Any) ->
     assert decode(path, Manifest, apart=("nodes", "sources")) == decode(path, Manifest)
 
 
+@pytest.mark.parametrize("limit", ["_LONGEST_PIECE", "_LONGEST_REST"])
+def test_what_is_too_large_to_be_copied_is_decoded_at_once(
+    tmp_path: Path, limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, {**WHOLE, "docs": {"doc.a": {"block_contents": "x" * 5_000}}})
+    monkeypatch.setattr(f"dbt_cloud_run.dbt.entries.{limit}", 200)
+    assert by_entries(path) is None
+    assert list(decode_manifest(path).nodes) == list(NODES)
+
+
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.8, 0.99])
 def test_a_file_that_was_cut_is_not_taken_for_a_smaller_one(tmp_path: Path, share: float) -> None:
     path = written(tmp_path, WHOLE)

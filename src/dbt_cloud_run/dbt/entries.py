@@ -18,6 +18,8 @@ PIECE = 1 << 21
 """Bytes. Other threads have their turn between two pieces, and the pages of the file that were read are let go."""
 
 _LONGEST_HEAD = 1 << 20
+_LONGEST_PIECE, _LONGEST_REST = 1 << 26, 1 << 28
+"""Bytes. The pieces, and what is left without them, are copied; a file that would have larger ones is decoded as it is."""
 # Where a node follows another entry. Columns may have dots in their names, too.
 _ENTRY = re.compile(
     rb'\},\s?"(?=(?:model|test|seed|snapshot|analysis|operation|sql_operation|function)\.[^"\\]*":\s?\{)'
@@ -34,24 +36,25 @@ def decode_by_entries(content: mmap.mmap, shape: type[T], name: str, following: 
     head = re.search(rb'"%s":(\s?)\{' % name.encode(), view[:_LONGEST_HEAD])
     if head is None:
         return None
+    last_end = re.compile(re.escape(b'}},%s"%s":%s{' % (head[1], following.encode(), head[1])))
     decoder = _decoder(cast("Any", shape), name)
     values: dict[str, Any] = {}
     begin, stop = head.end(), 0
     while not stop:
-        joint = _ENTRY.search(content, begin + PIECE)
-        end = joint.start() + 1 if joint is not None else len(content)
-        found = _decoded(decoder, view[begin:end])
+        joint = _ENTRY.search(content, begin + PIECE, begin + _LONGEST_PIECE)
+        end = joint.start() + 1 if joint is not None else begin
+        found = _decoded(decoder, view[begin:end]) if joint is not None else None
         if found is None:
             # It is the last piece, with what comes after the object, or none at all.
-            place = bytes(view[begin:end]).find(b'}},%s"%s":%s{' % (head[1], following.encode(), head[1]))
-            stop = end = begin + place + 1
-            found = _decoded(decoder, view[begin:end]) if place >= 0 else None
+            closing = last_end.search(content, begin, begin + _LONGEST_PIECE)
+            stop = end = closing.start() + 1 if closing is not None else begin
+            found = _decoded(decoder, view[begin:end]) if closing is not None else None
         if found is None:
             return None
         values |= found
         _let_go(content, begin, end)
         begin = joint.end() - 1 if joint is not None else end
-    whole = _without(view, shape, head.end(), stop)
+    whole = _without(view, shape, head.end(), stop) if len(content) - stop <= _LONGEST_REST else None
     if whole is None or getattr(whole, name):
         return None
     setattr(whole, name, values)
