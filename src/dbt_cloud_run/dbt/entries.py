@@ -19,7 +19,7 @@ PIECE = 1 << 21
 
 _LONGEST_HEAD = 1 << 20
 _LONGEST_PIECE, _LONGEST_REST = 1 << 26, 1 << 28
-"""Bytes. The pieces, and what is left without them, are copied; a file that would have larger ones is decoded as it is."""
+"""Bytes. Pieces, and what is left without them, are copied; a file that would have larger ones is decoded as it is."""
 # Where a node follows another entry. Columns may have dots in their names, too.
 _ENTRY = re.compile(
     rb'\},\s?"(?=(?:model|test|seed|snapshot|analysis|operation|sql_operation|function)\.[^"\\]*":\s?\{)'
