@@ -72,7 +72,11 @@ class Soak:
                     accounts.append(account)
                 self.memory.append(rss())
 
-        async with httpx.AsyncClient(base_url=self.emulator.base_url, trust_env=False, timeout=120) as self._admin:
+        # A connection that is kept may be closed by the server at the moment of the next request.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        async with httpx.AsyncClient(
+            base_url=self.emulator.base_url, trust_env=False, timeout=120, limits=limits
+        ) as self._admin:
             await asyncio.gather(*(one(number) for number in range(jobs)))
 
     _admin: Any = None
