@@ -13,8 +13,8 @@ _BACKSLASH, _QUOTE = 0x5C, 0x22
 # Step by step, an answer of short strings, or of escapes, would keep the event loop busy, and deaf to a signal, for
 # minutes. Nothing here is tried twice. What lies in a string up to its end, to that of the data, or to half an escape:
 _CONTENT = re.compile(rb"(?:[^\"\\]++|\\.)*+", re.DOTALL)
-# Strings that are kept whole in any case, being no longer than `_LEAST`, and what lies between them. At most so many, and
-# not `*+`: before 3.11.5, that ends within what did not match (python/cpython#106052).
+# Strings that are kept whole in any case, being no longer than `_LEAST`, and what lies between them. At most so many,
+# and not `*+`: before 3.11.5, that ends within what did not match (python/cpython#106052).
 _SHORT_STRINGS = re.compile(rb'(?:[^"]*+"(?:[^"\\]{1,6}+|\\.){0,682}+"){0,50000}', re.DOTALL)
 _LONGEST_ESCAPE = 6  # \\uXXXX
 
