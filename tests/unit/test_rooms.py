@@ -9,20 +9,12 @@ from pathlib import Path
 import pytest
 
 HOUSE = Path(__file__).parents[2] / "src" / "dbt_cloud_run"
+TRAVELS = (
+    *("cancellation", "commits", "cost", "endings", "gates", "invariants", "unknown", "planned"),
+    *("node_results", "model"),
+)
 ORDER = (
-    # What travels.
-    *(
-        "cancellation",
-        "commits",
-        "cost",
-        "endings",
-        "gates",
-        "invariants",
-        "unknown",
-        "planned",
-        "node_results",
-        "model",
-    ),
+    *TRAVELS,
     *("errors", "clock", "redaction", "text", "console"),
     *("threads", "deflating"),  # blocking work; files that are compressed as they grow
     "network",  # how any host is reached
@@ -33,19 +25,7 @@ ORDER = (
     *("command", "__main__"),  # the way in that is not GitHub's
 )
 WORLDS = {"github", "dbt", "cloud"}
-VALUES = {
-    "cancellation",
-    "commits",
-    "cost",
-    "endings",
-    "gates",
-    "invariants",
-    "unknown",
-    "planned",
-    "node_results",
-    "model",
-}
-VALUES |= {"errors", "clock", "redaction", "text", "console"}
+VALUES = {*TRAVELS, "errors", "clock", "redaction", "text", "console"}
 SHARED = VALUES | {"threads", "deflating", "network"}
 
 
