@@ -13,9 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from io import BufferedReader
 from pathlib import Path
-from typing import Final, cast
+from typing import BinaryIO, Final, cast
 
 from dbt_cloud_run.deflating import CHUNK, Deflated, Deflating, Stopped, checksum_of, deflate
 from dbt_cloud_run.github.artifacts.zip_format import MOST_NAME_BYTES, Entry, Moment, ZipWriter
@@ -130,8 +129,8 @@ def _write_entry(archive: ZipWriter, file: ArtifactFile, name: str, stop: thread
 
 
 def _packed(
-    packed: Deflating | None, source: BufferedReader, size: int, stop: threading.Event
-) -> tuple[BufferedReader, Deflated] | None:
+    packed: Deflating | None, source: BinaryIO, size: int, stop: threading.Event
+) -> tuple[BinaryIO, Deflated] | None:
     """The compressed form of what is in `source`, which then stands where it stood; None where there is none."""
     found = packed.result(stop) if packed is not None else None
     if packed is None or found is None or found.size != size:
@@ -144,8 +143,8 @@ def _packed(
         return None
 
 
-def _compressed(source: BufferedReader, stop: threading.Event) -> tuple[BufferedReader, Deflated]:
-    data = cast("BufferedReader", tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY))  # noqa: SIM115 - the caller closes it
+def _compressed(source: BinaryIO, stop: threading.Event) -> tuple[BinaryIO, Deflated]:
+    data = cast("BinaryIO", tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY))  # noqa: SIM115 - the caller closes it
     try:
         found = deflate(_chunks(source, stop), data.write)
         data.seek(0)
@@ -155,19 +154,17 @@ def _compressed(source: BufferedReader, stop: threading.Event) -> tuple[Buffered
     return data, found
 
 
-def _chunks(source: BufferedReader, stop: threading.Event) -> Iterator[memoryview]:
-    """What follows in the file. Each chunk is over when the next one is asked for."""
-    buffer = memoryview(bytearray(CHUNK))
-    while size := source.readinto(buffer):
+def _chunks(source: BinaryIO, stop: threading.Event) -> Iterator[bytes]:
+    while chunk := source.read(CHUNK):
         if stop.is_set():
             raise Stopped
-        yield buffer[:size]
+        yield chunk
 
 
-def _copy(data: BufferedReader, size: int, archive: ZipWriter, stop: threading.Event) -> None:
+def _copy(data: BinaryIO, size: int, archive: ZipWriter, stop: threading.Event) -> None:
     for chunk in _chunks(data, stop):
         size -= len(chunk)
-        archive.write(bytes(chunk))
+        archive.write(chunk)
     if size:
         raise OSError("a compressed file changed while it was read")
 
