@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import io
 import itertools
 import json
@@ -42,6 +43,25 @@ class Refusing(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         await self._inner.aclose()
+
+
+class WorkingClient(CloudClient):
+    """Whose requests are work for the clock: while one of them goes on, no sleep beside it is cut short."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._clock = next(argument for argument in arguments if isinstance(argument, ScaledClock))
+
+    def __getattribute__(self, name: str) -> Any:
+        value = super().__getattribute__(name)
+        if name.startswith("_") or not inspect.iscoroutinefunction(value):
+            return value
+
+        async def call(*arguments: Any, **options: Any) -> Any:
+            with self._clock.working():
+                return await value(*arguments, **options)
+
+        return call
 
 
 @dataclass
@@ -123,7 +143,7 @@ class LoopJob(ActionJob):
     def _client(self, *arguments: Any) -> CloudClient:
         """As impatient as the job says, and refused by the kernel where it says so."""
         transport = Refusing(self.is_refused) if self.is_refused is not None else None
-        return CloudClient(
+        return WorkingClient(
             *arguments, connect_timeout=self.connect_timeout, read_timeout=self.read_timeout, transport=transport
         )
 
