@@ -228,6 +228,15 @@ def test_what_is_built_on_a_tested_node_waits_for_the_test_in_a_build() -> None:
     assert timed("run", seconds, edges) == CriticalPath((A, TEST), 110.0)
 
 
+def test_of_tests_that_hold_up_the_same_the_slowest_counts() -> None:
+    quick, slow, last = "test.s.quick.1", "test.s.slow.2", "test.s.last.3"
+    edges: dict[str, tuple[str, ...]] = {A: (quick, slow, last, B), B: ()}
+    seconds = {A: 1.0, quick: 2.0, slow: 30.0, last: 4.0, B: 5.0}
+    assert timed("build", seconds, edges) == CriticalPath((A, slow, B), 36.0)
+    # Nothing in dbt builds on a test; a manifest that says so is believed.
+    assert timed("build", seconds | {C: 90.0}, edges | {quick: (C,)}) == CriticalPath((A, quick, C), 93.0)
+
+
 def test_a_test_of_two_nodes_holds_up_what_builds_on_both() -> None:
     edges: dict[str, tuple[str, ...]] = {A: (C, TEST, "model.s.d"), B: (C, TEST), C: ("model.s.e",)}
     seconds = {A: 1.0, B: 2.0, TEST: 50.0, C: 3.0, "model.s.e": 4.0, "model.s.d": 9.0}

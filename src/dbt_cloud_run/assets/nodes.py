@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -66,7 +66,7 @@ def owners_of(node: ManifestNode, manifest: Manifest) -> tuple[str, ...]:
     owners += _owner_names(own)
     if node.resource_type == "exposure":
         owners += _owner_names(node.owner)
-    return tuple(dict.fromkeys(owners))
+    return tuple(owners) if len(owners) < 2 else tuple(dict.fromkeys(owners))
 
 
 def tested_nodes(node: ManifestNode) -> tuple[str, ...]:
@@ -92,8 +92,9 @@ def _owner_names(owner: Any) -> list[str]:
         return []
     if isinstance(owner, str):
         return [owner] if owner.strip() else []
-    if isinstance(owner, Mapping):
+    # What JSON is decoded to.
+    if isinstance(owner, dict):
         return _owner_names(owner.get("name")) or _owner_names(owner.get("email"))
-    if isinstance(owner, Iterable):
+    if isinstance(owner, list):
         return [name for one in owner for name in _owner_names(one)]
     return []

@@ -294,9 +294,12 @@ def _infos(_: Facts) -> dict[str, NodeInfo]:
 
 @remembered
 def _shared_names(facts: Facts) -> frozenset[str]:
+    unique_ids = {**facts.data.outcome.ledger.outcomes, **facts.data.edges}
+    if len({package for unique_id in unique_ids for package in unique_id.split(".", 2)[1:2]}) < 2:
+        return frozenset()
     packages: dict[str, str] = {}
     shared = set()
-    for unique_id in {**facts.data.outcome.ledger.outcomes, **facts.data.edges}:
+    for unique_id in unique_ids:
         name, package = _name_in_package(unique_id), unique_id.split(".", 2)[1:2]
         if name and package and packages.setdefault(name, package[0]) != package[0]:
             shared.add(name)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dbt_cloud_run.report.facts import Facts
 
 WHEREABOUTS = "Where the rest is"
-_CHECKS = {"test": "Data tests", "unit_test": "Unit tests"}
+_CHECKS = {"test.": "Data tests", "unit_test.": "Unit tests"}
 _WORST_FIRST = (Kind.FAILED, Kind.WARNED, Kind.SKIPPED, Kind.SUCCEEDED)
 
 
@@ -62,12 +62,9 @@ def rest_is_in(facts: Facts) -> str:
 
 
 def _check_counts(facts: Facts) -> list[Block]:
-    counts: dict[str, Counter[Kind]] = {}
-    for uid, judged in facts.kinds.items():
-        if label := _CHECKS.get(facts.resource_type(uid)):
-            if label not in counts:
-                counts[label] = Counter()
-            counts[label][judged] += 1
+    judged = facts.kinds.items()
+    checks = {label: Counter(kind for uid, kind in judged if uid.startswith(ids)) for ids, label in _CHECKS.items()}
+    counts = {label: counted for label, counted in checks.items() if counted}
     for row in facts.data.outcome.ledger.freshness:
         counts.setdefault("Source freshness", Counter())[kind(row.status)] += 1
     rows = [

@@ -20,7 +20,7 @@ _Place = tuple[int, int]  # run, step
 
 
 def waits(facts: Facts) -> Mapping[str, Sequence[str]]:
-    """Who is waited for -> who waits. Gates stand between the tests and what waits for them; they took no time."""
+    """Who is waited for -> who waits. Of tests that wait for, and hold up, the same, only the slowest is there."""
     edges = facts.data.edges
     built = _built(facts)
     tests = [uid for uid in built if uid.startswith(_TEST_IDS)]
@@ -35,8 +35,11 @@ def _built(facts: Facts) -> dict[str, _Place]:
         for step in attempt.steps
         if step.results is not None and step.results.which == "build"
     }
-    found = {uid: (one.run_id, one.step_index) for uid, one in facts.data.outcome.ledger.outcomes.items()}
-    return {uid: place for uid, place in found.items() if place in places}
+    return {
+        uid: place
+        for uid, one in facts.data.outcome.ledger.outcomes.items()
+        if (place := (one.run_id, one.step_index)) in places
+    }
 
 
 class _Waits:
@@ -47,16 +50,28 @@ class _Waits:
         self._edges = {parent: list(children) for parent, children in edges.items()}
         self._plain = edges
         self._parents = facts.parents
+        self._outcomes = facts.data.outcome.ledger.outcomes
         self._left = _SEARCH_LIMIT
-        self._gates: dict[tuple[_Place, tuple[str, ...]], str] = {}
 
     def with_tests(self, tests: Iterable[str]) -> Mapping[str, Sequence[str]]:
+        alike: dict[tuple[_Place, tuple[str, ...]], list[str]] = {}
         for test in tests:
             if test.startswith("unit_test."):
                 self._before_its_model(test)
             elif parents := self._parents.get(test):
-                self._before_what_builds_on(test, tuple(sorted(set(parents)) if len(parents) > 1 else parents))
+                tested = tuple(sorted(set(parents)) if len(parents) > 1 else parents)
+                alike.setdefault((self._built[test], tested), []).append(test)
+        quicker: set[str] = set()
+        for (place, tested), found in alike.items():
+            slowest = max(found, key=self._seconds) if len(found) > 1 else found[0]
+            quicker.update(test for test in found if test is not slowest and test not in self._plain)
+            self._before_what_builds_on(slowest, tested, place)
+        for parent in {uid for _, tested in alike for uid in tested} if quicker else ():
+            self._edges[parent] = [uid for uid in self._edges[parent] if uid not in quicker]
         return self._edges
+
+    def _seconds(self, uid: str) -> float:
+        return self._outcomes[uid].result.execution_seconds
 
     def _before_its_model(self, test: str) -> None:
         place = self._built[test]
@@ -70,19 +85,12 @@ class _Waits:
             if not parent.startswith(_TEST_IDS):
                 self._edges[parent].append(test)
 
-    def _before_what_builds_on(self, test: str, tested: tuple[str, ...]) -> None:
-        place = self._built[test]
-        gate = self._gates.get((place, tested))
-        is_new = gate is None
-        if gate is None:
-            gate = self._gates[place, tested] = f"\0{place} {' '.join(tested)}"
-        self._edges.setdefault(test, []).append(gate)
-        if not is_new:
-            return
+    def _before_what_builds_on(self, test: str, tested: tuple[str, ...], place: _Place) -> None:
         below = self._plain.get(tested[0], ()) if len(tested) == 1 else self._first_below_all(tested)
-        waiting = (uid for uid in below if not uid.startswith(_TEST_IDS))
         # What has no result of its own, an ephemeral model, passes the waiting on.
-        self._edges[gate] = [uid for uid in waiting if self._built.get(uid, place) == place]
+        waiting = [uid for uid in below if not uid.startswith(_TEST_IDS) and self._built.get(uid, place) == place]
+        if waiting:
+            self._edges.setdefault(test, []).extend(waiting)
 
     def _first_below_all(self, tested: Sequence[str]) -> list[str]:
         """The nodes that are below every one of these, and none of whose parents is."""
