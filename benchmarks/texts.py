@@ -59,5 +59,8 @@ delay.""",
 The demo's job, recorded on real dbt and replayed with fixed lengths: it fails, is retried, and succeeds. Shown is the
 time from process start beyond that of the two dbt Cloud runs, with everybody's own polling interval, and no delay
 before the retry. Rounds have different lengths, so that no interval fits by chance. This action reads the steps, with
-their logs, now and then while a run goes on, to tell how far it is; that is what it reads more than prefect-dbt.""",
+their logs, now and then while a run goes on, to tell how far it is; that is what it reads more than prefect-dbt. Up to
+the verdict, dbtc and Airflow's provider ask for less: they never look at what failed, since dbt Cloud decides what its
+own retry repeats. This action has read the results of both runs by then, to retry exactly the nodes that did not
+succeed, and to call nothing a success that it has not seen. Airflow's provider looks once a minute.""",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,7 @@ from standins.cloud_server import ACCOUNT, TOKEN, CloudServer, FakeClock
 from tests.support.tcp_server import tcp_server
 
 from dbt_cloud_run.cloud.client import CloudClient
-from dbt_cloud_run.cloud.errors import (
-    NotReceived,
-)
+from dbt_cloud_run.cloud.errors import Ambiguous, NotReceived
 from dbt_cloud_run.errors import ConfigError
 from dbt_cloud_run.network.certificates import tls_context
 from dbt_cloud_run.redaction import Secret
@@ -53,6 +52,52 @@ def test_a_private_ca_is_trusted_when_it_is_named(
         await cloud.close()
 
     asyncio.run(body())
+
+
+def test_a_record_that_was_damaged_on_its_way_is_no_end_of_a_body(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority, bundle = trustme.CA(), tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = _https_server(authority).wrap_bio(incoming, outgoing, server_side=True)
+
+        async def done(act: Callable[[], object]) -> None:
+            while True:
+                try:
+                    act()
+                except ssl.SSLWantReadError:
+                    writer.write(outgoing.read())
+                    incoming.write(await reader.read(65_536))
+                else:
+                    writer.write(outgoing.read())
+                    return
+
+        await done(tls.do_handshake)
+        await done(lambda: tls.read(65_536))
+        # Nothing but the end of the connection says where this body ends.
+        tls.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+        tls.write(b"a half of the file\n" * 1_000)
+        sound = outgoing.read()
+        tls.write(b"the other half\n" * 1_000)
+        damaged = bytearray(outgoing.read())
+        damaged[-1] ^= 1
+        writer.write(sound + bytes(damaged))
+        await writer.drain()
+
+    async def body() -> None:
+        async with (
+            tcp_server(serve) as port,
+            CloudClient(f"https://127.0.0.1:{port}", ACCOUNT, Secret(TOKEN), FakeClock()) as client,
+        ):
+            with pytest.raises(Ambiguous, match="BAD_RECORD_MAC"):
+                await client.download(1, "compiled/orders.sql", tmp_path / "orders.sql")
+
+    asyncio.run(body())
+    assert not (tmp_path / "orders.sql").exists()
 
 
 def test_a_bundle_that_is_none_is_named(tmp_path: Path) -> None:
