@@ -120,6 +120,29 @@ def test_an_odd_value_of_a_row_costs_that_value(tmp_path: Path) -> None:
     assert head.passed_over >= 2
 
 
+@pytest.mark.parametrize("broken", [b"\\ud83d", b"\xff"])
+@pytest.mark.parametrize("is_odd_first", [True, False])
+def test_an_odd_value_and_a_broken_text_cost_no_more_than_each_of_them(
+    tmp_path: Path, *, is_odd_first: bool, broken: bytes
+) -> None:
+    """Which of them is found first must not matter: dbt writes half of an emoji where it cuts a message."""
+    odd, cut = (0, 1) if is_odd_first else (1, 0)
+    results = replaced(
+        replaced(RESULTS, ("results", odd, "execution_time"), "n/a"), ("results", cut, "message"), "cut @"
+    )
+    path = written(tmp_path, results)
+    path.write_bytes(path.read_bytes().replace(b"@", broken))
+    _, found = decode_run_results(path)
+    assert [row.unique_id for row in found.nodes] == [A, B]
+    assert "cut \ufffd" in (found.nodes[cut].message or "")
+
+    nodes = replaced(replaced(MANIFEST, ("nodes", (A, B)[odd], "fqn"), 7), ("nodes", (A, B)[cut], "description"), "@")
+    path = written(tmp_path, nodes)
+    path.write_bytes(path.read_bytes().replace(b"@", broken))
+    manifest = decode_manifest(path)
+    assert (set(manifest.nodes), manifest.passed_over) == ({A, B}, 1)
+
+
 def test_sources_are_read_as_leniently(tmp_path: Path) -> None:
     rows = [None, {"unique_id": "source.shop.x", "status": "pass", "criteria": {"warn_after": {"count": []}}}]
     head, found = decode_sources(written(tmp_path, {"metadata": {}, "results": rows}))

@@ -6,6 +6,7 @@ fit.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import re
 import types
@@ -49,29 +50,33 @@ def decode(path: Path, shape: type[T], *, apart: tuple[str, str] | None = None) 
         with path.open("rb") as file:
             # Not closed by hand: what a decoder left in an error's frames may still refer to it.
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        text: bytes | mmap.mmap = content
-        try:
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
             found = decode_by_entries(content, shape, *apart) if apart is not None else None
             if found is not None:
                 return found, 0
-            return msgspec.json.decode(text, type=shape, strict=False), 0
-        except msgspec.ValidationError as error:
-            whole = error
+        try:
+            return _decoded(content, shape)
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            text = _with_whole_characters(content)
-            try:
-                return msgspec.json.decode(text, type=shape, strict=False), 0
-            except msgspec.ValidationError as error:
-                whole = error
-        salvage = _Salvage()
-        # A copy, as what is taken apart refers to it.
-        return salvage.value(msgspec.Raw(bytes(text)), shape), salvage.odd
+            return _decoded(_with_whole_characters(content), shape)
     except _OddError as error:
-        raise UnreadableArtifactError(f"{path.name} cannot be read: {whole}") from error
+        raise UnreadableArtifactError(f"{path.name} cannot be read: {error}") from error
     except RecursionError as error:
         raise UnreadableArtifactError(f"{path.name} cannot be read: {error}") from error
     except (msgspec.MsgspecError, ValueError) as error:
         raise NotJsonError(f"{path.name} is not JSON: {error}") from error
+
+
+def _decoded(text: bytes | mmap.mmap, shape: type[T]) -> tuple[T, int]:
+    """In one go, or taken apart. Raises what msgspec raises where it is not JSON, and `_OddError`."""
+    try:
+        return msgspec.json.decode(text, type=shape, strict=False), 0
+    except msgspec.ValidationError as whole:
+        salvage = _Salvage()
+        try:
+            # A copy, as what is taken apart refers to it.
+            return salvage.value(msgspec.Raw(bytes(text)), shape), salvage.odd
+        except _OddError as error:
+            raise _OddError(str(whole)) from error
 
 
 def _with_whole_characters(content: bytes | mmap.mmap) -> bytes:
