@@ -88,8 +88,9 @@ class Deflating:
         if self._thread is None:
             file = self._source.open("rb")
             # It never outlives the process, which may end while it compresses.
-            self._thread = threading.Thread(target=self._run, args=(file,), name="deflate", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, args=(file,), name="deflate", daemon=True)
+            thread.start()
+            self._thread = thread
         if size - self._available >= _GROWTH:
             with self._changed:
                 self._available = size

@@ -237,6 +237,23 @@ def test_of_tests_that_hold_up_the_same_the_slowest_counts() -> None:
     assert timed("build", seconds | {C: 90.0}, edges | {quick: (C,)}) == CriticalPath((A, quick, C), 93.0)
 
 
+def test_what_another_step_has_built_passes_the_waiting_on() -> None:
+    edges: dict[str, tuple[str, ...]] = {A: (B, TEST), B: ("model.s.b2",), "model.s.b2": (C,)}
+    seconds = {A: 10.0, TEST: 100.0, C: 20.0, B: 5.0, "model.s.b2": 6.0}
+    steps = [
+        step(
+            number,
+            command,
+            tuple(NodeResult(unique_id=uid, status="success", execution_seconds=seconds[uid]) for uid in ids),
+        )
+        for number, command, ids in ((4, "dbt build", (B, "model.s.b2")), (5, "dbt build", (A, TEST, C)))
+    ]
+    found = attempt(1, *steps)
+    outcome = Outcome(ending=Ending.SUCCESS, attempts=(found,), ledger=ledger((found,)))
+    path = critical_path(seconds, waits(Facts(Report(outcome=outcome, edges=edges))))
+    assert path == CriticalPath((A, TEST, C), 130.0)
+
+
 def test_a_test_of_two_nodes_holds_up_what_builds_on_both() -> None:
     edges: dict[str, tuple[str, ...]] = {A: (C, TEST, "model.s.d"), B: (C, TEST), C: ("model.s.e",)}
     seconds = {A: 1.0, B: 2.0, TEST: 50.0, C: 3.0, "model.s.e": 4.0, "model.s.d": 9.0}

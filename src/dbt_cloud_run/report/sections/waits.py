@@ -86,11 +86,29 @@ class _Waits:
                 self._edges[parent].append(test)
 
     def _before_what_builds_on(self, test: str, tested: tuple[str, ...], place: _Place) -> None:
-        below = self._plain.get(tested[0], ()) if len(tested) == 1 else self._first_below_all(tested)
+        found = self._plain.get(tested[0], ()) if len(tested) == 1 else self._first_below_all(tested)
+        below = [uid for uid in found if not uid.startswith(_TEST_IDS)]
         # What has no result of its own, an ephemeral model, passes the waiting on.
-        waiting = [uid for uid in below if not uid.startswith(_TEST_IDS) and self._built.get(uid, place) == place]
+        waiting = [uid for uid in below if self._built.get(uid, place) == place]
+        if len(waiting) < len(below):
+            waiting = self._first_of_step(below, place)
         if waiting:
             self._edges.setdefault(test, []).extend(waiting)
+
+    def _first_of_step(self, below: Sequence[str], place: _Place) -> list[str]:
+        """The first nodes of this step from here on: what another step has built passes the waiting on, too."""
+        first: list[str] = []
+        stack, seen = list(below), set(below)
+        while stack and self._left > 0:
+            uid = stack.pop()
+            if self._built.get(uid, place) == place:
+                first.append(uid)
+                continue
+            children = [child for child in self._plain.get(uid, ()) if not child.startswith(_TEST_IDS)]
+            self._left -= len(children)
+            stack += [child for child in children if child not in seen]
+            seen.update(children)
+        return first
 
     def _first_below_all(self, tested: Sequence[str]) -> list[str]:
         """The nodes that are below every one of these, and none of whose parents is."""
