@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from dbt_cloud_run.report.facts import Facts
 
-_SEARCH_LIMIT = 300_000  # edges followed for the tests of several nodes together; those beyond hold nothing up
+_SEARCH_LIMIT = 300_000  # edges followed for all tests together; beyond them, tests hold up less than they did
 _TEST_IDS = ("test.", "unit_test.")
 
 _Place = tuple[int, int]  # run, step
